@@ -1,3 +1,56 @@
-"""The public face of the library: client, configuration, results, codes and errors."""
+"""The public face of the library: client, configuration, results, codes and errors.
+
+    from mpesa_integrations import MpesaClient, MpesaConfig
+
+What is imported from here stays as it is between releases; `mpesa_integrations.core` may move.
+"""
+
+from .core.callbacks import Callback, acknowledgement, read_callback
+from .core.client import CallContext, MpesaClient, PreparedRequest
+from .core.codes import CODES, Kind, ResponseCode
+from .core.config import MpesaConfig
+from .core.credentials import bearer_token
+from .core.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    DuplicateTransaction,
+    GatewayUnavailable,
+    MpesaError,
+    OutcomeUnknown,
+    PaymentDeclined,
+    ValidationError,
+)
+from .core.results import (
+    CustomerNameResult,
+    Result,
+    TransactionStatus,
+    TransactionStatusResult,
+)
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "CODES",
+    "AuthenticationError",
+    "CallContext",
+    "Callback",
+    "ConfigurationError",
+    "CustomerNameResult",
+    "DuplicateTransaction",
+    "GatewayUnavailable",
+    "Kind",
+    "MpesaClient",
+    "MpesaConfig",
+    "MpesaError",
+    "OutcomeUnknown",
+    "PaymentDeclined",
+    "PreparedRequest",
+    "ResponseCode",
+    "Result",
+    "TransactionStatus",
+    "TransactionStatusResult",
+    "ValidationError",
+    "acknowledgement",
+    "bearer_token",
+    "read_callback",
+]

@@ -1,0 +1,316 @@
+"""The settings of one M-Pesa account, checked when they are made. No request is built here."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import logging
+import math
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from .credentials import check_api_key_fits, normalise_api_key, normalise_public_key
+from .errors import ConfigurationError
+from .msisdn import DEFAULT_PREFIXES
+
+logger = logging.getLogger("mpesa_integrations")
+
+# PROTOCOL.md, "Call context". Older clients use api.mpesa.vm.co.mz for production: set `host`.
+ENVIRONMENTS: dict[str, str] = {
+    "sandbox": "api.sandbox.vm.co.mz",
+    "production": "api.vm.co.mz",
+    "local": "127.0.0.1",
+}
+LOCAL_PORT = 18443
+"""Where `mpesa simulator` listens unless told otherwise, and where `local` looks for it."""
+DEFAULT_ORIGIN = "developer.mpesa.vm.co.mz"
+DEFAULT_TIMEOUT = (10.0, 120.0)
+"""Seconds to connect, and to wait for an answer: a customer needs a minute and more for the PIN."""
+KEY_PREFIX = "MPESA_"
+
+_TRUE = {"1", "true", "yes", "on"}
+_FALSE = {"0", "false", "no", "off"}
+_HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{16,128}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MpesaConfig:
+    """One account's settings; PROTOCOL.md, "Credentials" and "Call context".
+
+    Args:
+        api_key: the account's API key.
+        public_key: the account's public key: bare Base64, PEM, or the path of a file with either;
+            kept as bare Base64.
+        service_provider_code: the business's shortcode, 5 or 6 digits.
+        environment: `sandbox`, `production` or `local` (a gateway started by `mpesa simulator`).
+        host: another host name or address than the environment's.
+        port: one port for all operations, for a gateway behind a proxy. None means each
+            operation's documented port, and for `local` the local gateway's.
+        ssl: whether to use HTTPS; only a gateway of your own can go without.
+        verify: True for the certificates that ship with `requests` (certifi), or the path of a CA
+            bundle. False is accepted with a warning outside production, for experiments.
+        origin: the `Origin` header.
+        timeout: seconds to connect and to wait for the answer, as `(connect, read)`, or the second
+            alone. The default waits 120 s for an answer: the customer types the PIN in that time.
+        initiator_identifier: needed for reversals; comes with the account.
+        security_credential: needed for reversals; comes with the account.
+        callback_token: the secret part of the callback URL: 16 to 128 letters, digits, `-` or `_`.
+        msisdn_prefixes: the operator prefixes accepted in phone numbers.
+        retries: how often a request that surely was not accepted is sent again (0 to 10).
+
+    Raises:
+        ConfigurationError: a value is wrong; names the setting, what is wrong and what is right.
+    """
+
+    api_key: str = field(default="", repr=False)
+    public_key: str = field(default="", repr=False)
+    service_provider_code: str = ""
+    environment: str = "sandbox"
+    host: str | None = None
+    port: int | None = None
+    ssl: bool = True
+    verify: bool | str = True
+    origin: str = DEFAULT_ORIGIN
+    timeout: tuple[float, float] = DEFAULT_TIMEOUT
+    initiator_identifier: str | None = None
+    security_credential: str | None = field(default=None, repr=False)
+    callback_token: str | None = field(default=None, repr=False)
+    msisdn_prefixes: tuple[str, ...] = DEFAULT_PREFIXES
+    retries: int = 2
+
+    def __post_init__(self) -> None:
+        checks = {
+            "environment": _environment(self.environment),
+            "api_key": normalise_api_key(self.api_key),
+            "public_key": normalise_public_key(self.public_key),
+            "service_provider_code": _shortcode(self.service_provider_code),
+            "host": _host(self.host),
+            "port": _port(self.port),
+            "ssl": _flag("ssl", self.ssl),
+            "verify": _verify(self.verify),
+            "origin": _header("origin", self.origin),
+            "timeout": _timeout(self.timeout),
+            "initiator_identifier": _optional_text(
+                "initiator_identifier", self.initiator_identifier
+            ),
+            "security_credential": _optional_text("security_credential", self.security_credential),
+            "callback_token": _callback_token(self.callback_token),
+            "msisdn_prefixes": _prefixes(self.msisdn_prefixes),
+            "retries": _retries(self.retries),
+        }
+        for name, value in checks.items():
+            object.__setattr__(self, name, value)
+        check_api_key_fits(self.api_key, self.public_key)
+        self._refuse_unsafe_transport()
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> MpesaConfig:
+        """Read the settings from a mapping with keys such as `MPESA_API_KEY`.
+
+        Keys that do not begin with `MPESA_` are passed over; texts are read as numbers and flags
+        where the setting is one, so the values may come from a file.
+
+        Raises:
+            ConfigurationError: a value is wrong, or an `MPESA_…` key is not a setting.
+        """
+        values = {}
+        for key, value in mapping.items():
+            if key.startswith(KEY_PREFIX):
+                values[_setting_of(key)] = value
+        return cls(**values)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> MpesaConfig:
+        """Read the settings from environment variables such as `MPESA_API_KEY`.
+
+        Lists are written with commas (`MPESA_TIMEOUT=10,120`). An empty variable counts as unset,
+        and `MPESA_…` variables of other programs are passed over.
+
+        Raises:
+            ConfigurationError: a value is missing or wrong.
+        """
+        environ = os.environ if environ is None else environ
+        names = {KEY_PREFIX + f.name.upper() for f in fields(cls)}
+        return cls.from_mapping({k: v for k, v in environ.items() if k in names and v.strip()})
+
+    @property
+    def address(self) -> str:
+        """The host that is called."""
+        return self.host or ENVIRONMENTS[self.environment]
+
+    def port_for(self, documented_port: int) -> int:
+        """The port that is called for an operation whose documented port is the given one."""
+        if self.port is not None:
+            return self.port
+        return LOCAL_PORT if self.environment == "local" and not self.host else documented_port
+
+    def _refuse_unsafe_transport(self) -> None:
+        if self.environment == "production" and self.verify is False:
+            raise _wrong(
+                "verify", "is off in production; use True, or the path of the gateway's CA bundle"
+            )
+        if not self.ssl and (self.environment == "production" or not self.host):
+            raise _wrong("ssl", "is off; the gateway speaks HTTPS only, so set ssl to True")
+        if self.verify is False:
+            logger.warning(
+                "config.verify_off: the gateway's certificate is not checked; anybody on the way "
+                "can read and change payments. Set verify to a CA bundle."
+            )
+
+
+def _wrong(setting: str, what: str) -> ConfigurationError:
+    return ConfigurationError(f"{setting} {what}", setting=setting)
+
+
+def _setting_of(key: str) -> str:
+    names = [f.name for f in fields(MpesaConfig)]
+    name = key[len(KEY_PREFIX) :].lower()
+    if name in names:
+        return name
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f"; did you mean {KEY_PREFIX}{close[0].upper()}?" if close else ""
+    raise ConfigurationError(f"{key} is not a setting of M-Pesa{hint}", setting=key)
+
+
+def _environment(value: object) -> str:
+    if value not in ENVIRONMENTS:
+        raise _wrong("environment", f"must be one of {', '.join(ENVIRONMENTS)}")
+    return str(value)
+
+
+def _shortcode(value: object) -> str:
+    text = str(value).strip() if isinstance(value, (str, int)) else ""
+    if not re.fullmatch(r"[0-9]{5,6}", text):
+        raise _wrong("service_provider_code", "must be the business's shortcode of 5 or 6 digits")
+    return text
+
+
+def _host(value: object) -> str | None:
+    if value is None:
+        return None
+    text = value.strip() if isinstance(value, str) else ""
+    if _HOST.fullmatch(text) or _is_ip(text):
+        return text
+    raise _wrong(
+        "host",
+        "must be a host name or address alone, as in api.vm.co.mz: no https://, path or port "
+        "(the port is a setting of its own)",
+    )
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _integer(setting: str, value: object, low: int, high: int) -> int:
+    if isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,9}\s*", value):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise _wrong(setting, f"must be a whole number from {low} to {high}")
+    return value
+
+
+def _port(value: object) -> int | None:
+    return None if value is None else _integer("port", value, 1, 65535)
+
+
+def _retries(value: object) -> int:
+    return _integer("retries", value, 0, 10)
+
+
+def _flag(setting: str, value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    word = value.strip().lower() if isinstance(value, str) else ""
+    if word in _TRUE | _FALSE:
+        return word in _TRUE
+    raise _wrong(setting, "must be true or false")
+
+
+def _verify(value: object) -> bool | str:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.strip().lower() in _TRUE | _FALSE:
+        return _flag("verify", value)
+    if isinstance(value, (str, Path)) and str(value).strip():
+        path = Path(str(value).strip()).expanduser()
+        if path.exists():
+            return str(path)
+        raise _wrong("verify", f"names a CA bundle that does not exist: {path}")
+    raise _wrong("verify", "must be True, or the path of a CA bundle")
+
+
+def _optional_text(setting: str, value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value.strip() or not value.strip().isprintable():
+        raise _wrong(setting, "must be text on one line, as the account page shows it")
+    return value.strip()
+
+
+def _header(setting: str, value: object) -> str:
+    text = _optional_text(setting, value)
+    if text is None or not text.isascii():
+        raise _wrong(setting, f"must be a host name, as in {DEFAULT_ORIGIN}, or *")
+    return text
+
+
+def _callback_token(value: object) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, str) and _TOKEN.fullmatch(value.strip()):
+        return value.strip()
+    raise _wrong(
+        "callback_token",
+        "must have 16 to 128 letters, digits, - or _, hard to guess; make one with: "
+        'python -c "import secrets; print(secrets.token_urlsafe(32))"',
+    )
+
+
+def _timeout(value: object) -> tuple[float, float]:
+    parts: list[object]
+    if isinstance(value, str):
+        parts = list(value.split(","))
+    elif isinstance(value, Iterable):
+        parts = list(value)
+    else:
+        parts = [value]
+    if len(parts) == 1:
+        parts = [DEFAULT_TIMEOUT[0], *parts]
+    seconds = [_seconds(part) for part in parts]
+    if len(seconds) != 2 or not all(0 < s <= 3600 for s in seconds):
+        raise _wrong(
+            "timeout",
+            "must be (connect, read) in seconds, each more than 0 and 3600 at the most, "
+            f"as in {DEFAULT_TIMEOUT}",
+        )
+    return seconds[0], seconds[1]
+
+
+def _seconds(value: object) -> float:
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return math.nan
+    return number
+
+
+def _prefixes(value: object) -> tuple[str, ...]:
+    items: list[object] = []
+    if isinstance(value, str):
+        items = list(value.split(","))
+    elif isinstance(value, Iterable):
+        items = list(value)
+    texts = tuple(str(item).strip() for item in items)
+    if not texts or not all(re.fullmatch(r"8[0-9]", text) for text in texts):
+        raise _wrong("msisdn_prefixes", "must be two-digit prefixes beginning with 8, as in 84,85")
+    return texts

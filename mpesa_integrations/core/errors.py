@@ -1,0 +1,85 @@
+"""The errors a caller can meet, one class per thing the caller can do about it.
+
+The rule: a call returns only when the gateway said yes (`Kind.SUCCESS` or `Kind.ACCEPTED`);
+everything else raises one of these, carrying what was learnt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .results import Result
+
+
+class MpesaError(Exception):
+    """Base of every error of this library.
+
+    Attributes:
+        result: the gateway's answer as far as it could be read, None when there was none.
+            The underlying exception, when there was one, is `__cause__`.
+        third_party_reference: the reference of the request, None when none was built yet.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        result: Result | None = None,
+        third_party_reference: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.result = result
+        self.third_party_reference = third_party_reference
+
+
+class ConfigurationError(MpesaError):
+    """A setting is missing or wrong: mend the configuration. Nothing was sent.
+
+    Attributes:
+        setting: the name of the setting, as `MpesaConfig` spells it.
+    """
+
+    def __init__(self, message: str, *, setting: str = "") -> None:
+        super().__init__(message)
+        self.setting = setting
+
+
+class ValidationError(MpesaError):
+    """A value was refused, before sending (`result` is None) or by the gateway. No money moved.
+
+    Attributes:
+        errors: messages by argument name, as in `{"amount": ["must be more than 0"]}`.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        errors: Mapping[str, list[str]] | None = None,
+        result: Result | None = None,
+        third_party_reference: str | None = None,
+    ) -> None:
+        super().__init__(message, result=result, third_party_reference=third_party_reference)
+        self.errors: dict[str, list[str]] = dict(errors or {})
+
+
+class AuthenticationError(MpesaError):
+    """The gateway refused the account's key or rights: renew or correct it. No money moved."""
+
+
+class PaymentDeclined(MpesaError):  # noqa: N818 - a business outcome, named as the field names it
+    """The payment failed or the customer cancelled it, for good. No money moved."""
+
+
+class DuplicateTransaction(MpesaError):  # noqa: N818
+    """The third-party reference was used before. The first request with it decides: query that."""
+
+
+class GatewayUnavailable(MpesaError):  # noqa: N818
+    """Surely not accepted (never connected, or INS-16), or only a question: safe to try again."""
+
+
+class OutcomeUnknown(MpesaError):  # noqa: N818
+    """The request may have been accepted and money may have moved: query it, never send again."""

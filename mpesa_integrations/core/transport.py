@@ -1,0 +1,227 @@
+"""Bytes to the gateway and back over pooled connections, and which bytes may have left.
+
+Knows HTTP and no M-Pesa. Another HTTP library can stand in by following `Transport`.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+MAX_ANSWER = 1024 * 1024
+"""Bytes: an answer has some 300. A longer one is cut off, and so cannot be read."""
+IDLE_LIMIT = 30.0
+"""Seconds a connection may lie idle: older ones are likely to be closed under a request's feet."""
+POOL_SIZE = 64
+_CHUNK = 64 * 1024
+
+
+class NotConnected(Exception):  # noqa: N818
+    """No connection came about, so surely no byte of the request has left.
+
+    Attributes:
+        retryable: False where trying again cannot help, as with an untrusted certificate.
+    """
+
+    def __init__(self, message: str, *, retryable: bool = True) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+
+
+class NoAnswer(Exception):  # noqa: N818
+    """The request may have reached the gateway, and no whole answer came back."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """What is to be sent. Headers and body hold secrets, so `repr` leaves them out.
+
+    Attributes:
+        timeout: seconds to connect, and to wait for the answer.
+        verify: True, False or the path of a CA bundle.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes | None = field(repr=False)
+    timeout: tuple[float, float]
+    verify: bool | str
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """What came back: the HTTP status and the body's bytes, 1 MiB and one byte at the most."""
+
+    status: int
+    body: bytes = field(repr=False)
+
+
+class Transport(Protocol):
+    """What the client needs of an HTTP library; safe to be called from many threads."""
+
+    def send(self, request: HttpRequest) -> HttpResponse:
+        """Send a request once, following no redirect and reading no environment.
+
+        Raises:
+            NotConnected: only when surely no byte of the request has left.
+            NoAnswer: whenever that is not sure and no answer was read.
+        """
+
+    def close(self) -> None:
+        """Close the connections."""
+
+
+class _ProvesNotConnected:
+    """Makes a failure to connect a `NotConnected`.
+
+    urllib3 does not know the class, so it comes out unwrapped, however a version of it sorts its
+    own errors; and what fails after `connect` can never be mistaken for it.
+    """
+
+    last_used = 0.0
+
+    def connect(self) -> None:
+        try:
+            super().connect()  # type: ignore[misc]
+        except Exception as error:
+            raise NotConnected(
+                _connect_problem(error),
+                retryable=not isinstance(error.__cause__ or error, ssl.SSLCertVerificationError),
+            ) from error
+        self.last_used = time.monotonic()
+
+    def getresponse(self) -> Any:
+        response = super().getresponse()  # type: ignore[misc]
+        self.last_used = time.monotonic()
+        return response
+
+    @property
+    def is_connected(self) -> bool:
+        # The pool opens anew what says False here, before it sends anything.
+        fresh = time.monotonic() - self.last_used < IDLE_LIMIT
+        return fresh and bool(super().is_connected)  # type: ignore[misc]
+
+
+class _GatewayHTTPConnection(_ProvesNotConnected, HTTPConnection):
+    pass
+
+
+class _GatewayHTTPSConnection(_ProvesNotConnected, HTTPSConnection):
+    pass
+
+
+class _GatewayHTTPPool(HTTPConnectionPool):
+    ConnectionCls = _GatewayHTTPConnection
+
+
+class _GatewayHTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _GatewayHTTPSConnection
+
+
+class _GatewayAdapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {
+            "http": _GatewayHTTPPool,
+            "https": _GatewayHTTPSPool,
+        }
+
+
+class RequestsTransport:
+    """The transport over `requests`: one session, its connections kept alive and shared."""
+
+    def __init__(self) -> None:
+        self._session = requests.Session()
+        self._session.trust_env = False
+        for scheme in ("https://", "http://"):
+            self._session.mount(
+                scheme,
+                _GatewayAdapter(pool_connections=POOL_SIZE, pool_maxsize=POOL_SIZE, max_retries=0),
+            )
+
+    def send(self, request: HttpRequest) -> HttpResponse:
+        """Send a request once; see `Transport.send`.
+
+        Raises:
+            NotConnected: no connection came about.
+            NoAnswer: anything else went wrong.
+        """
+        # The adapter alone: a session's own `send` would follow redirects, keep cookies and look
+        # into the environment, none of which a payment wants.
+        adapter = self._session.get_adapter(request.url)
+        try:
+            response = adapter.send(
+                _prepared(request), stream=True, timeout=request.timeout, verify=request.verify
+            )
+            try:
+                body = _read(response.raw, deadline=time.monotonic() + request.timeout[1])
+            finally:
+                response.close()
+        except NotConnected:
+            raise
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise NoAnswer(_answer_problem(error)) from error
+        return HttpResponse(status=response.status_code, body=body)
+
+    def close(self) -> None:
+        """Close the pooled connections."""
+        self._session.close()
+
+
+def _prepared(request: HttpRequest) -> requests.PreparedRequest:
+    # Filled in by hand: url, headers and body are in their final form, so preparing them again
+    # would only cost time.
+    prepared = requests.PreparedRequest()
+    prepared.method = request.method
+    prepared.url = request.url
+    prepared.headers = CaseInsensitiveDict(request.headers)
+    prepared.body = request.body
+    if request.body is not None:
+        prepared.headers["Content-Length"] = str(len(request.body))
+    return prepared
+
+
+def _read(raw: urllib3.HTTPResponse, *, deadline: float) -> bytes:
+    """Read a body up to its limit and deadline: a socket's timeout alone lets it drip for ever."""
+    body = bytearray()
+    while len(body) <= MAX_ANSWER:
+        chunk = raw.read1(_CHUNK, decode_content=True)
+        if not chunk:
+            return bytes(body)
+        body += chunk
+        if time.monotonic() > deadline:
+            raise NoAnswer("the answer took too long to arrive whole")
+    raw.close()  # the rest is not wanted, and the connection cannot serve another request
+    return bytes(body[: MAX_ANSWER + 1])
+
+
+def _connect_problem(error: BaseException) -> str:
+    cause = error.__cause__ or error
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return (
+            "the gateway's certificate is not trusted "
+            f"({cause.verify_message or 'unknown reason'}); set verify to the path of its CA bundle"
+        )
+    if isinstance(cause, TimeoutError):
+        return "no connection within the time allowed"
+    if isinstance(cause, ConnectionRefusedError):
+        return "the connection was refused"
+    return f"no connection ({type(cause).__name__})"
+
+
+def _answer_problem(error: BaseException) -> str:
+    text = type(error).__name__
+    if isinstance(error, (requests.Timeout, TimeoutError, urllib3.exceptions.TimeoutError)):
+        return "no answer within the time allowed"
+    return f"the connection broke before an answer was read ({text})"
