@@ -1,0 +1,289 @@
+"""Asynchronous mode: the results posted to the account's response URL, and what it answered.
+
+PROTOCOL.md, "Answers". Deciding the payment itself is the ledger's.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import json
+import logging
+import socket
+import ssl
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from mpesa_integrations.core.callbacks import PORT_RANGE
+from mpesa_integrations.core.codes import ResponseCode
+
+from .ledger import Transaction
+from .scenarios import CallbackTiming, Scenario
+
+logger = logging.getLogger("mpesa_integrations.simulator")
+
+RETRY_DELAYS = (0.5, 2.0)
+"""Seconds before each further attempt to deliver a callback that was not acknowledged."""
+_TIMEOUT = 10.0
+_WORKERS = 32
+_DELIVERIES_KEPT = 1000
+_MAX_ACKNOWLEDGEMENT = 64 * 1024
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivery:
+    """One attempt to deliver a callback.
+
+    Attributes:
+        http_status: what the endpoint answered, None when it did not.
+        problem: what is wrong with the answer, in words; None when it is what the gateway requires.
+        at: aware UTC.
+    """
+
+    third_party_reference: str
+    conversation_id: str
+    code: str
+    http_status: int | None
+    problem: str | None
+    at: datetime
+
+    @property
+    def acknowledged(self) -> bool:
+        """Whether the endpoint answered as the gateway requires."""
+        return self.problem is None
+
+
+def check_response_url(url: str) -> str:
+    """Check an asynchronous response URL as the gateway's account page does.
+
+    Args:
+        url: `https://HOST:PORT/path`, the port from 11000 to 19000.
+
+    Returns:
+        The URL, without spaces around it.
+
+    Raises:
+        ValueError: the gateway would not call it; says why. This local gateway, besides, calls
+            addresses of this machine only.
+    """
+    text = url.strip()
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise ValueError("The URL cannot be read; it looks like https://HOST:PORT/path") from None
+    if parts.scheme != "https" or not parts.hostname:
+        raise ValueError(
+            "The URL must begin with https:// and name a host; the gateway calls no other"
+        )
+    if port not in PORT_RANGE:
+        raise ValueError(
+            f"The URL's port must be from {PORT_RANGE[0]} to {PORT_RANGE[-1]} (it is "
+            f"{port or '443, as none is written'}); the gateway calls no other"
+        )
+    if parts.username or parts.password or parts.fragment:
+        raise ValueError("The URL must have no user name, password or fragment")
+    if not _is_this_machine(parts.hostname):
+        raise ValueError(
+            f"{parts.hostname} is not an address of this machine; the local gateway calls only "
+            "loopback addresses, such as 127.0.0.1"
+        )
+    return text
+
+
+class Callbacks:
+    """Delivers results in the background, at most so many at a time, and keeps what came of them.
+
+    Attributes:
+        retry_delays: seconds before each further attempt.
+    """
+
+    def __init__(self, settle: Callable[[Transaction, str], Transaction]) -> None:
+        self._settle = settle
+        self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="mpesa-callback")
+        self._stopping = threading.Event()
+        self._changed = threading.Condition()
+        self._under_way = 0
+        self._deliveries: deque[Delivery] = deque(maxlen=_DELIVERIES_KEPT)
+        self._url: str | None = None
+        self.retry_delays: tuple[float, ...] = RETRY_DELAYS
+
+    @property
+    def url(self) -> str | None:
+        """The asynchronous response URL; None in synchronous mode."""
+        return self._url
+
+    @url.setter
+    def url(self, url: str | None) -> None:
+        self._url = check_response_url(url) if url and url.strip() else None
+
+    @property
+    def deliveries(self) -> list[Delivery]:
+        """The latest attempts to deliver, oldest first."""
+        with self._changed:
+            return list(self._deliveries)
+
+    def schedule(self, transaction: Transaction, scenario: Scenario, code: str) -> None:
+        """Decide a transaction and deliver its result, as the scenario times it."""
+        url = self._url
+        if url is None:
+            raise RuntimeError("The account is in synchronous mode")
+        with self._changed:
+            self._under_way += 1
+        work = self._pool.submit(self._process, url, transaction, scenario, code)
+        work.add_done_callback(self._finished)
+        if scenario.callback is CallbackTiming.BEFORE_ANSWER:
+            work.result()
+
+    def drain(self, timeout: float = 30.0) -> None:
+        """Wait until every result that is due has been delivered or given up.
+
+        Raises:
+            TimeoutError: it took longer than `timeout` seconds.
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._under_way == 0, timeout):
+                raise TimeoutError(f"{self._under_way} callbacks are still under way")
+
+    def wait(self, third_party_reference: str, timeout: float = 30.0) -> Delivery:
+        """Wait for the first attempt to deliver a payment's result.
+
+        Raises:
+            TimeoutError: none was made within `timeout` seconds.
+        """
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            while True:
+                for delivery in self._deliveries:
+                    if delivery.third_party_reference == third_party_reference:
+                        return delivery
+                if not self._changed.wait(max(0.0, deadline - time.monotonic())):
+                    raise TimeoutError(f"No callback for {third_party_reference}")
+
+    def reset(self) -> None:
+        """Return to synchronous mode and forget the deliveries, once those under way have ended."""
+        self._url = None
+        self._stopping.set()  # cuts delays short
+        self.drain()
+        self._stopping.clear()
+        with self._changed:
+            self._deliveries.clear()
+        self.retry_delays = RETRY_DELAYS
+
+    def stop(self) -> None:
+        """Stop: what is being delivered ends, what waits for its time is given up."""
+        self._stopping.set()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _finished(self, work: Future[None]) -> None:
+        with self._changed:
+            self._under_way -= 1
+            self._changed.notify_all()
+        if not work.cancelled() and work.exception() is not None:
+            logger.error("callback.failed", exc_info=work.exception())
+
+    def _process(self, url: str, transaction: Transaction, scenario: Scenario, code: str) -> None:
+        if scenario.callback is CallbackTiming.DELAYED or scenario.delays:
+            self._stopping.wait(scenario.delay)
+        settled = self._settle(transaction, code)
+        if scenario.callback is CallbackTiming.NEVER:
+            return
+        for _ in range(2 if scenario.callback is CallbackTiming.TWICE else 1):
+            self._deliver(url, settled)
+
+    def _deliver(self, url: str, transaction: Transaction) -> None:
+        for delay in (0.0, *self.retry_delays):
+            if delay and self._stopping.wait(delay):
+                return
+            delivery = post_result(url, transaction)
+            logger.info(
+                "callback.sent third_party_reference=%s code=%s http_status=%s problem=%s",
+                delivery.third_party_reference,
+                delivery.code,
+                delivery.http_status,
+                delivery.problem,
+            )
+            with self._changed:
+                self._deliveries.append(delivery)
+                self._changed.notify_all()
+            if delivery.acknowledged:
+                return
+
+
+def post_result(url: str, transaction: Transaction) -> Delivery:
+    """Post a transaction's result to a response URL once, and check the answer.
+
+    The endpoint's certificate is not verified: on a laptop it is self-signed. The real gateway
+    would refuse such an endpoint.
+    """
+    code = transaction.code or "INS-0"
+    body = {
+        "input_OriginalConversationID": transaction.conversation_id,
+        "input_ThirdPartyReference": transaction.third_party_reference,
+        "input_TransactionID": transaction.transaction_id or "N/A",
+        "input_ResultCode": "0" if code == "INS-0" else code,
+        "input_ResultDesc": ResponseCode(code).meaning,
+    }
+    status, problem = _post(urlsplit(url), body)
+    return Delivery(
+        third_party_reference=transaction.third_party_reference,
+        conversation_id=transaction.conversation_id,
+        code=code,
+        http_status=status,
+        problem=problem,
+        at=datetime.now(timezone.utc),
+    )
+
+
+def _post(url: SplitResult, body: dict[str, str]) -> tuple[int | None, str | None]:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    connection = http.client.HTTPSConnection(
+        url.hostname or "", url.port, timeout=_TIMEOUT, context=context
+    )
+    target = (url.path or "/") + (f"?{url.query}" if url.query else "")
+    try:
+        connection.request("POST", target, json.dumps(body), {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        answer = response.read(_MAX_ACKNOWLEDGEMENT)
+    except (OSError, http.client.HTTPException) as error:
+        return None, f"The endpoint gave no answer ({type(error).__name__})"
+    finally:
+        connection.close()
+    return response.status, check_acknowledgement(response.status, answer, body)
+
+
+def check_acknowledgement(status: int, answer: bytes, sent: dict[str, str]) -> str | None:
+    """Say what is wrong with an endpoint's answer to a callback; None if nothing is."""
+    if status != 200:
+        return f"The endpoint answered HTTP {status}; it must be 200"
+    try:
+        fields: Any = json.loads(answer)
+    except ValueError:
+        return "The endpoint's answer is not JSON"
+    if not isinstance(fields, dict):
+        return "The endpoint's answer is not a JSON object"
+    required = {
+        "output_OriginalConversationID": sent["input_OriginalConversationID"],
+        "output_ThirdPartyConversationID": sent["input_ThirdPartyReference"],
+        "output_ResponseCode": "0",
+        "output_ResponseDesc": "Successfully Accepted Result",
+    }
+    wrong = [name for name, value in required.items() if fields.get(name) != value]
+    return f"The endpoint's answer is wrong or missing in {', '.join(wrong)}" if wrong else None
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return False
+    return all(ipaddress.ip_address(entry[4][0]).is_loopback for entry in found)
