@@ -134,9 +134,7 @@ class MpesaConfig:
         Raises:
             ConfigurationError: a value is missing or wrong.
         """
-        environ = os.environ if environ is None else environ
-        names = {KEY_PREFIX + f.name.upper() for f in fields(cls)}
-        return cls.from_mapping({k: v for k, v in environ.items() if k in names and v.strip()})
+        return cls(**settings_in_env(environ))
 
     @property
     def address(self) -> str:
@@ -161,6 +159,13 @@ class MpesaConfig:
                 "config.verify_off: the gateway's certificate is not checked; anybody on the way "
                 "can read and change payments. Set verify to a CA bundle."
             )
+
+
+def settings_in_env(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The settings that environment variables such as `MPESA_API_KEY` give, unchecked."""
+    environ = os.environ if environ is None else environ
+    names = {KEY_PREFIX + f.name.upper(): f.name for f in fields(MpesaConfig)}
+    return {names[k]: v for k, v in environ.items() if k in names and v.strip()}
 
 
 def _wrong(setting: str, what: str) -> ConfigurationError:

@@ -246,7 +246,16 @@ class Simulator:
 
 
 class _Server(WSGIServer):
-    """Logs what goes wrong with a connection through logging rather than to the terminal."""
+    """Logs through logging rather than to the terminal, and leaves no socket open."""
+
+    @staticmethod
+    def bind_socket(socket_: socket.socket, bind_addr: tuple[str, int]) -> socket.socket:
+        try:
+            socket_.bind(bind_addr)
+        except OSError:
+            socket_.close()
+            raise
+        return socket_
 
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
         logger.log(level, "server.event %s", msg, exc_info=traceback)
