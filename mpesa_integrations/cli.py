@@ -382,7 +382,9 @@ def _fail(error: MpesaError, *, as_json: bool) -> Any:
         (_EXIT_CODES[kind] for kind in type(error).__mro__ if kind in _EXIT_CODES), ExitCode.PROBLEM
     )
     if as_json:
-        fields = _result_fields(error.result) if error.result else dict.fromkeys(_RESULT_FIELDS)
+        fields: dict[str, Any] = dict.fromkeys(_RESULT_FIELDS)
+        if error.result:
+            fields = _result_fields(error.result)
         fields["third_party_reference"] = error.third_party_reference
         fields["error"] = {"type": type(error).__name__, "message": str(error)}
         if isinstance(error, ValidationError):

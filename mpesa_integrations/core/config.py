@@ -161,7 +161,7 @@ class MpesaConfig:
             )
 
 
-def settings_in_env(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+def settings_in_env(environ: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The settings that environment variables such as `MPESA_API_KEY` give, unchecked."""
     environ = os.environ if environ is None else environ
     names = {KEY_PREFIX + f.name.upper(): f.name for f in fields(MpesaConfig)}
