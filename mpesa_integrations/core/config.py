@@ -183,9 +183,9 @@ def _setting_of(key: str) -> str:
 
 
 def _environment(value: object) -> str:
-    if value not in ENVIRONMENTS:
+    if not isinstance(value, str) or value not in ENVIRONMENTS:
         raise _wrong("environment", f"must be one of {', '.join(ENVIRONMENTS)}")
-    return str(value)
+    return value
 
 
 def _shortcode(value: object) -> str:
@@ -247,10 +247,10 @@ def _verify(value: object) -> bool | str:
     if isinstance(value, str) and value.strip().lower() in _TRUE | _FALSE:
         return _flag("verify", value)
     if isinstance(value, (str, Path)) and str(value).strip():
-        path = Path(str(value).strip()).expanduser()
-        if path.exists():
-            return str(path)
-        raise _wrong("verify", f"names a CA bundle that does not exist: {path}")
+        path = os.path.expanduser(str(value).strip())
+        if "\0" not in path and os.path.exists(path):
+            return path
+        raise _wrong("verify", f"names a CA bundle that does not exist: {path!r}")
     raise _wrong("verify", "must be True, or the path of a CA bundle")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 import re
 from functools import lru_cache
 from pathlib import Path
@@ -137,21 +138,26 @@ def _is_path(text: str) -> bool:
     if len(stripped) > _PATH_LIMIT or "\n" in stripped or "-----" in stripped:
         return False
     # A short file name is valid Base64 too, so what exists as a file is a file.
-    return not _BASE64.fullmatch(re.sub(r"\s+", "", stripped)) or Path(stripped).is_file()
+    return not _BASE64.fullmatch(re.sub(r"\s+", "", stripped)) or _is_file(stripped)
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except ValueError:  # a null byte
+        return False
 
 
 def _read_key_file(path: Path) -> str:
     try:
-        return path.expanduser().read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise _wrong(
-            "public_key",
-            "is neither Base64 nor PEM, and as a file path it cannot be read "
-            f"({error.strerror or 'error'})",
-        ) from error
+        # os.path, since a "~" that cannot be expanded is then simply a file that is not there.
+        return Path(os.path.expanduser(path)).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
+        raise _wrong("public_key", "names a binary file; it must be Base64 or PEM") from error
+    except (OSError, ValueError) as error:
+        why = (isinstance(error, OSError) and error.strerror) or "no possible path"
         raise _wrong(
-            "public_key", "names a binary file; it must hold Base64 or PEM text"
+            "public_key", f"is neither Base64 nor PEM, and as a file path it cannot be read ({why})"
         ) from error
 
 

@@ -5,6 +5,7 @@ Knows HTTP and no M-Pesa. Another HTTP library can stand in by following `Transp
 
 from __future__ import annotations
 
+import logging
 import ssl
 import time
 from collections.abc import Mapping
@@ -18,8 +19,10 @@ from requests.structures import CaseInsensitiveDict
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from .msisdn import mask_msisdns_in
+
 MAX_ANSWER = 1024 * 1024
-"""Bytes: an answer has some 300. A longer one is cut off, and so cannot be read."""
+"""Bytes: an answer has some 300. A longer one is not read to its end, and counts as none."""
 IDLE_LIMIT = 30.0
 """Seconds a connection may lie idle: older ones are likely to be closed under a request's feet."""
 POOL_SIZE = 64
@@ -61,7 +64,7 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """What came back: the HTTP status and the body's bytes, 1 MiB and one byte at the most."""
+    """What came back: the HTTP status and the body's bytes."""
 
     status: int
     body: bytes = field(repr=False)
@@ -138,10 +141,25 @@ class _GatewayAdapter(HTTPAdapter):
         }
 
 
+class _MaskNumbers(logging.Filter):
+    """Masks phone numbers in urllib3's debug log, which has the query strings of our queries."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                mask_msisdns_in(value) if isinstance(value, str) else value for value in record.args
+            )
+        return True
+
+
+_MASK_NUMBERS = _MaskNumbers()
+
+
 class RequestsTransport:
     """The transport over `requests`: one session, its connections kept alive and shared."""
 
     def __init__(self) -> None:
+        logging.getLogger("urllib3.connectionpool").addFilter(_MASK_NUMBERS)
         self._session = requests.Session()
         self._session.trust_env = False
         for scheme in ("https://", "http://"):
@@ -202,8 +220,8 @@ def _read(raw: urllib3.HTTPResponse, *, deadline: float) -> bytes:
         body += chunk
         if time.monotonic() > deadline:
             raise NoAnswer("the answer took too long to arrive whole")
-    raw.close()  # the rest is not wanted, and the connection cannot serve another request
-    return bytes(body[: MAX_ANSWER + 1])
+    # Raised rather than cut short: a cut answer padded with spaces would still read as one.
+    raise NoAnswer(f"the answer has more than {MAX_ANSWER} bytes")
 
 
 def _connect_problem(error: BaseException) -> str:

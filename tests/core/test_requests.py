@@ -1,0 +1,300 @@
+"""What is sent: checked, normalised, and in the gateway's own words."""
+
+from __future__ import annotations
+
+import re
+import string
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mpesa_integrations import ConfigurationError, MpesaClient, MpesaConfig, ValidationError
+from mpesa_integrations.core.msisdn import mask_msisdn, mask_msisdns_in, normalise_msisdn
+from mpesa_integrations.core.operations import OPERATIONS
+from mpesa_integrations.core.references import new_third_party_reference
+from mpesa_integrations.core.schemas import amount_text, parse_amount
+
+from .conftest import make_config
+
+CLIENT = MpesaClient(make_config())
+PAYMENT: dict[str, Any] = {"msisdn": "841234567", "amount": 10, "reference": "T1"}
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "841234567",
+        "84 123 4567",
+        "84-123-4567",
+        "(84) 123.4567",
+        "+258841234567",
+        "+258 84 123 4567",
+        "00258841234567",
+        "00 258 84 123 4567",
+        "258841234567",
+        "258 84 1234567",
+        "  841234567\n",
+        841234567,
+        258841234567,
+    ],
+)
+def test_a_phone_number_is_taken_as_people_type_it(typed: object) -> None:
+    assert normalise_msisdn(typed) == "258841234567"
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "", "84123456", "8412345678", "821234567", "861234567", "+27841234567", "abc",
+        "84CALLNOW", "84 123 4567 ext. 5", "258258841234567", "８４１２３４５６７", True, 1.5,
+        None, "841234567;drop", "8" * 500, b"841234567",
+    ],
+)  # fmt: skip
+def test_another_phone_number_is_refused_without_being_repeated(typed: object) -> None:
+    with pytest.raises(ValueError, match=r"84|text") as caught:
+        normalise_msisdn(typed)
+    if isinstance(typed, str) and len(typed) > 4:
+        assert typed not in str(caught.value)
+
+
+def test_the_accepted_prefixes_are_a_setting() -> None:
+    client = MpesaClient(make_config(msisdn_prefixes=("86",)))
+    assert client.prepare("c2b", **{**PAYMENT, "msisdn": "861234567"}).values["msisdn"] == (
+        "258861234567"
+    )
+    with pytest.raises(ValidationError, match="86 and seven digits"):
+        client.prepare("c2b", **PAYMENT)
+
+
+def test_masking() -> None:
+    assert mask_msisdn("258841234567") == "25884•••4567"
+    assert mask_msisdn("841234567") == "•••"
+    text = "Balance of 258841234567 and +258 85 765 4321, ref 0HOGE4LB841234567XX"
+    assert mask_msisdns_in(text) == (
+        "Balance of 25884•••4567 and 25885•••4321, ref 0HOGE4LB841234567XX"
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        (10, "10"),
+        ("10", "10"),
+        ("10.5", "10.50"),
+        ("0.01", "0.01"),
+        ("007", "7"),
+        (Decimal("10.50"), "10.50"),
+        (Decimal("1E+2"), "100"),
+        (Decimal("10.5000"), "10.50"),
+        ("999999999999.99", "999999999999.99"),
+    ],
+)
+def test_an_amount_is_sent_as_plain_decimal_text(given: Any, sent: str) -> None:
+    request = CLIENT.prepare("c2b", **{**PAYMENT, "amount": given})
+    assert request.parameters["input_Amount"] == sent
+    assert request.values["amount"] == Decimal(sent)
+
+
+@pytest.mark.parametrize(
+    "amount",
+    [
+        0, -1, "0", "0.00", "-1", "+1", "1e3", "1,50", "1.000", "10.001", "", "ten", " ", "1_000",
+        Decimal("0.001"), Decimal("NaN"), Decimal("Infinity"), Decimal(0), 10**12, "9" * 5000,
+        Decimal("1E+999999"), 1.5, 10.0, True, b"10", [10],
+    ],
+)  # fmt: skip
+def test_another_amount_is_refused(amount: Any) -> None:
+    with pytest.raises(ValidationError) as caught:
+        CLIENT.prepare("c2b", **{**PAYMENT, "amount": amount})
+    assert list(caught.value.errors) == ["amount"]
+    if isinstance(amount, float):
+        assert "float" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "argument"),
+    [
+        ({"reference": ""}, "reference"),
+        ({"reference": "x" * 21}, "reference"),
+        ({"reference": "a\nb"}, "reference"),
+        ({"reference": 7}, "reference"),
+        ({"reference": None}, "reference"),
+        ({"third_party_reference": "a-b"}, "third_party_reference"),
+        ({"third_party_reference": "x" * 21}, "third_party_reference"),
+        ({"third_party_reference": ""}, "third_party_reference"),
+    ],
+)
+def test_a_wrong_reference_is_refused_by_name(changes: dict[str, Any], argument: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        CLIENT.prepare("c2b", **{**PAYMENT, **changes})
+    assert list(caught.value.errors) == [argument]
+    assert caught.value.result is None
+
+
+def test_all_wrong_arguments_are_told_at_once() -> None:
+    with pytest.raises(ValidationError) as caught:
+        CLIENT.c2b(msisdn="12", amount=0, reference="")
+    assert set(caught.value.errors) == {"msisdn", "amount", "reference"}
+    assert str(caught.value).startswith("Nothing was sent")
+
+
+@pytest.mark.parametrize(
+    ("operation", "arguments", "parameters"),
+    [
+        (
+            "c2b",
+            PAYMENT,
+            {
+                "input_TransactionReference": "T1",
+                "input_CustomerMSISDN": "258841234567",
+                "input_Amount": "10",
+                "input_ThirdPartyReference": "REF1",
+                "input_ServiceProviderCode": "171717",
+            },
+        ),
+        (
+            "b2b",
+            {"receiver_shortcode": "979797", "amount": "9.90", "reference": "T2"},
+            {
+                "input_TransactionReference": "T2",
+                "input_Amount": "9.90",
+                "input_ThirdPartyReference": "REF1",
+                "input_PrimaryPartyCode": "171717",
+                "input_ReceiverPartyCode": "979797",
+            },
+        ),
+        (
+            "reversal",
+            {"transaction_id": "4XDF12345", "amount": 5},
+            {
+                "input_TransactionID": "4XDF12345",
+                "input_SecurityCredential": "Mpesa2019-secret-credential",
+                "input_InitiatorIdentifier": "MPesa2018",
+                "input_ThirdPartyReference": "REF1",
+                "input_ServiceProviderCode": "171717",
+                "input_ReversalAmount": "5",
+            },
+        ),
+        (
+            "query_transaction_status",
+            {"query_reference": "AG_20180206_00005e7dccc6da08efa8"},
+            {
+                "input_QueryReference": "AG_20180206_00005e7dccc6da08efa8",
+                "input_ServiceProviderCode": "171717",
+                "input_ThirdPartyReference": "REF1",
+            },
+        ),
+        (
+            "query_customer_name",
+            {"msisdn": "84 123 4567"},
+            {
+                "input_CustomerMSISDN": "258841234567",
+                "input_ServiceProviderCode": "171717",
+                "input_ThirdPartyReference": "REF1",
+            },
+        ),
+    ],
+)
+def test_the_parameters_are_the_documented_ones(
+    operation: str, arguments: dict[str, Any], parameters: dict[str, str]
+) -> None:
+    request = CLIENT.prepare(operation, third_party_reference="REF1", **arguments)
+    assert dict(request.parameters) == parameters
+
+
+def test_a_full_reversal_names_no_amount() -> None:
+    request = CLIENT.prepare("reversal", transaction_id="4XDF12345", amount=None)
+    assert "input_ReversalAmount" not in request.parameters
+
+
+@pytest.mark.parametrize("setting", ["initiator_identifier", "security_credential"])
+def test_a_reversal_without_its_settings_is_told(setting: str) -> None:
+    client = MpesaClient(make_config(**{setting: None}))
+    with pytest.raises(ConfigurationError, match=setting) as caught:
+        client.reverse(transaction_id="4XDF12345")
+    assert caught.value.setting == setting
+
+
+def test_no_secret_shows_in_a_prepared_request() -> None:
+    text = repr(CLIENT.prepare("reversal", transaction_id="4XDF12345"))
+    assert "secret-credential" not in text
+    assert "258841234567" not in repr(CLIENT.prepare("c2b", **PAYMENT))
+
+
+def test_references_are_unique_and_sort_by_time() -> None:
+    references = [new_third_party_reference() for _ in range(5000)]
+    assert len(set(references)) == len(references)
+    assert all(re.fullmatch(r"[0-9A-Z]{20}", reference) for reference in references)
+    stamps = [reference[:11] for reference in references]
+    assert stamps == sorted(stamps)
+
+
+@given(st.integers(1, 10**14 - 1))
+def test_every_amount_of_centavos_survives_the_way_out_and_back(centavos: int) -> None:
+    amount = Decimal(centavos).scaleb(-2)
+    text = amount_text(amount)
+    assert parse_amount(text) == amount
+    assert re.fullmatch(r"[0-9]{1,12}(\.[0-9]{2})?", text)
+
+
+@given(st.text(alphabet=string.digits + " +-().", max_size=24))
+def test_normalising_a_number_twice_changes_nothing(typed: str) -> None:
+    try:
+        found = normalise_msisdn(typed)
+    except ValueError:
+        return
+    assert re.fullmatch(r"2588[45][0-9]{7}", found)
+    assert normalise_msisdn(found) == found
+
+
+_FORMATS = {
+    "input_TransactionReference": r"(?s).{1,20}",
+    "input_CustomerMSISDN": r"2588[45][0-9]{7}",
+    "input_Amount": r"[0-9]{1,12}(\.[0-9]{2})?",
+    "input_ReversalAmount": r"[0-9]{1,12}(\.[0-9]{2})?",
+    "input_ThirdPartyReference": r"[A-Za-z0-9]{1,20}",
+    "input_ReceiverPartyCode": r"[0-9]{5,6}",
+    "input_TransactionID": r"[A-Za-z0-9]{1,50}",
+    "input_QueryReference": r"[A-Za-z0-9_-]{1,50}",
+}
+_value = (
+    st.none() | st.integers() | st.decimals() | st.floats() | st.booleans() | st.text(max_size=30)
+    | st.from_regex(r"8[45][0-9]{7}", fullmatch=True) | st.from_regex(r"[0-9]{5}", fullmatch=True)
+    | st.lists(st.integers(), max_size=2)
+)  # fmt: skip
+
+
+@given(
+    operation=st.sampled_from(list(OPERATIONS)),
+    arguments=st.dictionaries(
+        st.sampled_from([
+            "msisdn", "amount", "reference", "third_party_reference", "receiver_shortcode",
+            "transaction_id", "query_reference", "nonsense",
+        ]),
+        _value,
+    ),
+)  # fmt: skip
+def test_no_argument_makes_anything_but_a_validation_error_or_a_right_request(
+    operation: str, arguments: dict[str, Any]
+) -> None:
+    try:
+        request = CLIENT.prepare(operation, **arguments)
+    except ValidationError:
+        return
+    for name, value in request.parameters.items():
+        assert isinstance(value, str)
+        if name in _FORMATS:
+            assert re.fullmatch(_FORMATS[name], value)
+
+
+def test_the_renewed_configuration_is_checked() -> None:
+    client = MpesaClient(make_config())
+    with pytest.raises(ConfigurationError, match="api_key"):
+        client.renew(api_key="")
+    by_function = MpesaClient(lambda: make_config())
+    with pytest.raises(ConfigurationError, match="function"):
+        by_function.renew(api_key="k" * 32)
+    assert isinstance(by_function.config, MpesaConfig)

@@ -1,0 +1,340 @@
+"""Which bytes may have left: each way a connection can break, and what the client makes of it."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from mpesa_integrations import (
+    GatewayUnavailable,
+    Kind,
+    MpesaClient,
+    MpesaError,
+    OutcomeUnknown,
+)
+from mpesa_integrations.core import transport
+from mpesa_integrations.core.transport import NoAnswer, NotConnected
+
+from .conftest import make_config
+from .faulty import AUTHORITY, FaultyServer, answer, faulty_server, reset
+
+SUCCESS = json.dumps(
+    {
+        "output_ResponseCode": "INS-0",
+        "output_ResponseDesc": "fine",
+        "output_TransactionID": "4XDF12345",
+        "output_ConversationID": "AG_1",
+    }
+).encode()
+PAYMENT: dict[str, Any] = {"msisdn": "841234567", "amount": 1, "reference": "T"}
+
+
+def _client(port: int, **changes: object) -> MpesaClient:
+    return MpesaClient(
+        make_config(host="127.0.0.1", port=port, **{"ssl": False, "retries": 3, **changes})
+    )
+
+
+def _then(*answers: bytes) -> Callable[[socket.socket, FaultyServer], None]:
+    """Read a request and send an answer, as many times as there are answers, then close."""
+
+    def behave(connection: socket.socket, server: FaultyServer) -> None:
+        for one in answers:
+            server.read_request(connection)
+            connection.sendall(one)
+
+    return behave
+
+
+def _close_at_once(connection: socket.socket, server: FaultyServer) -> None:
+    pass
+
+
+def _reset_at_once(connection: socket.socket, server: FaultyServer) -> None:
+    reset(connection)
+
+
+def _close_after_reading(connection: socket.socket, server: FaultyServer) -> None:
+    server.read_request(connection)
+
+
+def _reset_after_reading(connection: socket.socket, server: FaultyServer) -> None:
+    server.read_request(connection)
+    reset(connection)
+
+
+def _never_answer(connection: socket.socket, server: FaultyServer) -> None:
+    server.read_request(connection)
+    server.stopping.wait(10)
+
+
+def _drip(connection: socket.socket, server: FaultyServer) -> None:
+    server.read_request(connection)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+    while not server.stopping.wait(0.02):
+        connection.sendall(b" ")
+
+
+def _endless_chunks(connection: socket.socket, server: FaultyServer) -> None:
+    server.read_request(connection)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    while not server.stopping.is_set():
+        connection.sendall(b"10000\r\n" + b" " * 0x10000 + b"\r\n")
+
+
+AFTER_SENDING = {
+    "closed at once": _close_at_once,
+    "reset at once": _reset_at_once,
+    "closed after the request": _close_after_reading,
+    "reset after the request": _reset_after_reading,
+    "no answer": _never_answer,
+    "half a status line": _then(b"HTTP/1.1 20"),
+    "not HTTP": _then(b"SSH-2.0-OpenSSH\r\n"),
+    "half the headers": _then(b"HTTP/1.1 200 OK\r\nContent-Le"),
+    "less than its length": _then(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n" + SUCCESS),
+    "a broken chunk": _then(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}"),
+    "a body that drips": _drip,
+    "an endless body": _endless_chunks,
+    "a body over 1 MiB": _then(answer(SUCCESS + b" " * 1_100_000)),
+    "a redirect": _then(answer(b"", status="307 Temporary Redirect", headers="Location: /x\r\n")),
+    "endless headers": _then(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 5000),
+    "a bad gzip": _then(answer(b"junk", headers="Content-Encoding: gzip\r\n")),
+}
+
+
+@pytest.mark.parametrize("name", list(AFTER_SENDING))
+def test_once_a_byte_may_have_left_the_outcome_is_unknown_and_nothing_is_sent_again(
+    name: str,
+) -> None:
+    with (
+        faulty_server(AFTER_SENDING[name]) as server,
+        _client(server.port, timeout=(2, 0.4)) as client,
+    ):
+        with pytest.raises(OutcomeUnknown) as caught:
+            client.c2b(**PAYMENT)
+        assert caught.value.third_party_reference
+        assert "258841234567" not in str(caught.value)
+        assert len(server.requests) <= 1
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize("name", list(AFTER_SENDING))
+def test_a_question_that_is_not_answered_may_be_asked_again(name: str) -> None:
+    with (
+        faulty_server(AFTER_SENDING[name]) as server,
+        _client(server.port, timeout=(2, 0.4)) as client,
+    ):
+        with pytest.raises(GatewayUnavailable):
+            client.query_customer_name(msisdn="841234567")
+        assert server.connections == 1
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def test_a_refused_connection_is_surely_not_accepted_and_tried_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with _client(_free_port(), retries=2) as client, pytest.raises(GatewayUnavailable) as caught:
+        client.c2b(**PAYMENT)
+    assert "refused" in str(caught.value)
+    assert "Nothing was sent" in str(caught.value)
+    assert isinstance(caught.value.__cause__, NotConnected)
+    assert caplog.text.count("call.not_connected") == 3
+
+
+def test_a_name_that_does_not_resolve_is_surely_not_accepted() -> None:
+    for host in ("no-such-host.invalid", "x" * 70 + ".invalid"):
+        client = MpesaClient(make_config(host=host, retries=0))
+        with pytest.raises(GatewayUnavailable, match="Nothing was sent"):
+            client.c2b(**PAYMENT)
+
+
+def test_a_connection_that_does_not_come_about_in_time_is_surely_not_accepted() -> None:
+    # A listener whose queue is full answers no more SYNs.
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        fillers = []
+        for _ in range(4):
+            filler = socket.socket()
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", port))
+            fillers.append(filler)
+        with (
+            _client(port, timeout=(0.3, 5), retries=0) as client,
+            pytest.raises(GatewayUnavailable, match="within the time allowed"),
+        ):
+            client.c2b(**PAYMENT)
+        for filler in fillers:
+            filler.close()
+
+
+def _authority_file(tmp_path: Path) -> str:
+    path = tmp_path / "ca.pem"
+    AUTHORITY.cert_pem.write_to_path(str(path))
+    return str(path)
+
+
+def _expired() -> trustme.LeafCert:
+    now = datetime.datetime.now(datetime.timezone.utc)
+    day = datetime.timedelta(days=1)
+    return AUTHORITY.issue_cert("127.0.0.1", not_before=now - 2 * day, not_after=now - day)
+
+
+@pytest.mark.parametrize(
+    "certificate",
+    [
+        trustme.CA().issue_cert("127.0.0.1"),
+        AUTHORITY.issue_cert("another.test"),
+        _expired(),
+    ],
+    ids=["untrusted", "another name", "expired"],
+)
+def test_a_certificate_that_is_not_good_means_nothing_was_sent_and_no_second_try(
+    certificate: trustme.LeafCert, tmp_path: Path
+) -> None:
+    with faulty_server(_then(answer(SUCCESS)), certificate=certificate) as server:
+        verify = _authority_file(tmp_path)
+        with (
+            _client(server.port, ssl=True, verify=verify) as client,
+            pytest.raises(GatewayUnavailable, match="certificate is not trusted") as caught,
+        ):
+            client.c2b(**PAYMENT)
+        assert "verify" in str(caught.value)
+        assert server.requests == []
+        assert server.connections == 1
+
+
+def test_tls_spoken_to_a_plain_port_means_nothing_was_sent() -> None:
+    with faulty_server(_then(answer(SUCCESS))) as server:
+        with _client(server.port, ssl=True, retries=0) as client, pytest.raises(GatewayUnavailable):
+            client.c2b(**PAYMENT)
+        assert all(b"input_Amount" not in request for request in server.requests)
+
+
+def test_a_good_certificate_is_accepted_and_cut_after_the_request_is_unknown(
+    tmp_path: Path,
+) -> None:
+    certificate = AUTHORITY.issue_cert("127.0.0.1")
+    verify = _authority_file(tmp_path)
+    with (
+        faulty_server(_then(answer(SUCCESS)), certificate=certificate) as server,
+        _client(server.port, ssl=True, verify=verify) as client,
+    ):
+        assert client.c2b(**PAYMENT).kind is Kind.SUCCESS
+        assert len(server.requests) == 1
+    with (
+        faulty_server(_close_after_reading, certificate=certificate) as server,
+        _client(server.port, ssl=True, verify=verify) as client,
+        pytest.raises(OutcomeUnknown),
+    ):
+        client.c2b(**PAYMENT)
+
+
+def test_the_environment_and_netrc_are_not_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    dead = f"http://127.0.0.1:{_free_port()}"
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, dead)
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password something\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such/file")
+    with faulty_server(_then(answer(SUCCESS))) as server, _client(server.port) as client:
+        assert client.c2b(**PAYMENT).kind is Kind.SUCCESS
+        assert b"Authorization: Bearer " in server.requests[0]
+        assert b"Basic" not in server.requests[0]
+
+
+def test_calls_share_a_connection_that_is_kept_alive() -> None:
+    with faulty_server(_then(*[answer(SUCCESS)] * 5)) as server, _client(server.port) as client:
+        for _ in range(5):
+            client.c2b(**PAYMENT)
+        assert (server.connections, len(server.requests)) == (1, 5)
+
+
+def test_a_connection_that_was_closed_while_idle_is_replaced_before_anything_is_sent() -> None:
+    closed = threading.Event()
+
+    def one_each(connection: socket.socket, server: FaultyServer) -> None:
+        server.read_request(connection)
+        connection.sendall(answer(SUCCESS))
+        connection.shutdown(socket.SHUT_RDWR)
+        closed.set()
+
+    with faulty_server(one_each) as server, _client(server.port) as client:
+        for _ in range(3):
+            closed.clear()
+            assert client.c2b(**PAYMENT).kind is Kind.SUCCESS
+            assert closed.wait(5)
+        assert (server.connections, len(server.requests)) == (3, 3)
+
+
+def test_a_connection_that_lay_idle_too_long_is_not_used_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with faulty_server(_then(*[answer(SUCCESS)] * 2)) as server, _client(server.port) as client:
+        client.c2b(**PAYMENT)
+        monkeypatch.setattr(transport, "IDLE_LIMIT", 0.0)
+        client.c2b(**PAYMENT)
+        assert server.connections == 2
+
+
+def test_no_redirect_is_followed_and_no_cookie_kept() -> None:
+    with faulty_server(_then(answer(SUCCESS))) as other:
+        moved = answer(
+            b"",
+            status="302 Found",
+            headers=f"Location: http://127.0.0.1:{other.port}/\r\nSet-Cookie: a=b\r\n",
+        )
+        with faulty_server(_then(moved, answer(SUCCESS))) as server:
+            with _client(server.port) as client:
+                with pytest.raises(OutcomeUnknown):
+                    client.c2b(**PAYMENT)
+                client.c2b(**PAYMENT)
+            assert b"Cookie" not in server.requests[1]
+        assert other.connections == 0
+
+
+class _Interrupts:
+    """A transport that is interrupted, as by Ctrl-C or a worker's time limit."""
+
+    def send(self, request: object) -> Any:
+        raise KeyboardInterrupt
+
+    def close(self) -> None:
+        pass
+
+
+def test_an_interrupt_is_not_swallowed() -> None:
+    client = MpesaClient(make_config(), transport=_Interrupts())
+    with pytest.raises(KeyboardInterrupt):
+        client.c2b(**PAYMENT)
+
+
+def test_another_transport_can_stand_in() -> None:
+    class Silent:
+        def send(self, request: object) -> Any:
+            raise NoAnswer("nothing came")
+
+        def close(self) -> None:
+            pass
+
+    client = MpesaClient(make_config(), transport=Silent())
+    with pytest.raises(OutcomeUnknown, match="nothing came"):
+        client.c2b(**PAYMENT)
+    with pytest.raises(MpesaError):
+        client.query_transaction_status(query_reference="X")
