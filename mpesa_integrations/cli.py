@@ -22,7 +22,13 @@ from rich.table import Table
 from . import __version__
 from .core.client import MpesaClient
 from .core.codes import CODES, Kind
-from .core.config import ENVIRONMENTS, LOCAL_PORT, MpesaConfig, settings_in_env
+from .core.config import (
+    ENVIRONMENTS,
+    LOCAL_PORT,
+    MpesaConfig,
+    settings_in_account_file,
+    settings_in_env,
+)
 from .core.credentials import bearer_token
 from .core.errors import (
     AuthenticationError,
@@ -42,13 +48,6 @@ if TYPE_CHECKING:
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _API_KEY_LENGTH = 32
 _STATE_DIR = ".mpesa-simulator"
-_ACCOUNT_SETTINGS = (
-    "api_key",
-    "public_key",
-    "service_provider_code",
-    "initiator_identifier",
-    "security_credential",
-)
 _RESULT_FIELDS = (
     "code",
     "description",
@@ -350,30 +349,8 @@ def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
     given = {key: value for key, value in options.items() if value is not None}
     account = given.pop("account", None)
     if account is not None:
-        return {**_account_settings(account), **given}
+        return {**settings_in_account_file(account), **given}
     return {**settings_in_env(), **given}
-
-
-def _account_settings(path: Path) -> dict[str, Any]:
-    from urllib.parse import urlsplit
-
-    try:
-        account = json.loads(path.read_text(encoding="utf-8"))
-        url = urlsplit(account["base_url"])
-        settings = {key: account[key] for key in _ACCOUNT_SETTINGS}
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ConfigurationError(
-            f"account file {path} cannot be used ({type(error).__name__}); "
-            "mpesa simulator writes one as account.json in its state directory",
-            setting="account",
-        ) from error
-    return {
-        **settings,
-        "environment": "local",
-        "host": url.hostname,
-        "port": url.port,
-        "verify": account.get("ca_file", True),
-    }
 
 
 def _fail(error: MpesaError, *, as_json: bool) -> Any:
@@ -544,3 +521,7 @@ def _import_simulator() -> None:
         raise click.ClickException(
             f"The local gateway needs {error.name}: pip install 'mpesa-integrations[simulator]'"
         ) from None
+
+
+if __name__ == "__main__":
+    main()

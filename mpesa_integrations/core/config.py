@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import json
 import logging
 import math
 import os
@@ -12,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from .credentials import check_api_key_fits, normalise_api_key, normalise_public_key
 from .errors import ConfigurationError
@@ -32,6 +34,13 @@ DEFAULT_TIMEOUT = (10.0, 120.0)
 """Seconds to connect, and to wait for an answer: a customer needs a minute and more for the PIN."""
 KEY_PREFIX = "MPESA_"
 
+_ACCOUNT_SETTINGS = (
+    "api_key",
+    "public_key",
+    "service_provider_code",
+    "initiator_identifier",
+    "security_credential",
+)
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
 _HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
@@ -136,6 +145,15 @@ class MpesaConfig:
         """
         return cls(**settings_in_env(environ))
 
+    @classmethod
+    def from_account_file(cls, path: Path | str) -> MpesaConfig:
+        """Read the settings of a local gateway from the `account.json` that it writes.
+
+        Raises:
+            ConfigurationError: the file is missing, or is not such a file.
+        """
+        return cls(**settings_in_account_file(path))
+
     @property
     def address(self) -> str:
         """The host that is called."""
@@ -159,6 +177,30 @@ class MpesaConfig:
                 "config.verify_off: the gateway's certificate is not checked; anybody on the way "
                 "can read and change payments. Set verify to a CA bundle."
             )
+
+
+def settings_in_account_file(path: Path | str) -> dict[str, Any]:
+    """The settings that a local gateway's `account.json` gives.
+
+    Raises:
+        ConfigurationError: the file is missing, or is not such a file.
+    """
+    try:
+        account = json.loads(Path(path).read_text(encoding="utf-8"))
+        url = urlsplit(account["base_url"])
+        return {
+            **{name: account[name] for name in _ACCOUNT_SETTINGS},
+            "environment": "local",
+            "host": url.hostname,
+            "port": url.port,
+            "verify": account["ca_file"],
+        }
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ConfigurationError(
+            f"account file {path} cannot be used ({type(error).__name__}); "
+            "mpesa simulator writes one as account.json in its state directory",
+            setting="account",
+        ) from error
 
 
 def settings_in_env(environ: Mapping[str, str] | None = None) -> dict[str, Any]:

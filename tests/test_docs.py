@@ -1,0 +1,73 @@
+"""What README and docs say is run: every Python block, every command."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from mpesa_integrations.cli import main
+from mpesa_integrations.simulator import Simulator
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+IDS = [str(page.relative_to(ROOT)) for page in PAGES]
+
+
+def _blocks(page: Path, language: str) -> list[str]:
+    return [text for name, text in BLOCK.findall(page.read_text()) if name == language]
+
+
+@pytest.fixture
+def project(tmp_path: Path, mpesa_simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A reader's directory: a gateway has been started in it, and the account is configured."""
+    shutil.copytree(mpesa_simulator.state_dir, tmp_path / ".mpesa-simulator")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPESA_API_KEY", mpesa_simulator.account.api_key)
+    monkeypatch.setenv("MPESA_PUBLIC_KEY", mpesa_simulator.account.public_key)
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_every_python_block_runs(page: Path, project: Path) -> None:
+    namespace: dict[str, object] = {}
+    for number, block in enumerate(_blocks(page, "python")):
+        if "def test_" in block:
+            (project / f"test_block_{number}.py").write_text(block)
+            subprocess.run(
+                [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(project)],
+                check=True, capture_output=True, timeout=60,
+            )  # fmt: skip
+        else:
+            exec(compile(block, f"{page.name}, Python block {number}", "exec"), namespace)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_every_command_runs(page: Path, project: Path, mpesa_simulator: Simulator) -> None:
+    for block in _blocks(page, "console"):
+        for line in block.splitlines():
+            if line.startswith("$ "):
+                _run(shlex.split(line.removeprefix("$ ")), mpesa_simulator)
+
+
+def _run(words: list[str], simulator: Simulator) -> None:
+    if words[0] == "make":
+        assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    elif words[:2] == ["pip", "install"]:
+        package, _, extra = words[2].rstrip("]").partition("[")
+        assert package == "mpesa-integrations"
+        assert f"\n{extra} = [" in (ROOT / "pyproject.toml").read_text()
+    elif words == ["mpesa", "simulator"]:
+        # Runs until it is told to stop; tests/test_cli.py starts one and does.
+        assert CliRunner().invoke(main, ["simulator", "--help"]).exit_code == 0
+    else:
+        assert words[0] == "mpesa", f"no test knows how to run {words}"
+        result = CliRunner().invoke(main, words[1:])
+        assert result.exit_code == 0, (words, result.output)
