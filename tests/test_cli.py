@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import signal
@@ -33,8 +34,15 @@ def _no_settings_around(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
+def _runner() -> CliRunner:
+    # click 8.1 mixes the two streams unless it is told not to; 8.2 never does.
+    if "mix_stderr" in inspect.signature(CliRunner).parameters:
+        return CliRunner(mix_stderr=False)  # type: ignore[call-arg]
+    return CliRunner()
+
+
 def _run(*arguments: str, **environment: str) -> Result:
-    return CliRunner().invoke(main, list(arguments), env=environment)
+    return _runner().invoke(main, list(arguments), env=environment)
 
 
 @pytest.fixture
@@ -46,7 +54,7 @@ def test_bearer_prints_the_token_and_nothing_else(mpesa_simulator: Simulator) ->
     found = mpesa_simulator.account
     by_option = _run("bearer", "--api-key", found.api_key, "--public-key", found.public_key)
     by_environment = _run("bearer", MPESA_API_KEY=found.api_key, MPESA_PUBLIC_KEY=found.public_key)
-    by_input = CliRunner().invoke(
+    by_input = _runner().invoke(
         main, ["bearer", "--api-key", "-", "--public-key", found.public_key], input=found.api_key
     )
     for result in (by_option, by_environment, by_input):

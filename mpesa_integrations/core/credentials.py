@@ -144,7 +144,7 @@ def _is_path(text: str) -> bool:
 def _is_file(text: str) -> bool:
     try:
         return Path(text).is_file()
-    except ValueError:  # a null byte
+    except (OSError, ValueError):  # too long for a file name, or a null byte
         return False
 
 

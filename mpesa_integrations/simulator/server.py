@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from cheroot.server import HTTPConnection
 from cheroot.ssl.builtin import BuiltinSSLAdapter
 from cheroot.wsgi import Gateway_10
 from cheroot.wsgi import Server as WSGIServer
@@ -245,8 +246,21 @@ class Simulator:
         self._threads.append(thread)
 
 
+class _Connection(HTTPConnection):
+    """Drops what a peer that has gone can no longer be sent, rather than at garbage collection."""
+
+    def close(self) -> None:
+        try:
+            super().close()
+        finally:
+            with contextlib.suppress(OSError, ValueError):
+                self.wfile.close()
+
+
 class _Server(WSGIServer):
     """Logs through logging rather than to the terminal, and leaves no socket open."""
+
+    ConnectionClass = _Connection
 
     @staticmethod
     def bind_socket(socket_: socket.socket, bind_addr: tuple[str, int]) -> socket.socket:
