@@ -1,0 +1,24 @@
+"""The app's entry in INSTALLED_APPS; it only wires."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class DjangoMpesaConfig(AppConfig):
+    """`django_mpesa` in INSTALLED_APPS."""
+
+    name = "django_mpesa"
+    verbose_name = _("M-Pesa")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Register the system checks, and follow changed settings in tests."""
+        from django.core.signals import setting_changed
+
+        from . import checks
+        from .accounts import mpesa
+
+        checks.register_checks()
+        setting_changed.connect(mpesa.on_setting_changed, dispatch_uid="django_mpesa")

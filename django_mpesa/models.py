@@ -1,0 +1,202 @@
+"""The records: payments, and the callbacks that arrived. What moves them on is core's."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.contrib.contenttypes.fields import GenericForeignKey
+from django.contrib.contenttypes.models import ContentType
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from mpesa_integrations.core.lifecycle import OPEN_STATES
+from mpesa_integrations.core.lifecycle import State as CoreState
+from mpesa_integrations.core.msisdn import mask_msisdn
+from mpesa_integrations.core.payments import Verdict as CoreVerdict
+
+from .constraints import check_constraint
+
+if not hasattr(settings, "MPESA_TRANSACTION_MODEL"):
+    # A swappable model's setting must be there; as AUTH_USER_MODEL's is, by Django's defaults.
+    settings.MPESA_TRANSACTION_MODEL = "django_mpesa.Transaction"
+
+
+class Operation(models.TextChoices):
+    """What was asked of the gateway."""
+
+    C2B = "c2b", _("Payment (C2B)")
+    B2C = "b2c", _("Payout (B2C)")
+    B2B = "b2b", _("Business payment (B2B)")
+    REVERSAL = "reversal", _("Reversal")
+
+
+class State(models.TextChoices):
+    """Where a payment stands; the words are core's."""
+
+    INITIATED = CoreState.INITIATED.value, _("Started")
+    PENDING = CoreState.PENDING.value, _("Waiting")
+    UNKNOWN = CoreState.UNKNOWN.value, _("Being checked")
+    COMPLETED = CoreState.COMPLETED.value, _("Paid")
+    FAILED = CoreState.FAILED.value, _("Failed")
+    CANCELLED = CoreState.CANCELLED.value, _("Cancelled")
+    PARTLY_REVERSED = CoreState.PARTLY_REVERSED.value, _("Partly given back")
+    REVERSED = CoreState.REVERSED.value, _("Given back")
+
+
+class Verdict(models.TextChoices):
+    """What became of a callback; the words are core's."""
+
+    RECEIVED = CoreVerdict.RECEIVED.value, _("Received")
+    APPLIED = CoreVerdict.APPLIED.value, _("Applied")
+    REPEATED = CoreVerdict.REPEATED.value, _("Known before")
+    EARLY = CoreVerdict.EARLY.value, _("Early")
+    UNCONFIRMED = CoreVerdict.UNCONFIRMED.value, _("Not confirmed")
+    CONFLICT = CoreVerdict.CONFLICT.value, _("Contradicts")
+    UNMATCHED = CoreVerdict.UNMATCHED.value, _("No such payment")
+    MISMATCHED = CoreVerdict.MISMATCHED.value, _("Another conversation")
+    UNREADABLE = CoreVerdict.UNREADABLE.value, _("Unreadable")
+
+
+class AbstractTransaction(models.Model):
+    """A payment's columns, for a model of your own named by MPESA_TRANSACTION_MODEL."""
+
+    account = models.CharField(_("account"), max_length=40, default="default")
+    operation = models.CharField(_("operation"), max_length=10, choices=Operation.choices)
+    state = models.CharField(
+        _("state"), max_length=16, choices=State.choices, default=State.INITIATED
+    )
+    amount = models.DecimalField(_("amount"), max_digits=14, decimal_places=2)
+    reversed_amount = models.DecimalField(
+        _("amount given back"), max_digits=14, decimal_places=2, default=0
+    )
+    currency = models.CharField(_("currency"), max_length=3, default="MZN", editable=False)
+    msisdn = models.CharField(_("phone number"), max_length=12, blank=True)
+    receiver_shortcode = models.CharField(_("receiver"), max_length=6, blank=True)
+    reference = models.CharField(_("reference"), max_length=20, blank=True)
+    third_party_reference = models.CharField(_("third-party reference"), max_length=20)
+    conversation_id = models.CharField(_("conversation ID"), max_length=64, blank=True)
+    transaction_id = models.CharField(_("transaction ID"), max_length=64, blank=True)
+    idempotency_key = models.CharField(
+        _("idempotency key"), max_length=100, null=True, blank=True, editable=False
+    )
+    response_code = models.CharField(_("response code"), max_length=16, blank=True)
+    response_description = models.CharField(_("response"), max_length=255, blank=True)
+    conflict = models.CharField(_("contradicting news"), max_length=255, blank=True)
+    original = models.ForeignKey(
+        "self",
+        verbose_name=_("reverses"),
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="reversals",
+    )
+    original_id: int | None
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("updated"), auto_now=True)
+    next_check_at = models.DateTimeField(_("next check"), null=True, blank=True, editable=False)
+    checks = models.PositiveIntegerField(_("checks"), default=0, editable=False)
+    metadata = models.JSONField(_("metadata"), default=dict, blank=True, encoder=DjangoJSONEncoder)
+    content_type = models.ForeignKey(
+        ContentType, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    object_id = models.CharField(max_length=64, blank=True)
+    paid_for = GenericForeignKey("content_type", "object_id")
+
+    class Meta:
+        """What must hold is held by the database too."""
+
+        abstract = True
+        verbose_name = _("M-Pesa transaction")
+        verbose_name_plural = _("M-Pesa transactions")
+        ordering = ("-id",)
+        permissions = (("view_full_msisdn", _("Can see whole phone numbers")),)
+        constraints = (
+            check_constraint(condition=Q(amount__gt=0), name="%(app_label)s_%(class)s_amount"),
+            check_constraint(
+                condition=Q(reversed_amount__gte=0, reversed_amount__lte=F("amount")),
+                name="%(app_label)s_%(class)s_reversed",
+            ),
+            check_constraint(
+                condition=Q(state__in=State.values), name="%(app_label)s_%(class)s_state"
+            ),
+            models.UniqueConstraint(
+                fields=("account", "third_party_reference"),
+                name="%(app_label)s_%(class)s_reference",
+            ),
+            models.UniqueConstraint(
+                fields=("account", "idempotency_key"), name="%(app_label)s_%(class)s_key"
+            ),
+        )
+        indexes = (
+            models.Index(fields=("account", "next_check_at")),
+            models.Index(fields=("account", "transaction_id")),
+            models.Index(fields=("created_at",)),
+            models.Index(fields=("msisdn",)),
+            models.Index(fields=("content_type", "object_id")),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.get_operation_display()} {self.amount} {self.third_party_reference}"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.pk} {self.third_party_reference} {self.state}>"
+
+    @property
+    def masked_msisdn(self) -> str:
+        """The phone number as anybody may see it."""
+        return mask_msisdn(self.msisdn) if self.msisdn else ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether what became of it is still to be learnt."""
+        return CoreState(self.state) in OPEN_STATES
+
+    @property
+    def is_paid(self) -> bool:
+        """Whether the money moved and none of it was given back."""
+        return CoreState(self.state) is CoreState.COMPLETED
+
+
+class Transaction(AbstractTransaction):
+    """A payment, payout or reversal."""
+
+    class Meta(AbstractTransaction.Meta):
+        """Put another in its place with MPESA_TRANSACTION_MODEL."""
+
+        abstract = False
+        swappable = "MPESA_TRANSACTION_MODEL"
+
+
+class CallbackLog(models.Model):
+    """A callback as it arrived, believed or not."""
+
+    account = models.CharField(_("account"), max_length=40)
+    received_at = models.DateTimeField(_("received"), auto_now_add=True, db_index=True)
+    remote_address = models.GenericIPAddressField(_("from"), null=True, blank=True)
+    body = models.BinaryField(_("body"))
+    conversation_id = models.CharField(_("conversation ID"), max_length=64, blank=True)
+    third_party_reference = models.CharField(
+        _("third-party reference"), max_length=64, blank=True, db_index=True
+    )
+    verdict = models.CharField(
+        _("verdict"), max_length=12, choices=Verdict.choices, default=Verdict.RECEIVED
+    )
+    transaction = models.ForeignKey(
+        settings.MPESA_TRANSACTION_MODEL,
+        verbose_name=_("transaction"),
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="callbacks",
+    )
+
+    class Meta:
+        """History: newest first."""
+
+        verbose_name = _("M-Pesa callback")
+        verbose_name_plural = _("M-Pesa callbacks")
+        ordering = ("-id",)
+
+    def __str__(self) -> str:
+        return f"{self.get_verdict_display()} {self.third_party_reference}"

@@ -1,0 +1,8 @@
+"""`path("mpesa/", include("django_mpesa.urls"))` in a project's URLconf."""
+
+from django.urls import path
+
+from .views import callback
+
+app_name = "django_mpesa"
+urlpatterns = [path("callback/<str:token>/", callback, name="callback")]

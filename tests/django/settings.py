@@ -1,0 +1,68 @@
+"""Settings of the test project; MPESA_TEST_DATABASE chooses where it keeps its records."""
+
+import os
+import tempfile
+from pathlib import Path
+
+_FILE = str(Path(tempfile.gettempdir()) / f"mpesa-test-{os.getpid()}.sqlite3")
+SECRET_KEY = "only for tests"
+DEBUG = True
+USE_TZ = True
+ALLOWED_HOSTS = ["*"]
+ROOT_URLCONF = "tests.django.urls"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "django_mpesa",
+]
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+STATIC_URL = "static/"
+if os.environ.get("MPESA_TEST_DATABASE") == "postgresql":
+    DATABASES: dict[str, dict[str, object]] = {
+        "default": {
+            "ENGINE": "django.db.backends.postgresql",
+            "NAME": "postgres",
+            "USER": "postgres",
+            "HOST": "127.0.0.1",
+        }
+    }
+else:
+    DATABASES = {
+        "default": {
+            "ENGINE": "django.db.backends.sqlite3",
+            # A file, since threads on one in-memory database do not wait for each other.
+            "NAME": _FILE,
+            "OPTIONS": {"timeout": 20},
+            "TEST": {"NAME": _FILE},
+        }
+    }
+MPESA = {
+    "default": {
+        "API_KEY": "aaaab09uz9f3asdcjyk7els777ihmwv8",
+        "PUBLIC_KEY": Path(__file__).parents[1] / "data" / "documented_public_key.txt",
+        "SERVICE_PROVIDER_CODE": "171717",
+    }
+}
+MPESA_TRANSACTION_MODEL = "django_mpesa.Transaction"

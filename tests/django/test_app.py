@@ -1,0 +1,160 @@
+"""What is around the payments: checks, migrations, commands, the admin."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.core.checks import run_checks
+from django.core.management import CommandError, call_command
+from django.test import Client
+from pytest_django import DjangoAssertNumQueries, Settings
+
+from django_mpesa import mpesa
+from django_mpesa.models import Transaction
+from mpesa_integrations.simulator import Simulator
+
+from .conftest import TOKEN, account_settings
+
+PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "150.00", "reference": "ORDER 7"}
+
+
+def _ids(settings: Settings, simulator: Simulator, **changes: Any) -> list[str]:
+    settings.MPESA = {"default": account_settings(simulator, **changes)}
+    return [str(message.id) for message in run_checks(tags=["mpesa"])]
+
+
+GOOD = {"ENVIRONMENT": "production", "CALLBACK_BASE_URL": "https://shop.example:12000"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (GOOD, []),
+        ({**GOOD, "API_KEY": ""}, ["mpesa.E002"]),
+        ({**GOOD, "PUBLIC_KEY": "nonsense"}, ["mpesa.E002"]),
+        ({**GOOD, "APIKEY": "x"}, ["mpesa.E002"]),
+        ({**GOOD, "VERIFY": False}, ["mpesa.E002"]),
+        ({**GOOD, "ENVIRONMENT": "sandbox", "VERIFY": False}, ["mpesa.W004", "mpesa.E005"]),
+        ({**GOOD, "API_KEY": "k" * 31}, ["mpesa.W003"]),
+        ({**GOOD, "ENVIRONMENT": "sandbox"}, ["mpesa.W004"]),
+        ({**GOOD, "CALLBACK_NETWORKS": ["ten"]}, ["mpesa.E006"]),
+        ({**GOOD, "TRUSTED_PROXIES": 1}, ["mpesa.E006"]),
+        ({**GOOD, "CALLBACK_TOKEN": None}, ["mpesa.E007"]),
+        ({**GOOD, "CALLBACK_TOKEN": "x" * 20}, ["mpesa.W008"]),
+        ({**GOOD, "CALLBACK_BASE_URL": "http://shop.example:12000"}, ["mpesa.E010"]),
+        ({**GOOD, "CALLBACK_BASE_URL": "https://shop.example"}, ["mpesa.E010"]),
+        ({**GOOD, "CALLBACK_BASE_URL": "https://shop.example:x"}, ["mpesa.E010"]),
+    ],
+)
+def test_each_wrong_setting_is_told_at_start(
+    settings: Settings,
+    mpesa_simulator: Simulator,
+    changes: dict[str, Any],
+    expected: list[str],
+) -> None:
+    settings.DEBUG = False
+    assert _ids(settings, mpesa_simulator, **changes) == expected
+
+
+def test_missing_accounts_and_urls_are_told(settings: Settings, mpesa_simulator: Simulator) -> None:
+    settings.MPESA = {}
+    messages = run_checks(tags=["mpesa"])
+    assert [message.id for message in messages] == ["mpesa.E001"]
+    assert "default" in str(messages[0].hint)
+    settings.ROOT_URLCONF = "tests.django.no_urls"
+    settings.DEBUG = True
+    assert _ids(settings, mpesa_simulator) == ["mpesa.E009"]
+
+
+@pytest.mark.django_db
+def test_the_migrations_are_complete() -> None:
+    call_command("makemigrations", "--check", "--dry-run", stdout=StringIO())
+
+
+def test_a_project_needs_no_setting_for_the_model(tmp_path: Path) -> None:
+    script = (
+        "import django; from django.conf import settings;"
+        "settings.configure(INSTALLED_APPS=['django.contrib.contenttypes', 'django_mpesa'],"
+        "DEFAULT_AUTO_FIELD='django.db.models.BigAutoField', USE_TZ=True, MPESA={'default': {}},"
+        "DATABASES={'default': {'ENGINE': 'django.db.backends.sqlite3', 'NAME': ':memory:'}});"
+        "django.setup(); from django.core.management import call_command;"
+        "call_command('makemigrations', '--check', '--dry-run', skip_checks=True);"
+        "call_command('migrate', verbosity=0, skip_checks=True);"
+        "from django_mpesa.models import Transaction; print(Transaction.objects.count())"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.split()[-1] == "0", done.stderr
+
+
+def test_the_callback_url_to_paste(settings: Settings, mpesa_simulator: Simulator) -> None:
+    settings.MPESA = {
+        "default": account_settings(mpesa_simulator, **GOOD),
+        "other": account_settings(mpesa_simulator),
+    }
+    out = StringIO()
+    call_command("mpesa_callback_url", stdout=out)
+    assert out.getvalue() == f"https://shop.example:12000/mpesa/callback/{TOKEN}/\n"
+    for account, words in (("other", "CALLBACK_BASE_URL"), ("third", "no account")):
+        with pytest.raises(CommandError, match=words):
+            call_command("mpesa_callback_url", account)
+
+
+@pytest.fixture
+def browser(db: None) -> Client:
+    User.objects.create_superuser("boss", password="x")
+    client = Client()
+    client.login(username="boss", password="x")
+    return client
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_admin_shows_asks_and_changes_nothing(simulator: Simulator, browser: Client) -> None:
+    simulator.scenarios.queue("cut_after")
+    record = mpesa.c2b(**PAYMENT)
+    listing = browser.get("/admin/django_mpesa/transaction/?q=" + record.third_party_reference)
+    assert "25884•••4567" in listing.content.decode()
+    assert "258841234567" not in listing.content.decode()
+    assert "Being checked" in listing.content.decode()
+    page = f"/admin/django_mpesa/transaction/{record.pk}/change/"
+    assert "258841234567" in browser.get(page).content.decode()
+    assert browser.post(page, {"state": "failed"}).status_code == 403
+    assert browser.get("/admin/django_mpesa/transaction/add/").status_code == 403
+    answer = browser.post(
+        "/admin/django_mpesa/transaction/",
+        {"action": "ask_gateway", "_selected_action": [record.pk]},
+        follow=True,
+    )
+    assert "The gateway was asked about 1 payments" in answer.content.decode()
+    assert Transaction.objects.get().state == "completed"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_clerk_sees_masked_numbers_only(simulator: Simulator) -> None:
+    record = mpesa.c2b(**PAYMENT)
+    clerk = User.objects.create_user("clerk", password="x", is_staff=True)
+    clerk.user_permissions.add(Permission.objects.get(codename="view_transaction"))
+    client = Client()
+    client.login(username="clerk", password="x")
+    page = client.get(f"/admin/django_mpesa/transaction/{record.pk}/change/").content.decode()
+    assert "25884•••4567" in page
+    assert "258841234567" not in page
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_list_makes_the_same_few_queries_however_many_rows(
+    simulator: Simulator,
+    browser: Client,
+    django_assert_max_num_queries: DjangoAssertNumQueries,
+) -> None:
+    Transaction.objects.bulk_create(
+        Transaction(operation="c2b", amount=1, third_party_reference=f"R{number}")
+        for number in range(150)
+    )
+    with django_assert_max_num_queries(8):
+        assert browser.get("/admin/django_mpesa/transaction/").status_code == 200
