@@ -3,13 +3,17 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint types build clean
+.PHONY: demo test test-postgresql lint types build clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m example_sites.first_payment
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2
+
+# The records on a real PostgreSQL, at 127.0.0.1 with the user postgres.
+test-postgresql: $(VENV)/.dev
+	MPESA_TEST_DATABASE=postgresql $(BIN)/python -m pytest tests/django
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

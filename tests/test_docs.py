@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from pytest_django import Settings
 
 from mpesa_integrations.cli import main
 from mpesa_integrations.simulator import Simulator
+
+from .django.conftest import account_settings
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
@@ -35,14 +38,19 @@ def project(tmp_path: Path, mpesa_simulator: Simulator, monkeypatch: pytest.Monk
     return tmp_path
 
 
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
-def test_every_python_block_runs(page: Path, project: Path) -> None:
+def test_every_python_block_runs(
+    page: Path, project: Path, mpesa_simulator: Simulator, settings: Settings
+) -> None:
+    settings.MPESA = {"default": account_settings(mpesa_simulator)}
     namespace: dict[str, object] = {}
     for number, block in enumerate(_blocks(page, "python")):
         if "def test_" in block:
             (project / f"test_block_{number}.py").write_text(block)
             subprocess.run(
-                [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(project)],
+                [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:django",
+                 str(project)],
                 check=True, capture_output=True, timeout=60,
             )  # fmt: skip
         else:
