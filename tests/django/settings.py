@@ -39,25 +39,29 @@ TEMPLATES = [
     }
 ]
 STATIC_URL = "static/"
-if os.environ.get("MPESA_TEST_DATABASE") == "postgresql":
-    DATABASES: dict[str, dict[str, object]] = {
-        "default": {
-            "ENGINE": "django.db.backends.postgresql",
-            "NAME": "postgres",
-            "USER": "postgres",
-            "HOST": "127.0.0.1",
-        }
-    }
-else:
-    DATABASES = {
-        "default": {
-            "ENGINE": "django.db.backends.sqlite3",
-            # A file, since threads on one in-memory database do not wait for each other.
-            "NAME": _FILE,
-            "OPTIONS": {"timeout": 20},
-            "TEST": {"NAME": _FILE},
-        }
-    }
+_DATABASES: dict[str, dict[str, object]] = {
+    "postgresql": {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": "postgres",
+        "USER": "postgres",
+        "HOST": "127.0.0.1",
+    },
+    "mariadb": {
+        "ENGINE": "django.db.backends.mysql",
+        "NAME": "mpesa",
+        "USER": "root",
+        "HOST": "127.0.0.1",
+        "TEST": {"CHARSET": "utf8mb4"},
+    },
+    "sqlite": {
+        "ENGINE": "django.db.backends.sqlite3",
+        # A file, since threads on one in-memory database do not wait for each other.
+        "NAME": _FILE,
+        "OPTIONS": {"timeout": 20},
+        "TEST": {"NAME": _FILE},
+    },
+}
+DATABASES = {"default": _DATABASES[os.environ.get("MPESA_TEST_DATABASE", "sqlite")]}
 MPESA = {
     "default": {
         "API_KEY": "aaaab09uz9f3asdcjyk7els777ihmwv8",

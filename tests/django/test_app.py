@@ -100,7 +100,7 @@ def test_the_callback_url_to_paste(settings: Settings, mpesa_simulator: Simulato
     out = StringIO()
     call_command("mpesa_callback_url", stdout=out)
     assert out.getvalue() == f"https://shop.example:12000/mpesa/callback/{TOKEN}/\n"
-    for account, words in (("other", "CALLBACK_BASE_URL"), ("third", "no account")):
+    for account, words in (("other", "CALLBACK_BASE_URL"), ("third", "no M-Pesa account")):
         with pytest.raises(CommandError, match=words):
             call_command("mpesa_callback_url", account)
 
