@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from django.apps import apps
 from django.conf import settings
 from django.db import IntegrityError, connections, router, transaction
-from django.db.models import Case, F, Model, QuerySet, Value, When
+from django.db.models import Model, QuerySet
 from django.utils import timezone
 
 from mpesa_integrations.core import records as core
@@ -204,24 +204,15 @@ class DjangoStore:
             )
 
     def _add_reversed(self, reversal: AbstractTransaction) -> AbstractTransaction | None:
-        """Add to the original's amount given back; all of it or a part decides its state."""
-        if reversal.original_id is None:
+        """Add to the original's amount given back; its row is locked meanwhile."""
+        of_original = self._records.filter(pk=reversal.original_id)
+        original = of_original.select_for_update().first()
+        values = core.after_reversal(original, reversal.amount) if original else None
+        if original is None or values is None:
             return None
-        total = F("reversed_amount") + reversal.amount
-        changed = self._records.filter(
-            pk=reversal.original_id,
-            state__in=(State.COMPLETED, State.PARTLY_REVERSED),
-            reversed_amount__lte=F("amount") - reversal.amount,
-        ).update(
-            # The state first: MariaDB reads a column that was set earlier in the same UPDATE anew.
-            state=Case(
-                When(amount=total, then=Value(State.REVERSED.value)),
-                default=Value(State.PARTLY_REVERSED.value),
-            ),
-            reversed_amount=total,
-            updated_at=timezone.now(),
-        )
-        return self._records.get(pk=reversal.original_id) if changed else None
+        # In Python, not by SQL's arithmetic, which is inexact on SQLite.
+        of_original.update(**values, updated_at=timezone.now())
+        return self.get(original)
 
     def _claim(self, due: QuerySet[_M], column: str, until: datetime, limit: int) -> list[_M]:
         """Take rows for this worker: nobody waits for a row that another is taking."""

@@ -63,7 +63,7 @@ LAST_CHECK = timedelta(hours=1)
 NOTICE_GRACE = timedelta(minutes=2)
 """What was not told by then, since its process died, is told by `reconcile`."""
 _JITTER = 0.25
-_COMPARED = ("operation", "original", "amount", "msisdn", "receiver_shortcode", "reference")
+_COMPARED = ("operation", "original_id", "amount", "msisdn", "receiver_shortcode", "reference")
 
 
 class IdempotencyConflict(MpesaError):  # noqa: N818 - named after the key, as the field does
@@ -215,11 +215,16 @@ class Payments(Generic[R, C]):
         if known is not None:
             # Before what is left is looked at: by now this very reversal may have taken it.
             return _repeated(
-                known, {"operation": "reversal", "original": original, "amount": asked}
+                known,
+                {
+                    "operation": "reversal",
+                    "original_id": original.pk if original else None,
+                    "amount": asked,
+                },
             )
         original = _reversible(original, asked)
         columns = {
-            "original": original,
+            "original_id": original.pk,
             "amount": asked or original.amount - original.reversed_amount,
         }
         return self._start(request, columns, idempotency_key, extra)
@@ -486,6 +491,11 @@ class Payments(Generic[R, C]):
                 self._tell(notice, changed[0])
                 if changed[1] is not None:
                     self._tell(of_original, changed[1])
+                elif reverses:
+                    logger.error(
+                        "reversal.unbooked third_party_reference=%s: more was given back than paid",
+                        record.third_party_reference,
+                    )
                 return changed[0]
             record = self.store.get(record)
 

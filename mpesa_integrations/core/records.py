@@ -110,6 +110,9 @@ class Record(Protocol):
     """What is read of a recorded payment; stores give objects of their own that have it."""
 
     @property
+    def pk(self) -> Any: ...  # noqa: D102
+
+    @property
     def operation(self) -> str: ...  # noqa: D102
 
     @property
@@ -138,6 +141,17 @@ class Record(Protocol):
 
     @property
     def stuck_at(self) -> datetime | None: ...  # noqa: D102
+
+
+def after_reversal(original: Record, amount: Decimal) -> dict[str, Any] | None:
+    """The columns of a payment once an amount of it was given back; None where that cannot be."""
+    total = original.reversed_amount + amount
+    if State(original.state) not in (State.COMPLETED, State.PARTLY_REVERSED):
+        return None
+    if total > original.amount:
+        return None
+    state = State.REVERSED if total == original.amount else State.PARTLY_REVERSED
+    return {"state": state, "reversed_amount": total}
 
 
 R = TypeVar("R", bound=Record)

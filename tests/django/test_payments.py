@@ -524,3 +524,11 @@ def test_phone_numbers_do_not_show(simulator: Simulator) -> None:
     record = mpesa.c2b(**PAYMENT)
     assert "258841234567" not in f"{record} {record!r}"
     assert record.masked_msisdn == "25884•••4567"
+
+
+def test_what_is_given_back_in_parts_adds_up_to_the_centavo(simulator: Simulator) -> None:
+    paid = mpesa.c2b(**{**PAYMENT, "amount": "0.30"})
+    for part in ("0.10", "0.20"):
+        assert mpesa.reverse(transaction_id=paid.transaction_id, amount=part).state == "completed"
+    paid.refresh_from_db()
+    assert (paid.state, paid.reversed_amount) == ("reversed", Decimal("0.30"))
