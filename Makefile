@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-postgresql lint types build clean
+.PHONY: demo test test-postgresql test-mariadb lint types build clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m example_sites.first_payment
@@ -13,7 +13,12 @@ test: $(VENV)/.dev
 
 # The records on a real PostgreSQL, at 127.0.0.1 with the user postgres.
 test-postgresql: $(VENV)/.dev
-	MPESA_TEST_DATABASE=postgresql $(BIN)/python -m pytest tests/django
+	MPESA_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 tests/contract tests/django
+
+# And on a real MariaDB, at 127.0.0.1 with the user root; needs Debian's libmariadb-dev to build.
+test-mariadb: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet 'mysqlclient>=2.2.1'
+	MPESA_TEST_DATABASE=mariadb $(BIN)/python -m pytest -n 2 tests/contract tests/django
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Protocol
 
 from django.db import connection, connections
-from sqlalchemy import create_engine, delete, func, select, update
+from sqlalchemy import create_engine, delete, select, update
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.pool import NullPool
@@ -71,7 +71,7 @@ class DjangoBackend:
         return list(CallbackLog.objects.order_by("pk").values_list("verdict", flat=True))
 
     def notices(self) -> int:
-        return Notice.objects.count()
+        return int(Notice.objects.count())
 
     def set_all(self, **columns: Any) -> None:
         Transaction.objects.update(**columns)
@@ -119,7 +119,7 @@ class SqlAlchemyBackend:
 
     def notices(self) -> int:
         with Session(self.engine) as session:
-            return int(session.scalar(select(func.count()).select_from(PaymentNotice)) or 0)
+            return len(session.scalars(select(PaymentNotice.id)).all())
 
     def set_all(self, **columns: Any) -> None:
         self._update(Payment, columns)
