@@ -9,15 +9,17 @@ import http.client
 import ipaddress
 import json
 import logging
+import secrets
 import socket
 import ssl
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from decimal import Decimal
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -35,6 +37,7 @@ _TIMEOUT = 10.0
 _WORKERS = 32
 _DELIVERIES_KEPT = 1000
 _MAX_ACKNOWLEDGEMENT = 64 * 1024
+_ANSWER_KEPT = 2000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,6 +48,10 @@ class Delivery:
         http_status: what the endpoint answered, None when it did not.
         problem: what is wrong with the answer, in words; None when it is what the gateway requires.
         at: aware UTC.
+        url: where it was sent to.
+        body: what was sent.
+        answer: the beginning of what the endpoint answered, as text.
+        seconds: how long the answer took.
     """
 
     third_party_reference: str
@@ -53,6 +60,10 @@ class Delivery:
     http_status: int | None
     problem: str | None
     at: datetime
+    url: str
+    body: Mapping[str, str]
+    answer: str
+    seconds: float
 
     @property
     def acknowledged(self) -> bool:
@@ -105,8 +116,13 @@ class Callbacks:
         retry_delays: seconds before each further attempt.
     """
 
-    def __init__(self, settle: Callable[[Transaction, str], Transaction]) -> None:
+    def __init__(
+        self,
+        settle: Callable[[Transaction, str], Transaction],
+        observe: Callable[[Delivery], None],
+    ) -> None:
         self._settle = settle
+        self._observe = observe
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="mpesa-callback")
         self._stopping = threading.Event()
         self._changed = threading.Condition()
@@ -130,14 +146,22 @@ class Callbacks:
         with self._changed:
             return list(self._deliveries)
 
-    def schedule(self, transaction: Transaction, scenario: Scenario, code: str) -> None:
-        """Decide a transaction and deliver its result, as the scenario times it."""
+    def schedule(
+        self, transaction: Transaction, scenario: Scenario, decide: Callable[[], str]
+    ) -> None:
+        """Decide a transaction and deliver its result, as the scenario times it.
+
+        Args:
+            transaction: pending in the ledger.
+            scenario: whose delay and timing count.
+            decide: gives the code to settle it with; may wait for a person.
+        """
         url = self._url
         if url is None:
             raise RuntimeError("The account is in synchronous mode")
         with self._changed:
             self._under_way += 1
-        work = self._pool.submit(self._process, url, transaction, scenario, code)
+        work = self._pool.submit(self._process, url, transaction, scenario, decide)
         work.add_done_callback(self._finished)
         if scenario.callback is CallbackTiming.BEFORE_ANSWER:
             work.result()
@@ -167,6 +191,34 @@ class Callbacks:
                 if not self._changed.wait(max(0.0, deadline - time.monotonic())):
                     raise TimeoutError(f"No callback for {third_party_reference}")
 
+    def send_test(self) -> Delivery:
+        """Post the result of a payment that never was, once, to see what the endpoint answers.
+
+        Raises:
+            RuntimeError: the account has no response URL.
+        """
+        if self._url is None:
+            raise RuntimeError("The account has no asynchronous response URL")
+        now = datetime.now(timezone.utc)
+        number = secrets.token_hex(6).upper()
+        never_was = Transaction(
+            operation="c2b",
+            third_party_reference=f"TEST{number}",
+            transaction_reference="TEST",
+            conversation_id=f"AG_{now:%Y%m%d}_{secrets.token_hex(10)}",
+            transaction_id=f"TEST{number[:7]}",
+            payer="",
+            payee="",
+            amount=Decimal(1),
+            reversed_amount=Decimal(0),
+            status="Completed",
+            code="INS-0",
+            original_transaction_id=None,
+            created_at=now,
+            settled_at=now,
+        )
+        return self._post(self._url, never_was)
+
     def reset(self) -> None:
         """Return to synchronous mode and forget the deliveries, once those under way have ended."""
         self._url = None
@@ -189,10 +241,12 @@ class Callbacks:
         if not work.cancelled() and work.exception() is not None:
             logger.error("callback.failed", exc_info=work.exception())
 
-    def _process(self, url: str, transaction: Transaction, scenario: Scenario, code: str) -> None:
+    def _process(
+        self, url: str, transaction: Transaction, scenario: Scenario, decide: Callable[[], str]
+    ) -> None:
         if scenario.callback is CallbackTiming.DELAYED or scenario.delays:
             self._stopping.wait(scenario.delay)
-        settled = self._settle(transaction, code)
+        settled = self._settle(transaction, decide())
         if scenario.callback is CallbackTiming.NEVER:
             return
         for _ in range(2 if scenario.callback is CallbackTiming.TWICE else 1):
@@ -202,19 +256,23 @@ class Callbacks:
         for delay in (0.0, *self.retry_delays):
             if delay and self._stopping.wait(delay):
                 return
-            delivery = post_result(url, transaction)
-            logger.info(
-                "callback.sent third_party_reference=%s code=%s http_status=%s problem=%s",
-                delivery.third_party_reference,
-                delivery.code,
-                delivery.http_status,
-                delivery.problem,
-            )
-            with self._changed:
-                self._deliveries.append(delivery)
-                self._changed.notify_all()
-            if delivery.acknowledged:
+            if self._post(url, transaction).acknowledged:
                 return
+
+    def _post(self, url: str, transaction: Transaction) -> Delivery:
+        delivery = post_result(url, transaction)
+        logger.info(
+            "callback.sent third_party_reference=%s code=%s http_status=%s problem=%s",
+            delivery.third_party_reference,
+            delivery.code,
+            delivery.http_status,
+            delivery.problem,
+        )
+        self._observe(delivery)
+        with self._changed:
+            self._deliveries.append(delivery)
+            self._changed.notify_all()
+        return delivery
 
 
 def post_result(url: str, transaction: Transaction) -> Delivery:
@@ -231,18 +289,24 @@ def post_result(url: str, transaction: Transaction) -> Delivery:
         "input_ResultCode": "0" if code == "INS-0" else code,
         "input_ResultDesc": ResponseCode(code).meaning,
     }
-    status, problem = _post(urlsplit(url), body)
+    at = datetime.now(timezone.utc)
+    started = time.monotonic()
+    status, answer, problem = _post(urlsplit(url), body)
     return Delivery(
         third_party_reference=transaction.third_party_reference,
         conversation_id=transaction.conversation_id,
         code=code,
         http_status=status,
         problem=problem,
-        at=datetime.now(timezone.utc),
+        at=at,
+        url=url,
+        body=body,
+        answer=answer.decode("utf-8", "replace")[:_ANSWER_KEPT],
+        seconds=time.monotonic() - started,
     )
 
 
-def _post(url: SplitResult, body: dict[str, str]) -> tuple[int | None, str | None]:
+def _post(url: SplitResult, body: dict[str, str]) -> tuple[int | None, bytes, str | None]:
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -255,10 +319,10 @@ def _post(url: SplitResult, body: dict[str, str]) -> tuple[int | None, str | Non
         response = connection.getresponse()
         answer = response.read(_MAX_ACKNOWLEDGEMENT)
     except (OSError, http.client.HTTPException) as error:
-        return None, f"The endpoint gave no answer ({type(error).__name__})"
+        return None, b"", f"The endpoint gave no answer ({type(error).__name__})"
     finally:
         connection.close()
-    return response.status, check_acknowledgement(response.status, answer, body)
+    return response.status, answer, check_acknowledgement(response.status, answer, body)
 
 
 def check_acknowledgement(status: int, answer: bytes, sent: dict[str, str]) -> str | None:

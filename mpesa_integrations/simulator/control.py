@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, jsonify, request
 
+from .phones import Prompt
 from .scenarios import SCENARIOS
 
 if TYPE_CHECKING:
@@ -66,6 +67,23 @@ def control_blueprint(simulator: Simulator) -> Blueprint:
             ]
         )
 
+    @blueprint.get("/prompts")
+    def _prompts() -> Response:
+        return jsonify(
+            {
+                "auto_approve": simulator.auto_approve,
+                "waiting": [_exported(prompt) for prompt in simulator.phones.waiting],
+            }
+        )
+
+    @blueprint.post("/prompts/<conversation_id>")
+    def _answer_prompt(conversation_id: str) -> Response | tuple[Response, int]:
+        return _attempt(lambda: _decide(simulator, conversation_id, request.get_json()))
+
+    @blueprint.put("/auto-approve")
+    def _set_auto_approve() -> Response | tuple[Response, int]:
+        return _attempt(lambda: _switch_approval(simulator, request.get_json()))
+
     @blueprint.post("/renew-api-key")
     def _renew() -> Response | tuple[Response, int]:
         return _attempt(simulator.renew_api_key)
@@ -80,7 +98,7 @@ def control_blueprint(simulator: Simulator) -> Blueprint:
 def _attempt(action: Callable[[], object]) -> Response | tuple[Response, int]:
     try:
         action()
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, LookupError) as error:
         return _problem(str(error), 400)
     return Response(status=204)
 
@@ -102,6 +120,33 @@ def _set_url(simulator: Simulator, body: Any) -> None:
     if url is not None and not isinstance(url, str):
         raise ValueError('Send {"url": "https://127.0.0.1:12000/…"}, or null to clear it')
     simulator.response_url = url
+
+
+def _switch_approval(simulator: Simulator, body: Any) -> None:
+    value = body.get("auto_approve") if isinstance(body, dict) else None
+    if not isinstance(value, bool):
+        raise ValueError('Send {"auto_approve": false}, or true')  # noqa: TRY004 - as above
+    simulator.auto_approve = value
+
+
+def _decide(simulator: Simulator, conversation_id: str, body: Any) -> None:
+    decision = body.get("decision") if isinstance(body, dict) else None
+    if decision not in ("approve", "refuse"):
+        raise ValueError('Send {"decision": "approve"}, or "refuse"')
+    answer = simulator.phones.approve if decision == "approve" else simulator.phones.refuse
+    answer(conversation_id)
+
+
+def _exported(prompt: Prompt) -> dict[str, str | None]:
+    transaction = prompt.transaction
+    return {
+        "conversation_id": transaction.conversation_id,
+        "third_party_reference": transaction.third_party_reference,
+        "transaction_reference": transaction.transaction_reference,
+        "msisdn": transaction.msisdn,
+        "amount": f"{transaction.amount:.2f}",
+        "expires_at": prompt.expires_at.isoformat(),
+    }
 
 
 def _problem(text: str, status: int) -> tuple[Response, int]:

@@ -9,17 +9,21 @@ import json
 import logging
 import re
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
+from datetime import datetime, timezone
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, request
 
 from mpesa_integrations.core.codes import ResponseCode
+from mpesa_integrations.core.msisdn import mask_msisdn
 
+from .calls import Call, outcome_of, shorten, shown_parameters, shown_text
 from .ledger import DuplicateReference, Transaction
-from .scenarios import Processing, Reply, Scenario
+from .scenarios import SUCCESS, Processing, Reply, Scenario
 
 if TYPE_CHECKING:
     from .server import Simulator
@@ -142,6 +146,7 @@ def _view(simulator: Simulator, endpoint: Endpoint) -> Callable[[], Response]:
         if simulator.documented_ports and port in DOCUMENTED_PORTS and port != endpoint.port:
             return Response(status=404)
         parameters: Parameters = {}
+        at, started = datetime.now(timezone.utc), time.monotonic()
         try:
             _authenticate(simulator)
             parameters = _read_parameters(endpoint)
@@ -155,9 +160,80 @@ def _view(simulator: Simulator, endpoint: Endpoint) -> Callable[[], Response]:
             parameters.get("input_ThirdPartyReference"),
             response.status_code,
         )
+        simulator.calls.record(_journal_entry(endpoint, response, at, time.monotonic() - started))
         return response
 
     return view
+
+
+def _journal_entry(endpoint: Endpoint, response: Response, at: datetime, seconds: float) -> Call:
+    """What the journal keeps of a call: no secret, no whole phone number."""
+    parameters = _parameters_for_journal(endpoint)
+    cut = bool(request.environ.get(CUT))
+    try:
+        fields = {} if cut else json.loads(response.get_data())
+    except ValueError:
+        fields = {}
+    code = fields.get("output_ResponseCode") or fields.get("output_ResultCode") or ""
+    accepted = (
+        endpoint.method != "GET"
+        and code == "INS-0"
+        and fields.get("output_TransactionID") == _NOT_APPLICABLE
+    )
+    amount = parameters.get("input_Amount") or parameters.get("input_ReversalAmount")
+    msisdn = parameters.get("input_CustomerMSISDN")
+    headers = {
+        name: request.headers[name]
+        for name in ("Content-Type", "Origin", "User-Agent")
+        if name in request.headers
+    }
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    lines = [
+        f"{request.method} {request.base_url}",
+        f"Authorization: {shown_text(scheme)} {shorten(token)}" if token else "No Authorization",
+        *(f"{name}: {shown_text(value)}" for name, value in headers.items()),
+        "",
+        shown_parameters(parameters) if parameters else "(no parameters that can be read)",
+    ]
+    return Call(
+        at=at,
+        kind="call",
+        operation=endpoint.operation,
+        code=code,
+        outcome=outcome_of(code, accepted=accepted),
+        http_status=None if cut else response.status_code,
+        seconds=seconds,
+        msisdn=mask_msisdn(msisdn) if isinstance(msisdn, str) else "",
+        amount=_readable_amount(amount),
+        transaction_reference=_short_text(parameters.get("input_TransactionReference")),
+        third_party_reference=_short_text(parameters.get("input_ThirdPartyReference")),
+        sent="\n".join(lines),
+        answered="" if cut else shown_text(response.get_data(as_text=True)),
+        problem="The connection was cut by a scenario" if cut else "",
+    )
+
+
+def _parameters_for_journal(endpoint: Endpoint) -> dict[str, Any]:
+    """The parameters as sent, also where the call was refused before they were looked at."""
+    if endpoint.method == "GET":
+        return request.args.to_dict()
+    try:
+        body = json.loads(request.get_data())
+    except (ValueError, RecursionError):
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _readable_amount(value: Any) -> Decimal | None:
+    try:
+        amount = Decimal(value) if isinstance(value, str) else None
+    except InvalidOperation:
+        return None
+    return amount if amount is not None and amount.is_finite() and abs(amount) < 10**15 else None
+
+
+def _short_text(value: Any) -> str:
+    return shown_text(value[:50]) if isinstance(value, str) else ""
 
 
 def _authenticate(simulator: Simulator) -> None:
@@ -251,16 +327,27 @@ def _process(
     """Do with the money what the scenario says, and give the answer that tells it truly."""
     if scenario.processing is Processing.NOTHING:
         return _answer(endpoint, parameters, scenario.code)
+    # Only where no scenario has decided for the customer.
+    asks = endpoint.operation == "c2b" and scenario.name == SUCCESS.name
+    asks = asks and not simulator.auto_approve
+    if asks and simulator.phones.crowded:
+        return _answer(endpoint, parameters, "INS-16")
     transaction = _begin(simulator, endpoint, parameters)
-    code = scenario.code if scenario.processing is Processing.DECLINE else "INS-0"
+
+    def decide() -> str:
+        if asks:
+            return simulator.phones.ask(transaction)
+        return scenario.code if scenario.processing is Processing.DECLINE else "INS-0"
+
     if simulator.callbacks.url is not None:
-        simulator.callbacks.schedule(transaction, scenario, code)
+        simulator.callbacks.schedule(transaction, scenario, decide)
         return _answer(endpoint, parameters, "INS-0", transaction)
     if scenario.delays:
         # Before the decision: until then a status query says Pending, as with a real customer.
         _pause(simulator.stopping, scenario)
-    settled = simulator.ledger.settle(transaction, code)
-    return _answer(endpoint, parameters, settled.code or "INS-0", settled)
+    settled = simulator.ledger.settle(transaction, decide())
+    # No code: the ledger was emptied meanwhile, and nobody can say any more what became of it.
+    return _answer(endpoint, parameters, settled.code or "INS-1", settled)
 
 
 def _pause(stopping: threading.Event, scenario: Scenario) -> None:

@@ -23,10 +23,12 @@ from flask import Flask
 from mpesa_integrations.core.config import MpesaConfig
 
 from .account import SERVICE_PROVIDER_CODE, Account, Credentials
-from .callbacks import Callbacks
+from .callbacks import Callbacks, Delivery
+from .calls import CALLS_FILE, Call, CallLog, outcome_of, shorten_url, shown_parameters, shown_text
 from .control import control_blueprint
 from .gateway import CUT, DOCUMENTED_PORTS, gateway_blueprint
 from .ledger import LEDGER_FILE, Ledger
+from .phones import Phones
 from .scenarios import Scenarios
 from .tls import prepare_certificates
 
@@ -61,6 +63,8 @@ class Simulator:
         ledger: the books.
         scenarios: what is to happen to coming requests.
         callbacks: asynchronous mode's deliveries.
+        phones: the customers' PIN prompts, where `auto_approve` is off.
+        calls: the journal of calls and callbacks.
         credentials: the account's keys.
     """
 
@@ -89,7 +93,9 @@ class Simulator:
         self.ledger = Ledger(self.state_dir / LEDGER_FILE)
         self.ledger.open_business(self.service_provider_code)
         self.scenarios = Scenarios()
-        self.callbacks = Callbacks(self.ledger.settle)
+        self.phones = Phones()
+        self.calls = CallLog(self.state_dir / CALLS_FILE)
+        self.callbacks = Callbacks(self.ledger.settle, self._record_delivery)
         self._ca_file, self._certificate = prepare_certificates(
             self.state_dir, [name for name in (host, *self._hostnames) if not _is_any(name)]
         )
@@ -115,6 +121,7 @@ class Simulator:
     def stop(self) -> None:
         """Stop listening, end what is under way, and remove a temporary state directory."""
         self.stopping.set()
+        self.phones.stop()
         self.callbacks.stop()
         # Together: each takes up to half a second to notice.
         stoppers = [threading.Thread(target=server.stop) for server in self._servers]
@@ -125,6 +132,7 @@ class Simulator:
         self._servers.clear()
         self._threads.clear()
         self.ledger.close()
+        self.calls.close()
         if self._temporary:
             shutil.rmtree(self.state_dir, ignore_errors=True)
 
@@ -192,6 +200,15 @@ class Simulator:
     def response_url(self, url: str | None) -> None:
         self.callbacks.url = url
 
+    @property
+    def auto_approve(self) -> bool:
+        """Whether customers approve C2B payments at once; otherwise each waits for a person."""
+        return self.phones.auto_approve
+
+    @auto_approve.setter
+    def auto_approve(self, value: bool) -> None:
+        self.phones.auto_approve = value
+
     def renew_api_key(self) -> str:
         """Make a new API key, as the portal's button does: the old one is refused at once."""
         api_key = self.credentials.renew_api_key()
@@ -199,11 +216,13 @@ class Simulator:
         return api_key
 
     def reset(self) -> None:
-        """Empty the ledger, drop scenarios and deliveries, and return to synchronous mode."""
+        """Empty ledger and journal, drop scenarios, deliveries and prompts, return to sync mode."""
+        self.phones.reset()
         self.callbacks.reset()
         self.scenarios.clear()
         self.ledger.clear()
         self.ledger.open_business(self.service_provider_code)
+        self.calls.clear()
 
     @property
     def _reachable_host(self) -> str:
@@ -215,6 +234,24 @@ class Simulator:
         app.register_blueprint(gateway_blueprint(self))
         app.register_blueprint(control_blueprint(self))
         return app
+
+    def _record_delivery(self, delivery: Delivery) -> None:
+        sent = f"POST {shorten_url(delivery.url)}\n\n{shown_parameters(delivery.body)}"
+        self.calls.record(
+            Call(
+                at=delivery.at,
+                kind="callback",
+                operation="callback",
+                code=delivery.code,
+                outcome=outcome_of(delivery.code),
+                http_status=delivery.http_status,
+                seconds=delivery.seconds,
+                third_party_reference=delivery.third_party_reference,
+                problem=delivery.problem or "",
+                sent=sent,
+                answered=shown_text(delivery.answer),
+            )
+        )
 
     def _listen(self, application: Flask, port: int) -> None:
         server = _Server(
