@@ -13,6 +13,8 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ("contenttypes", "0002_remove_content_type_name"),
+        # First where it is another app's; nothing where it is this one's.
+        migrations.swappable_dependency(settings.MPESA_TRANSACTION_MODEL),
     ]
 
     operations = [
@@ -167,7 +169,8 @@ class Migration(migrations.Migration):
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="reversals",
-                        to=settings.MPESA_TRANSACTION_MODEL,
+                        # Itself, also where another model is in its place.
+                        to="django_mpesa.transaction",
                         verbose_name="reverses",
                     ),
                 ),
