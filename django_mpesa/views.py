@@ -14,6 +14,7 @@ from django.views.decorators.http import require_POST
 from mpesa_integrations.core.endpoint import CallbackRequest, answer_callback
 
 from .accounts import mpesa
+from .background import enqueue_callbacks
 
 
 def _login_not_required(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -51,4 +52,6 @@ def callback(request: HttpRequest, token: str) -> HttpResponse:
     )
     if answer.status == 404:
         raise Http404
+    if answer.waiting_in is not None:
+        enqueue_callbacks(answer.waiting_in)
     return JsonResponse(dict(answer.body), status=answer.status)

@@ -53,4 +53,10 @@ def _callback(token: str) -> ResponseReturnValue:
     )
     if answer.status == 404:
         abort(404)
+    if answer.waiting_in is not None:
+        from mpesa_integrations.tasks import enqueue
+
+        from . import tasks
+
+        enqueue(tasks.apply_callbacks, answer.waiting_in)
     return jsonify(answer.body), answer.status

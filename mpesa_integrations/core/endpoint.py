@@ -40,7 +40,7 @@ class CallbackAnswer:
     Attributes:
         status: the HTTP status; a 404 is the framework's own.
         body: the JSON body.
-        waiting_in: the account in which the callback waits for a worker to apply it.
+        waiting_in: the account in which the callback waits for a worker to apply it, if any.
     """
 
     status: int

@@ -81,15 +81,23 @@ class Reconciler(Generic[R, C]):
             progress: told what was done so far, after each batch.
         """
         total = Reconciled()
-        with ThreadPoolExecutor(self._workers, thread_name_prefix="mpesa-reconcile") as pool:
+        with self._pool() as pool:
             while not self._stop.is_set():
-                done = self._payments.store.isolated(lambda: self._run_batch(pool))
+                done = self._store.isolated(lambda: self._run_batch(pool))
                 total += done
                 if progress is not None and done:
                     progress(total)
                 if max(done.asked, done.told, done.callbacks) < self._batch:
                     break
         return total
+
+    def run_batch(self) -> Reconciled:
+        """Look at one batch of each; as many as `batch` of one of them means that more is due."""
+        with self._pool() as pool:
+            return self._store.isolated(lambda: self._run_batch(pool))
+
+    def _pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self._workers, thread_name_prefix="mpesa-reconcile")
 
     def _run_batch(self, pool: ThreadPoolExecutor) -> Reconciled:
         now = _now()

@@ -4,6 +4,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from mpesa_integrations.core.config import settings_in_account_file
+
 _FILE = str(Path(tempfile.gettempdir()) / f"mpesa-test-{os.getpid()}.sqlite3")
 SECRET_KEY = "only for tests"
 DEBUG = True
@@ -62,11 +64,14 @@ _DATABASES: dict[str, dict[str, object]] = {
     },
 }
 DATABASES = {"default": _DATABASES[os.environ.get("MPESA_TEST_DATABASE", "sqlite")]}
-MPESA = {
+MPESA: dict[str, dict[str, object]] = {
     "default": {
         "API_KEY": "aaaab09uz9f3asdcjyk7els777ihmwv8",
         "PUBLIC_KEY": Path(__file__).parents[1] / "data" / "documented_public_key.txt",
         "SERVICE_PROVIDER_CODE": "171717",
     }
 }
+if "MPESA_TEST_ACCOUNT" in os.environ:  # another process of a test, with its gateway
+    _found = settings_in_account_file(os.environ["MPESA_TEST_ACCOUNT"])
+    MPESA["default"] = {name.upper(): value for name, value in _found.items()}
 MPESA_TRANSACTION_MODEL = "django_mpesa.Transaction"
