@@ -111,7 +111,10 @@ class AbstractTransaction(models.Model):
         verbose_name = _("M-Pesa transaction")
         verbose_name_plural = _("M-Pesa transactions")
         ordering = ("-id",)
-        permissions = (("view_full_msisdn", _("Can see whole phone numbers")),)
+        permissions = (
+            ("view_full_msisdn", _("Can see whole phone numbers")),
+            ("reverse_transaction", _("Can give a payment's money back")),
+        )
         constraints = (
             check_constraint(condition=Q(amount__gt=0), name="%(app_label)s_%(class)s_amount"),
             check_constraint(

@@ -179,7 +179,10 @@ class Migration(migrations.Migration):
                 "verbose_name": "M-Pesa transaction",
                 "verbose_name_plural": "M-Pesa transactions",
                 "ordering": ("-id",),
-                "permissions": (("view_full_msisdn", "Can see whole phone numbers"),),
+                "permissions": (
+                    ("view_full_msisdn", "Can see whole phone numbers"),
+                    ("reverse_transaction", "Can give a payment's money back"),
+                ),
                 "abstract": False,
                 "swappable": "MPESA_TRANSACTION_MODEL",
             },
