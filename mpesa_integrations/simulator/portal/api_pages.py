@@ -48,8 +48,8 @@ def add_pages(blueprint: Blueprint, simulator: Simulator) -> None:
             parameters=request_parameters(operation, simulator.account, paid),
             responses=response_parameters(operation),
             codes=CODES,
-            languages=LANGUAGES,
-            language_of_sample=language,
+            sample_languages=LANGUAGES,
+            sample_language=language,
             needs_payment=name == "reversal" and paid is None,
             sample=sample(language, operation, simulator.account, host=host, port=port, paid=paid),
         )
