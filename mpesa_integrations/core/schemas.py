@@ -30,6 +30,8 @@ NOT_APPLICABLE = "N/A"
 class Msisdn(_StringField):
     """A phone number, however people type it; normalised to `258` and nine digits."""
 
+    rule = "must be 258, then 84 or 85, then seven digits, as in 258841234567"
+
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         try:
             return normalise_msisdn(value, getattr(self.root, "msisdn_prefixes", DEFAULT_PREFIXES))
@@ -39,6 +41,11 @@ class Msisdn(_StringField):
 
 class Amount(_DecimalField):
     """Meticais: a positive decimal of two places at most, given as str, int or Decimal."""
+
+    rule = (
+        "must be a positive number of meticais with at most 2 decimals, as in 150 or 99.50, "
+        "and less than 1000000000000"
+    )
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Decimal:
         amount = parse_amount(value)
@@ -50,15 +57,15 @@ class Amount(_DecimalField):
 class PatternText(_StringField):
     """Text that must match a pattern whole; spaces around it are forgiven."""
 
-    def __init__(self, pattern: str, message: str, **kwargs: Any) -> None:
+    def __init__(self, pattern: str, rule: str, **kwargs: Any) -> None:
         self._pattern = re.compile(pattern)
-        self._message = message
+        self.rule = rule
         super().__init__(**kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text = value.strip() if isinstance(value, str) else ""
         if not self._pattern.fullmatch(text):
-            raise ValidationError(self._message)
+            raise ValidationError(self.rule)
         return text
 
 
@@ -90,10 +97,7 @@ def amount_text(amount: Decimal) -> str:
 def _amount_problem(value: object) -> str:
     if isinstance(value, float):
         return "must not be a float, which is not exact: give a Decimal, an int or text"
-    return (
-        "must be a positive number of meticais with at most 2 decimals, as in 150 or 99.50, "
-        "and less than 1000000000000"
-    )
+    return Amount.rule
 
 
 def _transaction_reference() -> PatternText:

@@ -214,6 +214,20 @@ class Ledger:
         """All transactions, in the order in which they were booked."""
         return list(self._select("1 = 1"))
 
+    def latest(self, limit: int) -> list[Transaction]:
+        """The latest transactions, the last one first."""
+        with self._lock:
+            row = self._db.execute("SELECT MAX(id) FROM ledger_transaction").fetchone()
+        return list(self._select("t.id > ?", (row[0] or 0) - limit))[::-1]
+
+    def customers(self) -> dict[str, Decimal]:
+        """The balances in meticais of the customers' wallets, by MSISDN."""
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT name, centavos FROM wallet WHERE LENGTH(name) = 12 ORDER BY name"
+            ).fetchall()
+        return {row["name"]: _meticais(row["centavos"]) for row in rows}
+
     def balance(self, name: str) -> Decimal | None:
         """The balance in meticais of a wallet, by MSISDN or shortcode; None if it is not open."""
         with self._lock:
@@ -296,7 +310,7 @@ class Ledger:
     def _record(self, row: sqlite3.Row) -> Transaction:
         return self._one("conversation_id", row["conversation_id"])
 
-    def _select(self, where: str, *values: str) -> Iterator[Transaction]:
+    def _select(self, where: str, *values: str | int) -> Iterator[Transaction]:
         # `where` is written in this module only; what comes from outside is bound.
         query = (
             "SELECT t.*, o.transaction_id AS original_transaction_id FROM ledger_transaction t"  # noqa: S608

@@ -29,6 +29,7 @@ from .control import control_blueprint
 from .gateway import CUT, DOCUMENTED_PORTS, gateway_blueprint
 from .ledger import LEDGER_FILE, Ledger
 from .phones import Phones
+from .portal import ReadyMade, Store, install_portal
 from .scenarios import Scenarios
 from .tls import prepare_certificates
 
@@ -94,6 +95,7 @@ class Simulator:
         self.ledger.open_business(self.service_provider_code)
         self.scenarios = Scenarios()
         self.phones = Phones()
+        self._portal = Store(self.state_dir)
         self.calls = CallLog(self.state_dir / CALLS_FILE)
         self.callbacks = Callbacks(self.ledger.settle, self._record_delivery)
         self._ca_file, self._certificate = prepare_certificates(
@@ -133,6 +135,7 @@ class Simulator:
         self._threads.clear()
         self.ledger.close()
         self.calls.close()
+        self._portal.close()
         if self._temporary:
             shutil.rmtree(self.state_dir, ignore_errors=True)
 
@@ -151,6 +154,16 @@ class Simulator:
     def control_url(self) -> str:
         """Where the control interface is."""
         return f"https://{_in_url(self._reachable_host)}:{self._port}"
+
+    @property
+    def portal_url(self) -> str:
+        """Where the developer portal is."""
+        return f"{self.control_url}/portal/"
+
+    @property
+    def portal_account(self) -> ReadyMade:
+        """The e-mail and password of the portal's ready-made account."""
+        return self._portal.ready_made
 
     @property
     def base_url(self) -> str:
@@ -234,6 +247,7 @@ class Simulator:
         app.config["MAX_CONTENT_LENGTH"] = _MAX_REQUEST_BODY
         app.register_blueprint(gateway_blueprint(self))
         app.register_blueprint(control_blueprint(self))
+        install_portal(app, self, self._portal)
         return app
 
     def _record_delivery(self, delivery: Delivery) -> None:

@@ -1,0 +1,63 @@
+"""The Account page: keys, and where the gateway posts results to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask_babel import gettext
+from werkzeug.wrappers import Response as AnyResponse
+
+from mpesa_integrations.core.callbacks import PORT_RANGE
+from mpesa_integrations.simulator.callbacks import Delivery
+from mpesa_integrations.simulator.calls import shorten_url, shown_parameters
+
+if TYPE_CHECKING:
+    from mpesa_integrations.simulator.server import Simulator
+
+
+def add_pages(blueprint: Blueprint, simulator: Simulator) -> None:
+    """Add the Account page and what its buttons do."""
+
+    def page(*, problem: str = "", url: str | None = None, delivery: Delivery | None = None) -> str:
+        return render_template(
+            "account.html",
+            account=simulator.account,
+            response_url=simulator.response_url,
+            url=simulator.response_url if url is None else url,
+            problem=problem,
+            delivery=delivery,
+            ports=PORT_RANGE,
+            shorten_url=shorten_url,
+            as_json=shown_parameters,
+        )
+
+    @blueprint.get("/account")
+    def account() -> str:
+        return page()
+
+    @blueprint.post("/account/renew-api-key")
+    def renew_api_key() -> AnyResponse:
+        simulator.renew_api_key()
+        flash(gettext("This is your new API Key. The old one no longer works."))
+        return redirect(url_for("portal.account"))
+
+    @blueprint.post("/account/response-url")
+    def response_url() -> AnyResponse | tuple[str, int]:
+        url = request.form.get("response_url", "").strip()
+        try:
+            simulator.response_url = url
+        except ValueError as error:
+            return page(problem=str(error), url=url), 400
+        if url:
+            flash(gettext("Results are now posted to your URL: you are in asynchronous mode."))
+        else:
+            flash(gettext("The URL is cleared: you are in synchronous mode."))
+        return redirect(url_for("portal.account"))
+
+    @blueprint.post("/account/test-callback")
+    def test_callback() -> AnyResponse | str:
+        if simulator.response_url is None:
+            flash(gettext("Set an Asynchronous Response URL first."), "problem")
+            return redirect(url_for("portal.account"))
+        return page(delivery=simulator.callbacks.send_test())

@@ -1,0 +1,170 @@
+"""The portal put together: sessions, sign-in everywhere, CSRF, headers, languages and its pages."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flask import (
+    Blueprint,
+    Flask,
+    Response,
+    g,
+    redirect,
+    render_template,
+    request,
+    session,
+    url_for,
+)
+from flask_babel import Babel, get_locale, gettext
+from flask_wtf.csrf import CSRFError, CSRFProtect
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as AnyResponse
+
+from . import account_page, api_pages, customers, live_log, people, reports, request_box
+from .store import Store
+
+if TYPE_CHECKING:
+    from mpesa_integrations.simulator.server import Simulator
+
+LANGUAGES = {"en": "English", "pt": "Português"}
+_SESSION_LIFE = timedelta(hours=12)
+_STATIC_AGE = timedelta(hours=1)
+_CONTENT_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+_HEADERS = {
+    "Content-Security-Policy": _CONTENT_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    # CSRFProtect compares the Referer of a form over HTTPS, so it must be sent to this site itself.
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+
+def install_portal(app: Flask, simulator: Simulator, store: Store) -> None:
+    """Add the portal to the gateway's application, under `/portal/`."""
+    app.secret_key = store.secret_key
+    # Browsers send a cookie to all ports of a host: two gateways must not take each other's.
+    suffix = hashlib.sha256(store.secret_key.encode()).hexdigest()[:8]
+    app.config.update(
+        SESSION_COOKIE_NAME=f"__Host-mpesa-portal-{suffix}",
+        SESSION_COOKIE_SECURE=True,
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        PERMANENT_SESSION_LIFETIME=_SESSION_LIFE,
+        WTF_CSRF_CHECK_DEFAULT=False,  # the gateway's own paths take JSON with bearers
+        WTF_CSRF_TIME_LIMIT=None,
+        BABEL_TRANSLATION_DIRECTORIES=str(Path(__file__).parent / "translations"),
+    )
+    csrf = CSRFProtect(app)
+    Babel(app, locale_selector=_language)
+    blueprint = Blueprint(
+        "portal",
+        __name__,
+        url_prefix="/portal",
+        template_folder="templates",
+        static_folder="static",
+    )
+
+    @blueprint.before_request
+    def _gate() -> AnyResponse | None:
+        number = session.get("user")
+        g.user = store.user(number) if isinstance(number, int) else None
+        if request.endpoint == "portal.static":
+            return None
+        csrf.protect()
+        if g.user is None and not people.is_open(simulator):
+            return people.ask_to_sign_in()
+        return None
+
+    @blueprint.after_request
+    def _harden(response: Response) -> Response:
+        response.headers.update(_HEADERS)
+        if request.endpoint == "portal.static":
+            response.cache_control.max_age = int(_STATIC_AGE.total_seconds())
+        else:
+            response.headers["Cache-Control"] = "no-store"
+        return response
+
+    @blueprint.errorhandler(CSRFError)
+    def _stale(error: CSRFError) -> tuple[str, int]:
+        text = gettext("This page was open for too long. Go back, reload it, and try again.")
+        return render_template("error.html", title=gettext("Please try again"), text=text), 400
+
+    @blueprint.errorhandler(HTTPException)
+    def _problem(error: HTTPException) -> tuple[str, int]:
+        text = gettext("There is nothing here. The menu leads to all pages.")
+        if error.code != 404:
+            text = error.description or ""
+        return render_template("error.html", title=error.name, text=text), error.code or 500
+
+    @blueprint.context_processor
+    def _for_every_page() -> dict[str, object]:
+        return {
+            "languages": LANGUAGES,
+            "language": str(get_locale()),
+            "user": g.get("user"),
+            "is_local": is_local(simulator),
+        }
+
+    @blueprint.post("/language")
+    def language() -> AnyResponse:
+        chosen = request.form.get("language", "")
+        if chosen in LANGUAGES:
+            session["language"] = chosen
+        return redirect(people.inside(request.form.get("next")))
+
+    @blueprint.get("/")
+    def home() -> AnyResponse:
+        return redirect(url_for("portal.account"))
+
+    people.add_pages(blueprint, simulator, store)
+    account_page.add_pages(blueprint, simulator)
+    api_pages.add_pages(blueprint, simulator)
+    request_box.add_pages(blueprint, simulator, store)
+    reports.add_pages(blueprint, simulator)
+    customers.add_pages(blueprint, simulator)
+    live_log.add_pages(blueprint, simulator)
+    app.register_blueprint(blueprint)
+    app.add_template_filter(_moment, "moment")
+
+    @app.get("/")
+    def root() -> AnyResponse:
+        return redirect(url_for("portal.home"))
+
+
+def is_local(simulator: Simulator) -> bool:
+    """Whether the gateway serves this machine only, and this request comes from it."""
+    return _is_loopback(simulator.host) and _is_loopback(request.remote_addr or "")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _language() -> str | None:
+    chosen = session.get("language")
+    if chosen in LANGUAGES:
+        return str(chosen)
+    return request.accept_languages.best_match(list(LANGUAGES), "en")
+
+
+def _moment(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S}"

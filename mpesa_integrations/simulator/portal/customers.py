@@ -1,0 +1,82 @@
+"""The customers' side: their phones with PIN prompts, and their balances."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
+from flask_babel import gettext
+from werkzeug.wrappers import Response as AnyResponse
+
+from mpesa_integrations.core.msisdn import mask_msisdn
+from mpesa_integrations.simulator.scenarios import SCENARIOS
+
+if TYPE_CHECKING:
+    from mpesa_integrations.simulator.server import Simulator
+
+_CUSTOMERS_SHOWN = 200
+_TRANSACTIONS_SHOWN = 20
+
+
+def add_pages(blueprint: Blueprint, simulator: Simulator) -> None:
+    """Add the Customers page and what its buttons do."""
+
+    def version() -> str:
+        """Changes whenever the prompts do; a page that has this one is left as it is."""
+        waiting = (prompt.transaction.conversation_id[-8:] for prompt in simulator.phones.waiting)
+        return "-".join((str(simulator.auto_approve), *waiting))
+
+    def prompts_part() -> str:
+        return render_template(
+            "_prompts.html",
+            prompts=simulator.phones.waiting,
+            auto_approve=simulator.auto_approve,
+            shortcode=simulator.service_provider_code,
+            version=version(),
+            mask=mask_msisdn,
+        )
+
+    @blueprint.get("/customers")
+    def customers() -> str:
+        balances = simulator.ledger.customers()
+        return render_template(
+            "customers.html",
+            prompts_part=prompts_part(),
+            auto_approve=simulator.auto_approve,
+            pin_timeout=simulator.phones.pin_timeout,
+            balances=list(balances.items())[:_CUSTOMERS_SHOWN],
+            hidden=max(0, len(balances) - _CUSTOMERS_SHOWN),
+            latest=[
+                transaction
+                for transaction in simulator.ledger.latest(_TRANSACTIONS_SHOWN)
+                if transaction.msisdn
+            ],
+            scenarios=[row for row in SCENARIOS.values() if row.msisdn],
+            mask=mask_msisdn,
+        )
+
+    @blueprint.get("/customers/prompts")
+    def prompts() -> str | Response:
+        if request.args.get("seen") == version():
+            return Response(status=204)
+        return prompts_part()
+
+    @blueprint.post("/customers/prompts/<conversation_id>")
+    def answer_prompt(conversation_id: str) -> AnyResponse | str:
+        phones = simulator.phones
+        decide = {"approve": phones.approve, "refuse": phones.refuse}
+        decision = request.form.get("decision", "")
+        if decision not in decide:
+            abort(400)
+        try:
+            decide[decision](conversation_id)
+        except LookupError:
+            flash(gettext("This payment no longer waits."), "problem")
+        if "HX-Request" in request.headers:
+            return prompts_part()
+        return redirect(url_for("portal.customers"))
+
+    @blueprint.post("/customers/auto-approve")
+    def auto_approve() -> AnyResponse:
+        simulator.auto_approve = request.form.get("auto_approve") == "on"
+        return redirect(url_for("portal.customers"))

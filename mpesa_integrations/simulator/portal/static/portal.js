@@ -1,0 +1,41 @@
+// Copying, the answer's dialog, and pausing the live log. All pages work without it, but for these.
+"use strict";
+
+document.addEventListener("click", async (event) => {
+  const copy = event.target.closest("[data-copy]");
+  if (copy) {
+    const source = document.querySelector(copy.dataset.copy);
+    await navigator.clipboard.writeText(source.value ?? source.textContent);
+    const label = copy.textContent;
+    copy.textContent = copy.dataset.copied;
+    setTimeout(() => { copy.textContent = label; }, 1500);
+  }
+  const close = event.target.closest("[data-close]");
+  if (close) close.closest("dialog").close();
+});
+
+const dialog = document.getElementById("dialog");
+
+if (dialog) {
+  // Without this script an answer comes with the page; with it, it is a dialog that keeps the focus.
+  if (dialog.open) {
+    dialog.close();
+    dialog.showModal();
+  }
+  document.addEventListener("htmx:afterSwap", (event) => {
+    if (event.detail.target.id === "answer" && !dialog.open) dialog.showModal();
+  });
+  dialog.addEventListener("close", () => {
+    htmx.ajax("GET", location.pathname, {
+      target: "#history-part", select: "#history-part", swap: "outerHTML",
+    });
+  });
+}
+
+const pause = document.getElementById("pause");
+
+if (pause) {
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    if (pause.checked && event.target.matches(".next")) event.preventDefault();
+  });
+}
