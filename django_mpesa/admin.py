@@ -32,13 +32,13 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from mpesa_integrations.core.answers import UnreadableBody, read_json_object
-from mpesa_integrations.core.errors import MpesaError, ValidationError
+from mpesa_integrations.core.errors import CalledInTransaction, MpesaError, ValidationError
 from mpesa_integrations.core.lifecycle import OPEN_STATES
 from mpesa_integrations.core.msisdn import mask_msisdns_in
 from mpesa_integrations.core.payments import IdempotencyConflict
 from mpesa_integrations.core.schemas import parse_amount
 
-from .accounts import CalledInTransaction, account_settings, mpesa
+from .accounts import account_options, mpesa
 from .changelist import AccountFilter, HistoryAdmin
 from .models import AbstractTransaction, CallbackLog, Operation, State
 from .reports import ReportForm, csv_chunks, make_report
@@ -496,7 +496,7 @@ def _preformatted(text: str) -> str:
 
 
 def _secrets(account: str) -> Iterable[str]:
-    options = account_settings().get(account, {})
+    options = account_options().get(account, {})
     return [str(options[name]) for name in _SECRET_SETTINGS if options.get(name)]
 
 

@@ -59,7 +59,8 @@ def clerk() -> Client:
 
 @pytest.fixture
 def paid(simulator: Simulator) -> Transaction:
-    found: Transaction = mpesa.c2b(**PAYMENT)
+    found = mpesa.c2b(**PAYMENT)
+    assert isinstance(found, Transaction)
     return found
 
 
@@ -390,7 +391,7 @@ def test_only_one_completed_payment_is_reversed(
 
 def test_a_payment_of_an_account_that_is_gone_is_told(paid: Transaction, browser: Client) -> None:
     Transaction.objects.update(account="closed")
-    assert "no account" in _send(browser, paid, _form(browser, paid))
+    assert "no M-Pesa account" in _send(browser, paid, _form(browser, paid))
 
 
 def test_atomic_requests_do_not_keep_a_reversal_from_being_made(

@@ -15,6 +15,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from flask import Flask
 from flask_admin import Admin
+from flask_babel import Babel
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy_lite import SQLAlchemy as SQLAlchemyLite
 from sqlalchemy import create_engine, inspect, select
@@ -170,6 +171,7 @@ def test_flask_admin_gives_nothing_back_unless_that_was_allowed() -> None:
 def test_flask_admin_shows_asks_gives_back_and_edits_nothing(
     shop: Shop, mpesa_simulator: Simulator
 ) -> None:
+    Babel(shop.app)  # Flask-Admin uses it where it is installed
     Admin(shop.app).add_view(ReversingView(shop.payment, shop.db, endpoint="payments"))
     mpesa_simulator.scenarios.queue("cut_after")
     lost = shop.mpesa.c2b(**PAYMENT)
