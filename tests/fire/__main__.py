@@ -1,4 +1,4 @@
-"""`make fire`: two shops, workers killed, a gateway that misbehaves; then each centavo is counted."""
+"""`make fire`: two shops, killed workers, a gateway that misbehaves; then each centavo counted."""
 
 from __future__ import annotations
 
