@@ -6,6 +6,7 @@ import logging
 import random
 import signal
 import socket
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -61,4 +62,6 @@ class _Server(Server):
     """Logs through logging rather than to the terminal."""
 
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
-        logger.log(level, "%s", msg, exc_info=traceback)
+        # A browser that has gone away is no news.
+        gone = isinstance(sys.exc_info()[1], OSError)
+        logger.log(logging.DEBUG if gone else level, "%s", msg, exc_info=traceback)
