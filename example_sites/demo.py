@@ -201,7 +201,8 @@ def main() -> None:
     parser.add_argument("--once", action="store_true", help="end after the purchases")
     once = parser.parse_args().once
     # So that whatever was started is ended, too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     first_payment.main()
     with ExitStack() as stack:
         shops = [stack.enter_context(opened(*shop)) for shop in SHOPS]

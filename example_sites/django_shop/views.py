@@ -61,7 +61,7 @@ def checkout(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         token = form.cleaned_data["basket"]
         placed = Order.objects.filter(token=token).first()
-        if placed is None and token == cart.token and len(cart):
+        if placed is None and token == cart.token and cart.lines:
             placed = Order.place(token, [(line.product, line.quantity) for line in cart.lines])
         if placed is not None:
             cart.clear()
@@ -69,7 +69,7 @@ def checkout(request: HttpRequest) -> HttpResponse:
             return redirect(placed)
         messages.error(request, _("Your basket has changed. Look at it again before you pay."))
         return redirect("basket")
-    if not len(cart):
+    if not cart.lines:
         return redirect("basket")
     return render(request, "shop/checkout.html", {"form": form})
 
