@@ -237,6 +237,33 @@ def test_a_forged_callback_changes_nothing(open_shop: Open) -> None:
     assert latest_payment(open_shop)[0] == "pending"
 
 
+OLD_NEWS = """
+from django_mpesa import signals
+from django_mpesa.models import Transaction
+from example_sites.django_shop.models import Order
+
+order = Order.objects.first()
+refused, paid = Transaction.objects.filter(object_id=str(order.pk)).order_by("pk")
+assert (refused.state, paid.state, order.status) == ("failed", "completed", "paid")
+for transaction in (refused, paid):
+    for name in ("initiated", "pending", "unknown", "failed", "cancelled"):
+        signal = getattr(signals, f"payment_{name}")
+        answers = signal.send(sender=Transaction, transaction=transaction)
+        assert answers and all(answer is None for _, answer in answers)
+after = Order.objects.get(pk=order.pk)
+assert (after.status, after.payment, after.attempts) == ("paid", paid, 2)
+"""
+
+
+def test_old_news_and_news_of_an_earlier_attempt_change_nothing(open_shop: Open) -> None:
+    open_shop.simulator.scenarios.queue("wrong_pin", operation="c2b")
+    with open_shop.shop.browser() as browser:
+        page = page_with_status(browser, order(browser), "refused")
+        again = browser.submit(page, page.form("msisdn", "attempt"), msisdn=PHONE)
+        page_with_status(browser, again, "paid")
+    open_shop.shop.run("shell", "-c", OLD_NEWS)
+
+
 def test_a_double_click_charges_once(open_shop: Open) -> None:
     with open_shop.shop.browser() as browser:
         page = fill_basket(browser)
