@@ -24,7 +24,7 @@ from mpesa_integrations.simulator.account import ACCOUNT_FILE
 from . import first_payment
 from .browser import Browser
 from .first_payment import console, show_ledger
-from .https_server import CA_FILE, HOST, free_port
+from .https_server import CA_FILE, HOST, PORT_TAKEN, free_port
 
 DIRECTORY = Path(".demo")
 SHOPS = (("Django", "example_sites.django_shop", 12000),)
@@ -63,9 +63,9 @@ class Shop:
         return Browser(self.url, self.directory / CA_FILE, language)
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """Start one of its commands, as `serve`."""
+        """Start one of its commands, as `serve`; Ctrl-C on the terminal does not reach it."""
         command = [sys.executable, "-m", self.module, *arguments]
-        return subprocess.Popen(command, env=self.environment)  # noqa: S603 - our own module
+        return subprocess.Popen(command, env=self.environment, start_new_session=True)  # noqa: S603
 
     def run(self, *arguments: str) -> None:
         """Run one of its commands to its end.
@@ -90,11 +90,24 @@ def running(
         port: the preferred one; None means any.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    port = free_port(port)
+    server = None
+    try:
+        while server is None:
+            shop = _shop(module, account_file, directory.absolute(), free_port(port))
+            server = shop.start("serve")
+            if not _wait_until_served(shop, server):
+                server = None
+        yield shop
+    finally:
+        if server is not None:
+            _end(server)
+
+
+def _shop(module: str, account_file: Path, directory: Path, port: int) -> Shop:
     token, password = secrets.token_urlsafe(32), secrets.token_urlsafe(9)
     environment = {
         **os.environ,
-        "SHOP_DIRECTORY": str(directory.absolute()),
+        "SHOP_DIRECTORY": str(directory),
         "SHOP_PORT": str(port),
         "SHOP_SECRET_KEY": secrets.token_urlsafe(50),
         "DJANGO_SETTINGS_MODULE": f"{module}.settings",
@@ -102,14 +115,7 @@ def running(
         "MPESA_ACCOUNT_FILE": str(account_file.absolute()),
         "MPESA_CALLBACK_TOKEN": token,
     }
-    url = f"https://{HOST}:{port}"
-    shop = Shop(module, url, directory.absolute(), environment, token, password)
-    server = shop.start("serve")
-    try:
-        _wait_until_served(shop, server)
-        yield shop
-    finally:
-        _end(server)
+    return Shop(module, f"https://{HOST}:{port}", directory, environment, token, password)
 
 
 def buy(shop: Shop) -> None:
@@ -172,10 +178,13 @@ def go_on(shops: list[tuple[Shop, Simulator]]) -> None:
         _end(reconciler)
 
 
-def _wait_until_served(shop: Shop, server: subprocess.Popen[bytes]) -> None:
+def _wait_until_served(shop: Shop, server: subprocess.Popen[bytes]) -> bool:
+    """Wait until pages come; False where another program has taken the port meanwhile."""
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
-        if server.poll() is not None:
+        if server.poll() == PORT_TAKEN:
+            return False
+        if server.returncode is not None:
             raise SystemExit(f"{shop.module} ended with exit code {server.returncode}")
         try:
             with shop.browser() as browser:
@@ -183,7 +192,7 @@ def _wait_until_served(shop: Shop, server: subprocess.Popen[bytes]) -> None:
         except (requests.ConnectionError, OSError):
             time.sleep(0.05)  # not listening yet, or its certificate is not made yet
         else:
-            return
+            return True
     raise SystemExit(f"{shop.module} did not answer in {_PATIENCE:.0f} seconds")
 
 

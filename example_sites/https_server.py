@@ -17,10 +17,12 @@ from cheroot.wsgi import Server
 from mpesa_integrations.core.callbacks import PORT_RANGE
 from mpesa_integrations.simulator.tls import CA_FILE, prepare_certificates
 
-__all__ = ["CA_FILE", "HOST", "free_port", "serve"]
+__all__ = ["CA_FILE", "HOST", "PORT_TAKEN", "free_port", "serve"]
 
 logger = logging.getLogger(__name__)
 HOST = "127.0.0.1"
+PORT_TAKEN = 98
+"""The exit code of a server whose port is in use."""
 
 
 def serve(application: Any, port: int, directory: Path) -> None:
@@ -30,6 +32,9 @@ def serve(application: Any, port: int, directory: Path) -> None:
         application: WSGI.
         port: to listen on.
         directory: where the authority and the certificate are kept; who calls trusts `CA_FILE`.
+
+    Raises:
+        SystemExit: with `PORT_TAKEN`.
     """
     _, certificate = prepare_certificates(directory, ())
     server = _Server((HOST, port), application, numthreads=16, shutdown_timeout=1)
@@ -37,7 +42,10 @@ def serve(application: Any, port: int, directory: Path) -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    server.prepare()
+    try:
+        server.prepare()
+    except OSError:
+        sys.exit(PORT_TAKEN)
     thread = threading.Thread(target=server.serve, name="https")
     thread.start()
     stop.wait()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
 from django.contrib.staticfiles.handlers import StaticFilesHandler
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
@@ -28,6 +28,8 @@ class Command(BaseCommand):
 
     def _make_admin(self) -> None:
         password = os.environ.get("DJANGO_SUPERUSER_PASSWORD")
-        users = get_user_model().objects
-        if password and not users.filter(username="admin").exists():
-            users.create_superuser("admin", password=password)
+        if password:
+            rights = {"is_staff": True, "is_superuser": True}
+            admin, _ = User.objects.get_or_create(username="admin", defaults=rights)
+            admin.set_password(password)
+            admin.save()
