@@ -1,4 +1,4 @@
-# make demo: a first payment against a local gateway.  make test: the test suite.
+# make demo: a first payment and a shop, against a local gateway (ONCE=1: end after it).  make test: the test suite.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 .PHONY: demo test test-postgresql test-mariadb fire lint types build clean
 
 demo: $(VENV)/.demo
-	$(BIN)/python -m example_sites.first_payment
+	$(BIN)/python -m example_sites.demo $(if $(ONCE),--once)
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2
@@ -47,7 +47,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo: $(BIN)/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable '.[simulator]'
+	$(BIN)/python -m pip install --quiet --editable '.[simulator,django]'
 	touch $@
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml
