@@ -121,6 +121,8 @@ def report(small: dict[str, Any], large: dict[str, Any]) -> None:
 def main() -> None:
     runner = get_runner(django.conf.settings)(verbosity=0, interactive=False)
     setup_test_environment(debug=False)
+    if connection.vendor == "postgresql":  # not the one that tests may be using meanwhile
+        connection.settings_dict["TEST"]["NAME"] = "mpesa_admin_list_scaling"
     databases = runner.setup_databases()
     try:
         client = Client()
