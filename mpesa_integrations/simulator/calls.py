@@ -261,6 +261,15 @@ def shown_text(text: str) -> str:
     return mask_msisdns_in(text[:_TEXT_KEPT])
 
 
+def shown_body(text: str) -> str:
+    """An answer's body: as JSON for people where it is an object, as text otherwise."""
+    try:
+        fields = json.loads(text[:_TEXT_KEPT])
+    except (ValueError, RecursionError):
+        return shown_text(text)
+    return shown_parameters(fields) if isinstance(fields, dict) else shown_text(text)
+
+
 def _shown(name: str, value: Any) -> Any:
     if not isinstance(value, str):
         return shown_text(str(value))

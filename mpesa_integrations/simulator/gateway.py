@@ -21,7 +21,7 @@ from flask import Blueprint, Response, request
 from mpesa_integrations.core.codes import ResponseCode
 from mpesa_integrations.core.msisdn import mask_msisdn
 
-from .calls import Call, outcome_of, shorten, shown_parameters, shown_text
+from .calls import Call, outcome_of, shorten, shown_body, shown_parameters, shown_text
 from .ledger import DuplicateReference, Transaction
 from .scenarios import SUCCESS, Processing, Reply, Scenario
 
@@ -208,7 +208,7 @@ def _journal_entry(endpoint: Endpoint, response: Response, at: datetime, seconds
         transaction_reference=_short_text(parameters.get("input_TransactionReference")),
         third_party_reference=_short_text(parameters.get("input_ThirdPartyReference")),
         sent="\n".join(lines),
-        answered="" if cut else shown_text(response.get_data(as_text=True)),
+        answered="" if cut else shown_body(response.get_data(as_text=True)),
         problem="The connection was cut by a scenario" if cut else "",
     )
 

@@ -24,7 +24,7 @@ from mpesa_integrations.core.config import MpesaConfig
 
 from .account import SERVICE_PROVIDER_CODE, Account, Credentials
 from .callbacks import Callbacks, Delivery
-from .calls import CALLS_FILE, Call, CallLog, outcome_of, shorten_url, shown_parameters, shown_text
+from .calls import CALLS_FILE, Call, CallLog, outcome_of, shorten_url, shown_body, shown_parameters
 from .control import control_blueprint
 from .gateway import CUT, DOCUMENTED_PORTS, gateway_blueprint
 from .ledger import LEDGER_FILE, Ledger
@@ -263,7 +263,7 @@ class Simulator:
                 third_party_reference=delivery.third_party_reference,
                 problem=delivery.problem or "",
                 sent=sent,
-                answered=shown_text(delivery.answer),
+                answered=shown_body(delivery.answer),
             )
         )
 

@@ -118,7 +118,7 @@ def test_signing_up_by_hand(
     page.get_by_role("link", name=f"Activate {email}").click()
     page.get_by_label("E-mail").fill(email)
     page.get_by_label("Password").fill("a long password")
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
     page.get_by_role("heading", name="API Key").wait_for()
 
 

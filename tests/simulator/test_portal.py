@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
+from gettext import GNUTranslations
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from mpesa_integrations.simulator.portal.documentation import (
 from mpesa_integrations.simulator.portal.samples import LANGUAGES
 
 from .endpoint import listening
+from .portal_catalogue import TRANSLATIONS, catalogue, collected
 from .portal_client import PortalClient
 from .raw import RawClient, new_reference
 
@@ -533,3 +535,42 @@ def test_a_fragment_without_a_session_sends_the_page_to_sign_in(visitor: PortalC
     answer = visitor.get("log/entries?after=0", headers={"HX-Request": "true"})
     assert answer.status_code == 401
     assert answer.headers["HX-Redirect"] == "/portal/sign-in"
+
+
+class TestLanguages:
+    def test_the_browsers_language_is_spoken_until_another_is_chosen(
+        self, mpesa_simulator: Simulator
+    ) -> None:
+        client = PortalClient(mpesa_simulator, language="pt-MZ,pt;q=0.9,en;q=0.5")
+        assert '<html lang="pt">' in client.get("sign-in").text
+        client.sign_in()
+        assert "Renovar API Key" in client.get("account").text
+        wrong = client.post(
+            "account/response-url", on="account", response_url="https://127.0.0.1:80/"
+        )
+        assert "entre 11000 e 19000" in wrong.text
+        assert "tem de ser um shortcode" in client.get("apis/c2b").text
+        answer = client.post("language", on="reports", language="en", next="/portal/reports")
+        assert answer.url.endswith("/portal/reports")
+        assert '<html lang="en">' in answer.text
+        assert "0 calls" in client.get("reports").text
+        client.post("language", on="reports", language="xx", next="https://elsewhere.example")
+        assert '<html lang="en">' in client.get("account").text
+        client.close()
+
+    def test_every_text_has_its_translation(self) -> None:
+        english = {message.id for message in collected() if message.id}
+        portuguese = catalogue("pt")
+        assert {message.id for message in portuguese if message.id} == english
+        for message in portuguese:
+            assert message.string, message.id
+            assert not list(message.check(portuguese)), message.id
+
+    def test_the_compiled_catalogue_is_up_to_date(self) -> None:
+        with (TRANSLATIONS / "pt/LC_MESSAGES/messages.mo").open("rb") as file:
+            compiled = GNUTranslations(file)
+        for message in catalogue("pt"):
+            if message.pluralizable:
+                assert compiled.ngettext(*message.id, 2) == message.string[1]
+            elif message.id:
+                assert compiled.gettext(message.id) == message.string

@@ -107,10 +107,11 @@ def install_portal(app: Flask, simulator: Simulator, store: Store) -> None:
 
     @blueprint.errorhandler(HTTPException)
     def _problem(error: HTTPException) -> tuple[str, int]:
-        text = gettext("There is nothing here. The menu leads to all pages.")
-        if error.code != 404:
-            text = error.description or ""
-        return render_template("error.html", title=error.name, text=text), error.code or 500
+        title, text = error.name, error.description or ""
+        if error.code == 404:
+            title = gettext("Not found")
+            text = gettext("There is nothing here. The menu leads to all pages.")
+        return render_template("error.html", title=title, text=text), error.code or 500
 
     @blueprint.context_processor
     def _for_every_page() -> dict[str, object]:

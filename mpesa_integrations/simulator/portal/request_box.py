@@ -122,7 +122,7 @@ def _send(simulator: Simulator, form: dict[str, str]) -> dict[str, Any]:
         milliseconds=round((time.monotonic() - started) * 1000),
         outputs={name: _as_text(value) for name, value in outputs.items()},
         text="" if outputs else text,
-        meaning=f"{code}: {ResponseCode(code).meaning}" if code else "",
+        meaning=f"{code}: {gettext(ResponseCode(code).meaning)}" if code else "",
     )
     return sent
 

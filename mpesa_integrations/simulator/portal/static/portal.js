@@ -14,6 +14,12 @@ document.addEventListener("click", async (event) => {
   if (close) close.closest("dialog").close();
 });
 
+// On a narrow screen the menus scroll: begin where the reader is.
+for (const here of document.querySelectorAll("nav [aria-current]")) {
+  const menu = here.parentElement;
+  menu.scrollLeft = here.offsetLeft - (menu.clientWidth - here.offsetWidth) / 2;
+}
+
 const dialog = document.getElementById("dialog");
 
 if (dialog) {
