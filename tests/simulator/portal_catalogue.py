@@ -57,6 +57,8 @@ def update(language: str) -> None:
     found.update(collected(), no_fuzzy_matching=True)
     found.obsolete.clear()
     found.header_comment = "# The portal of mpesa-integrations."
+    found.msgid_bugs_address = ""
+    found.last_translator = "The mpesa-integrations developers"
     directory = TRANSLATIONS / language / "LC_MESSAGES"
     with (directory / "messages.po").open("wb") as file:
         write_po(file, found, width=100, sort_output=True, no_location=True, omit_header=False)

