@@ -69,6 +69,21 @@ def test_refusals_cuts_and_noise_are_kept_too(mpesa_simulator: Simulator, raw: R
     assert found[2].problem
 
 
+def test_half_a_character_and_deep_nesting_do_no_harm(
+    mpesa_simulator: Simulator, raw: RawClient
+) -> None:
+    for body in (
+        '{"input_TransactionReference": "\\ud800", "input_CustomerMSISDN": "\\udfff"}',
+        '{"\\ud800": {"a": [NaN]}}',
+        "[" * 100_000,
+        '{"a": ' * 100_000,
+    ):
+        answer = raw.send("c2b", {}, data=body)
+        assert answer.status_code == 400
+    assert mpesa_simulator.calls.count(CallFilter(code="INS-21")) == 3
+    assert mpesa_simulator.calls.count(CallFilter(code="INS-20")) == 1
+
+
 def test_an_accepted_payment_and_its_callback(
     mpesa_simulator: Simulator, raw: RawClient, tmp_path: Path
 ) -> None:

@@ -6,12 +6,13 @@ import hashlib
 import ipaddress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from flask import (
     Blueprint,
     Flask,
     Response,
+    abort,
     g,
     redirect,
     render_template,
@@ -132,6 +133,10 @@ def install_portal(app: Flask, simulator: Simulator, store: Store) -> None:
     @blueprint.get("/")
     def home() -> AnyResponse:
         return redirect(url_for("portal.account"))
+
+    @blueprint.get("/<path:_rest>")
+    def nowhere(_rest: str) -> NoReturn:
+        abort(404)
 
     people.add_pages(blueprint, simulator, store)
     account_page.add_pages(blueprint, simulator)

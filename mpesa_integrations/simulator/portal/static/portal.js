@@ -38,6 +38,19 @@ if (dialog) {
   });
 }
 
+// A form whose answer cannot be shown in its place: the page says what is wrong, when loaded anew.
+document.addEventListener("htmx:responseError", (event) => {
+  if (event.detail.elt.matches("form")) location.reload();
+});
+
+const log = document.getElementById("log");
+
+if (log) {
+  document.addEventListener("htmx:afterSwap", () => {
+    for (const old of [...log.querySelectorAll(".entry")].slice(200)) old.remove();
+  });
+}
+
 const pause = document.getElementById("pause");
 
 if (pause) {
