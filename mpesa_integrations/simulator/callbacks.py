@@ -17,7 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Any
@@ -60,7 +60,7 @@ class Delivery:
     http_status: int | None
     problem: str | None
     at: datetime
-    url: str
+    url: str = field(repr=False)  # has the callback's token in it
     body: Mapping[str, str]
     answer: str
     seconds: float

@@ -187,10 +187,11 @@ def _journal_entry(endpoint: Endpoint, response: Response, at: datetime, seconds
         for name in ("Content-Type", "Origin", "User-Agent")
         if name in request.headers
     }
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    authorization = request.headers.get("Authorization", "")
+    scheme = "Bearer " if authorization.startswith("Bearer ") else ""
     lines = [
         f"{request.method} {request.base_url}",
-        f"Authorization: {shown_text(scheme)} {shorten(token)}" if token else "No Authorization",
+        f"Authorization: {scheme}{shorten(authorization.removeprefix(scheme))}",
         *(f"{name}: {shown_text(value)}" for name, value in headers.items()),
         "",
         shown_parameters(parameters) if parameters else "(no parameters that can be read)",

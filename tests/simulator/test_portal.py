@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -329,6 +330,30 @@ def test_each_sample_works_as_it_stands(
     assert [call.code for call in calls] == ["INS-0"], output
     if language in ("requests", "curl", "java"):
         assert "INS-0" in output
+
+
+def test_on_the_documented_ports_the_pages_name_them(tmp_path: Path) -> None:
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    with Simulator(
+        tmp_path, host=f"127.0.0.{40 + int(worker)}", documented_ports=True
+    ) as simulator:
+        portal = PortalClient(simulator)
+        portal.sign_in()
+        page = portal.get("apis/c2b").text
+        assert "18352" in page
+        assert "at the real gateway" not in page
+        for language in ("python", "requests"):
+            portal.get(f"apis/c2b?sample={language}")
+            _run(_command(language, tmp_path, portal.text_of("sample")), tmp_path)
+        portal.get("request-box/c2b")
+        fields = dict(re.findall(r'name="(\w+)" class="code" value="([^"]*)"', portal.page))
+        fields |= {"method": "POST", "bearer": RawClient(simulator).token}
+        answer = portal.post(
+            "request-box/c2b", on="request-box/c2b", body=portal.text_of("body"), **fields
+        )
+        assert "INS-0: Request" in answer.text
+        assert simulator.calls.count(CallFilter(code="INS-0")) == 3
+        portal.close()
 
 
 class TestRequestBox:

@@ -192,6 +192,6 @@ def _for_history(sent: dict[str, Any]) -> dict[str, Any]:
         "bearer": shorten(sent["bearer"]),
         "inputs": json.loads(shown_parameters(sent["inputs"])),
         "outputs": json.loads(shown_parameters(sent["outputs"])),
-        "body": shown_text(sent["body"]),
+        "body": gettext("(no JSON object)") if sent["body"] else "",
         "text": shown_text(sent["text"]),
     }
