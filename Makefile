@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-postgresql lint types build translations clean
+.PHONY: demo test test-postgresql test-mariadb fire lint types build translations clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m example_sites.first_payment
@@ -13,7 +13,20 @@ test: $(VENV)/.dev
 
 # The records on a real PostgreSQL, at 127.0.0.1 with the user postgres.
 test-postgresql: $(VENV)/.dev
-	MPESA_TEST_DATABASE=postgresql $(BIN)/python -m pytest tests/django
+	MPESA_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 tests/contract tests/django
+
+# And on a real MariaDB, at 127.0.0.1 with the user root; needs Debian's libmariadb-dev to build.
+test-mariadb: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet 'mysqlclient>=2.2.1'
+	MPESA_TEST_DATABASE=mariadb $(BIN)/python -m pytest -n 2 tests/contract tests/django
+
+# Two shops, their workers killed and the gateway misbehaving, on PostgreSQL: then every centavo is
+# counted. make fire PAYMENTS=100000 SEED=2 SABOTAGE=conditional-update
+PAYMENTS ?= 20000
+SEED ?= 1
+SABOTAGE ?=
+fire: $(VENV)/.dev
+	$(BIN)/python -m tests.fire --payments $(PAYMENTS) --seed $(SEED) --sabotage "$(SABOTAGE)"
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

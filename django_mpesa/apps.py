@@ -18,7 +18,7 @@ class DjangoMpesaConfig(AppConfig):
         from django.core.signals import setting_changed
 
         from . import checks
-        from .accounts import mpesa
+        from .accounts import on_setting_changed
 
         checks.register_checks()
-        setting_changed.connect(mpesa.on_setting_changed, dispatch_uid="django_mpesa")
+        setting_changed.connect(on_setting_changed, dispatch_uid="django_mpesa")

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from mpesa_integrations.core.lifecycle import OPEN_STATES
 from mpesa_integrations.core.lifecycle import State as CoreState
 from mpesa_integrations.core.msisdn import mask_msisdn
-from mpesa_integrations.core.payments import Verdict as CoreVerdict
+from mpesa_integrations.core.records import Verdict as CoreVerdict
 
 from .constraints import check_constraint
 
@@ -96,6 +96,7 @@ class AbstractTransaction(models.Model):
     updated_at = models.DateTimeField(_("updated"), auto_now=True)
     next_check_at = models.DateTimeField(_("next check"), null=True, blank=True, editable=False)
     checks = models.PositiveIntegerField(_("checks"), default=0, editable=False)
+    stuck_at = models.DateTimeField(_("given to a person"), null=True, blank=True, editable=False)
     metadata = models.JSONField(_("metadata"), default=dict, blank=True, encoder=DjangoJSONEncoder)
     content_type = models.ForeignKey(
         ContentType, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
@@ -110,7 +111,10 @@ class AbstractTransaction(models.Model):
         verbose_name = _("M-Pesa transaction")
         verbose_name_plural = _("M-Pesa transactions")
         ordering = ("-id",)
-        permissions = (("view_full_msisdn", _("Can see whole phone numbers")),)
+        permissions = (
+            ("view_full_msisdn", _("Can see whole phone numbers")),
+            ("reverse_transaction", _("Can give a payment's money back")),
+        )
         constraints = (
             check_constraint(condition=Q(amount__gt=0), name="%(app_label)s_%(class)s_amount"),
             check_constraint(
@@ -197,6 +201,28 @@ class CallbackLog(models.Model):
         verbose_name = _("M-Pesa callback")
         verbose_name_plural = _("M-Pesa callbacks")
         ordering = ("-id",)
+        indexes = (models.Index(fields=("account", "verdict", "received_at")),)
 
     def __str__(self) -> str:
         return f"{self.get_verdict_display()} {self.third_party_reference}"
+
+
+class Notice(models.Model):
+    """A signal that is to be sent; the row goes once it was."""
+
+    id = models.CharField(max_length=32, primary_key=True)
+    account = models.CharField(max_length=40)
+    event = models.CharField(max_length=20)
+    transaction = models.ForeignKey(
+        settings.MPESA_TRANSACTION_MODEL, on_delete=models.CASCADE, related_name="+"
+    )
+    transaction_id: int
+    due_at = models.DateTimeField()
+
+    class Meta:
+        """Found by when it should have been sent."""
+
+        indexes = (models.Index(fields=("account", "due_at")),)
+
+    def __str__(self) -> str:
+        return f"{self.event} {self.id}"

@@ -1,6 +1,8 @@
-"""What a shop is told of. Sender: the transaction model; `transaction`: the record as it now is.
+"""What a shop is told of.
 
-`callback_rejected` has `callback` (the stored CallbackLog) and `verdict` in its place.
+Sender: the transaction model; `transaction`: the record as it now is; `event_id`: by which a
+receiver recognises what it was told before. `callback_rejected` has `callback` (the stored
+CallbackLog) and `verdict` in their place.
 """
 
 from django.dispatch import Signal
@@ -13,4 +15,5 @@ payment_cancelled = Signal()
 payment_unknown = Signal()
 payment_reversed = Signal()
 payment_conflict = Signal()
+payment_stuck = Signal()
 callback_rejected = Signal()

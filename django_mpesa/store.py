@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from django.apps import apps
 from django.conf import settings
-from django.db import IntegrityError, router, transaction
-from django.db.models import Case, F, QuerySet, Value, When
+from django.db import IntegrityError, connections, router, transaction
+from django.db.models import Model, QuerySet
 from django.utils import timezone
 
+from mpesa_integrations.core import records as core
 from mpesa_integrations.core.errors import DuplicateTransaction
 from mpesa_integrations.core.lifecycle import State
-from mpesa_integrations.core.payments import Verdict
+from mpesa_integrations.core.payments import NOTICE_GRACE
 
-from .models import AbstractTransaction, CallbackLog
+from .models import AbstractTransaction, CallbackLog, Notice
+from .notifier import run_isolated
+
+_T = TypeVar("_T")
+_M = TypeVar("_M", bound=Model)
 
 
 def get_transaction_model() -> type[AbstractTransaction]:
@@ -39,12 +44,19 @@ class DjangoStore:
         self._records: QuerySet[AbstractTransaction] = self._model._base_manager.using(self.alias)
         self._mine: QuerySet[AbstractTransaction] = self._records.filter(account=account)
         self._callbacks: QuerySet[CallbackLog] = CallbackLog._base_manager.using(self.alias)
+        self._notices: QuerySet[Notice] = Notice._base_manager.using(self.alias)
 
-    def atomic(self) -> AbstractContextManager[Any]:
-        """A transaction."""
-        return transaction.atomic(using=self.alias)
+    def isolated(self, call: Callable[[], _T]) -> _T:
+        """Run a call outside the caller's transaction.
 
-    def create(self, values: Mapping[str, Any]) -> tuple[AbstractTransaction, bool]:
+        Raises:
+            CalledInTransaction: inside `atomic()` on SQLite.
+        """
+        return run_isolated(self.alias, call)
+
+    def create(
+        self, values: Mapping[str, Any], notices: Sequence[core.Notice]
+    ) -> tuple[AbstractTransaction, bool]:
         """Insert; a taken idempotency key gives the record that has it.
 
         Raises:
@@ -52,8 +64,9 @@ class DjangoStore:
         """
         record = self._model(account=self._account, **values)
         try:
-            with self.atomic():
+            with self._atomic():
                 record.save(using=self.alias, force_insert=True)
+                self._keep(notices, record)
         except IntegrityError:
             key = values.get("idempotency_key")
             found = self.find_by_key(key) if key else None
@@ -74,42 +87,37 @@ class DjangoStore:
         return self._records.get(pk=record.pk)
 
     def change(
-        self, record: AbstractTransaction, state: State, changes: Mapping[str, Any]
-    ) -> AbstractTransaction | None:
+        self, record: AbstractTransaction, state: State, change: core.Change
+    ) -> tuple[AbstractTransaction, AbstractTransaction | None] | None:
         """Update where the state is still the one expected."""
-        changed = self._records.filter(pk=record.pk, state=state).update(
-            **changes, updated_at=timezone.now()
-        )
-        return self.get(record) if changed else None
+        original = None
+        with self._atomic():
+            changed = self._records.filter(pk=record.pk, state=state).update(
+                **change.values, updated_at=timezone.now()
+            )
+            if not changed:
+                return None
+            self._keep(change.notices, record)
+            if change.reverses:
+                original = self._add_reversed(record)
+            if original is not None:
+                self._keep(change.of_original, original)
+        return self.get(record), original
 
-    def note_conflict(self, record: AbstractTransaction, text: str) -> AbstractTransaction | None:
+    def note_conflict(
+        self, record: AbstractTransaction, text: str, notices: Sequence[core.Notice]
+    ) -> AbstractTransaction | None:
         """Note it where it is not what was noted last."""
-        changed = (
-            self._records.filter(pk=record.pk)
-            .exclude(conflict=text)
-            .update(conflict=text, updated_at=timezone.now())
-        )
-        return self.get(record) if changed else None
-
-    def add_reversed(self, reversal: AbstractTransaction) -> AbstractTransaction | None:
-        """Add to the original's amount given back; all of it or a part decides its state."""
-        if reversal.original_id is None:
-            return None
-        total = F("reversed_amount") + reversal.amount
-        changed = self._records.filter(
-            pk=reversal.original_id,
-            state__in=(State.COMPLETED, State.PARTLY_REVERSED),
-            reversed_amount__lte=F("amount") - reversal.amount,
-        ).update(
-            # The state first: MariaDB reads a column that was set earlier in the same UPDATE anew.
-            state=Case(
-                When(amount=total, then=Value(State.REVERSED.value)),
-                default=Value(State.PARTLY_REVERSED.value),
-            ),
-            reversed_amount=total,
-            updated_at=timezone.now(),
-        )
-        return self._records.get(pk=reversal.original_id) if changed else None
+        with self._atomic():
+            changed = (
+                self._records.filter(pk=record.pk)
+                .exclude(conflict=text)
+                .update(conflict=text, updated_at=timezone.now())
+            )
+            if not changed:
+                return None
+            self._keep(notices, record)
+        return self.get(record)
 
     def find(self, third_party_reference: str) -> AbstractTransaction | None:
         """Select by third-party reference."""
@@ -123,30 +131,108 @@ class DjangoStore:
         """Select by transaction ID."""
         return self._first(transaction_id=transaction_id, operation__in=("c2b", "b2c", "b2b"))
 
-    def due(self, now: datetime, limit: int) -> list[AbstractTransaction]:
-        """Select what is due."""
-        return list(self._mine.filter(next_check_at__lte=now).order_by("next_check_at")[:limit])
+    def claim_due(self, now: datetime, until: datetime, limit: int) -> list[AbstractTransaction]:
+        """Put off the next checks that are due, and give their records."""
+        due = self._mine.filter(next_check_at__lte=now).order_by("next_check_at")
+        return self._claim(due, "next_check_at", until, limit)
+
+    def release(self, records: Sequence[AbstractTransaction], until: datetime) -> None:
+        """Make due again what is still put off until then."""
+        keys = [record.pk for record in records]
+        self._records.filter(pk__in=keys, next_check_at=until).update(next_check_at=timezone.now())
+
+    def claim_notices(
+        self, now: datetime, until: datetime, limit: int
+    ) -> list[tuple[core.Notice, AbstractTransaction]]:
+        """Put off the notices that are due, and give them with their records."""
+        due = self._notices.filter(account=self._account, due_at__lte=now).order_by("due_at")
+        claimed = self._claim(due, "due_at", until, limit)
+        records = self._records.in_bulk([notice.transaction_id for notice in claimed])
+        return [
+            (core.Notice(core.Event(notice.event), notice.id), records[notice.transaction_id])
+            for notice in claimed
+        ]
+
+    def settle(self, told: Sequence[str]) -> None:
+        """Delete notices."""
+        self._notices.filter(pk__in=told).delete()
 
     def keep_callback(self, values: Mapping[str, Any]) -> CallbackLog:
         """Insert a callback."""
         return self._callbacks.create(account=self._account, **values)
 
     def judge_callback(
-        self, entry: CallbackLog, verdict: Verdict, record: AbstractTransaction | None
+        self, entry: CallbackLog, verdict: core.Verdict, record: AbstractTransaction | None
     ) -> None:
         """Update a callback's verdict."""
         entry.verdict = verdict.value
         entry.transaction_id = record.pk if record else None
         entry.save(using=self.alias, update_fields=("verdict", "transaction"))
 
-    def early_callbacks(self, third_party_reference: str) -> list[tuple[CallbackLog, bytes]]:
-        """Select callbacks not decided yet."""
+    def waiting_callbacks(self, third_party_reference: str) -> list[tuple[CallbackLog, bytes]]:
+        """Select a payment's callbacks that are not decided yet."""
+        return self._with_body(
+            self._callbacks.filter(
+                account=self._account,
+                third_party_reference=third_party_reference,
+                verdict__in=(core.Verdict.RECEIVED, core.Verdict.EARLY),
+            ).order_by("pk")
+        )
+
+    def undecided_callbacks(self, before: datetime, limit: int) -> list[tuple[CallbackLog, bytes]]:
+        """Select callbacks that nobody has looked at."""
         waiting = self._callbacks.filter(
-            account=self._account,
-            third_party_reference=third_party_reference,
-            verdict__in=(Verdict.RECEIVED, Verdict.EARLY),
-        ).order_by("pk")
-        return [(entry, bytes(entry.body)) for entry in waiting]
+            account=self._account, verdict=core.Verdict.RECEIVED, received_at__lt=before
+        )
+        return self._with_body(waiting.order_by("pk")[:limit])
+
+    @staticmethod
+    def _with_body(entries: QuerySet[CallbackLog]) -> list[tuple[CallbackLog, bytes]]:
+        return [(entry, bytes(entry.body)) for entry in entries]
+
+    def _atomic(self) -> AbstractContextManager[Any]:
+        return transaction.atomic(using=self.alias)
+
+    def _keep(self, notices: Sequence[core.Notice], record: AbstractTransaction) -> None:
+        for notice in notices:
+            self._notices.create(
+                id=notice.id,
+                account=self._account,
+                event=notice.event,
+                transaction_id=record.pk,
+                due_at=timezone.now() + NOTICE_GRACE,
+            )
+
+    def _add_reversed(self, reversal: AbstractTransaction) -> AbstractTransaction | None:
+        """Add to the original's amount given back; its row is locked meanwhile."""
+        of_original = self._records.filter(pk=reversal.original_id)
+        original = of_original.select_for_update().first()
+        values = core.after_reversal(original, reversal.amount) if original else None
+        if original is None or values is None:
+            return None
+        # In Python, not by SQL's arithmetic, which is inexact on SQLite.
+        of_original.update(**values, updated_at=timezone.now())
+        return self.get(original)
+
+    def _claim(self, due: QuerySet[_M], column: str, until: datetime, limit: int) -> list[_M]:
+        """Take rows for this worker: nobody waits for a row that another is taking."""
+        if not connections[self.alias].features.has_select_for_update_skip_locked:
+            return [row for row in due[:limit] if self._take(due.model, [row], column, until)]
+        with self._atomic():
+            rows = list(due.select_for_update(skip_locked=True)[:limit])
+            self._take(due.model, rows, column, until)
+        return rows
+
+    def _take(self, model: type[_M], rows: list[_M], column: str, until: datetime) -> bool:
+        """Put rows off, provided that nobody has changed when they are due."""
+        if not rows:
+            return False
+        unchanged = {column: getattr(rows[0], column)} if len(rows) == 1 else {}
+        keys = [row.pk for row in rows]
+        found = model._base_manager.using(self.alias).filter(pk__in=keys, **unchanged)
+        for row in rows:
+            setattr(row, column, until)
+        return bool(found.update(**{column: until}))
 
     def _first(self, **lookup: Any) -> AbstractTransaction | None:
         found: AbstractTransaction | None = self._mine.filter(**lookup).first()

@@ -1,9 +1,8 @@
-"""The callback endpoint: lets a request in or not; what it says and changes is core's."""
+"""The callback endpoint; who may call, what it says and changes, is core's."""
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
@@ -12,9 +11,10 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from mpesa_integrations.core.callbacks import MAX_BODY
+from mpesa_integrations.core.endpoint import CallbackRequest, answer_callback
 
-from .accounts import Account, mpesa
+from .accounts import mpesa
+from .background import enqueue_callbacks
 
 
 def _login_not_required(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -32,52 +32,26 @@ def callback(request: HttpRequest, token: str) -> HttpResponse:
 
     A wrong token, or a stranger's address, is answered 404 with no detail.
     """
-    account = _account_of(token)
-    if account is None or not _may_call(account, request):
+
+    def read(limit: int) -> bytes:
+        try:
+            return request.body
+        except RequestDataTooBig:
+            return b"x" * limit
+
+    answer = answer_callback(
+        mpesa,
+        CallbackRequest(
+            token=token,
+            content_type=request.headers.get("Content-Type", ""),
+            content_length=request.headers.get("Content-Length"),
+            remote_address=request.META.get("REMOTE_ADDR", ""),
+            forwarded_for=request.headers.get("X-Forwarded-For", ""),
+            read=read,
+        ),
+    )
+    if answer.status == 404:
         raise Http404
-    if request.content_type != "application/json":
-        return JsonResponse({"output_ResponseDesc": "Send application/json"}, status=415)
-    try:
-        length = int(request.headers.get("Content-Length") or 0)
-        body = b"" if length > MAX_BODY else request.body
-    except (ValueError, RequestDataTooBig):
-        length, body = MAX_BODY + 1, b""
-    if length > MAX_BODY:
-        return JsonResponse({"output_ResponseDesc": "The body is too large"}, status=413)
-    answer = account.payments.receive(body, remote_address=_remote_address(account, request))
+    if answer.waiting_in is not None:
+        enqueue_callbacks(answer.waiting_in)
     return JsonResponse(dict(answer.body), status=answer.status)
-
-
-def _account_of(token: str) -> Account | None:
-    # All are compared, so that the time taken tells nothing of which one came close.
-    matching = [alias for alias in mpesa if mpesa[alias].payments.accepts(token)]
-    return mpesa[matching[0]] if matching else None
-
-
-def _may_call(account: Account, request: HttpRequest) -> bool:
-    networks = account.options.get("CALLBACK_NETWORKS")
-    return not networks or _within(_remote_address(account, request), networks)
-
-
-def _remote_address(account: Account, request: HttpRequest) -> str | None:
-    """The caller's address: X-Forwarded-For counts only as far as trusted proxies wrote it."""
-    address = _address(request.META.get("REMOTE_ADDR", ""))
-    proxies = account.options.get("TRUSTED_PROXIES") or ()
-    hops = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",")]
-    while hops and _within(address, proxies):
-        address = _address(hops.pop())
-    return address
-
-
-def _address(text: str) -> str | None:
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        return None
-
-
-def _within(address: str | None, networks: Iterable[str]) -> bool:
-    if address is None:
-        return False
-    found = ipaddress.ip_address(address)
-    return any(found in ipaddress.ip_network(network) for network in networks)

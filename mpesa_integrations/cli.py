@@ -11,7 +11,6 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from . import __version__
+from .commands import ExitCode, ask_harmlessly, exit_code_of
 from .core.client import MpesaClient
 from .core.codes import CODES, Kind
 from .core.config import (
@@ -34,10 +34,8 @@ from .core.errors import (
     AuthenticationError,
     ConfigurationError,
     DuplicateTransaction,
-    GatewayUnavailable,
     MpesaError,
     OutcomeUnknown,
-    PaymentDeclined,
     ValidationError,
 )
 from .core.results import CustomerNameResult, Result, TransactionStatusResult
@@ -62,29 +60,6 @@ _RESULT_FIELDS = (
 _STAND_INS = {"api_key": "x" * _API_KEY_LENGTH, "service_provider_code": "00000"}
 
 
-class ExitCode(IntEnum):
-    """How the command ends: one code per thing that the caller can do about it."""
-
-    OK = 0
-    PROBLEM = 1
-    CONFIGURATION = 2
-    VALIDATION = 3
-    AUTHENTICATION = 4
-    DECLINED = 5
-    DUPLICATE = 6
-    UNAVAILABLE = 7
-    UNKNOWN = 8
-
-
-_EXIT_CODES: dict[type[MpesaError], ExitCode] = {
-    ConfigurationError: ExitCode.CONFIGURATION,
-    ValidationError: ExitCode.VALIDATION,
-    AuthenticationError: ExitCode.AUTHENTICATION,
-    PaymentDeclined: ExitCode.DECLINED,
-    DuplicateTransaction: ExitCode.DUPLICATE,
-    GatewayUnavailable: ExitCode.UNAVAILABLE,
-    OutcomeUnknown: ExitCode.UNKNOWN,
-}
 _EXIT_CODES_HELP = """\b
 Exit codes:
   0  the gateway said yes
@@ -272,7 +247,7 @@ def doctor(offline: bool, **options: Any) -> None:
         sys.exit(ExitCode.PROBLEM)
     click.echo(f"ok       settings for {config.service_provider_code} at {config.address}")
     if not offline:
-        problem_online = _ask_harmlessly(config)
+        problem_online = ask_harmlessly(config)
         if problem_online:
             click.echo(f"problem  {problem_online}")
             problems.append(problem_online)
@@ -301,20 +276,6 @@ def _diagnose(settings: dict[str, Any]) -> tuple[MpesaConfig | None, list[str]]:
                 f"api_key has {len(config.api_key)} characters; the portal's have {_API_KEY_LENGTH}"
             )
         return (None if left != settings else config), problems
-
-
-def _ask_harmlessly(config: MpesaConfig) -> str | None:
-    with MpesaClient(config) as client:
-        try:
-            client.query_transaction_status(query_reference="MPESADOCTOR")
-        except (AuthenticationError, GatewayUnavailable) as error:
-            return str(error)
-        except ValidationError as error:
-            code = error.result.code if error.result else None
-            return f"the gateway refuses the shortcode: {error}" if code == "INS-13" else None
-        except MpesaError:
-            return None  # it answered, and not that the credentials are wrong
-    return None
 
 
 def _call(as_json: bool, options: dict[str, Any], method: Callable[..., Result]) -> None:
@@ -355,9 +316,6 @@ def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _fail(error: MpesaError, *, as_json: bool) -> Any:
     """Say what went wrong and what to do, and end with the exit code that fits."""
-    code = next(
-        (_EXIT_CODES[kind] for kind in type(error).__mro__ if kind in _EXIT_CODES), ExitCode.PROBLEM
-    )
     if as_json:
         fields: dict[str, Any] = dict.fromkeys(_RESULT_FIELDS)
         if error.result:
@@ -372,7 +330,7 @@ def _fail(error: MpesaError, *, as_json: bool) -> Any:
         hint = _HINTS.get(type(error))
         if hint:
             click.echo(hint.format(reference=error.third_party_reference), err=True)
-    sys.exit(code)
+    sys.exit(exit_code_of(error))
 
 
 def _result_fields(result: Result) -> dict[str, Any]:

@@ -8,15 +8,18 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from flask import Flask
 from pytest_django import Settings
 
 from mpesa_integrations.cli import main
 from mpesa_integrations.simulator import Simulator
 
 from .django.conftest import account_settings
+from .flask.conftest import flat_config
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
@@ -41,10 +44,17 @@ def project(tmp_path: Path, mpesa_simulator: Simulator, monkeypatch: pytest.Monk
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
 def test_every_python_block_runs(
-    page: Path, project: Path, mpesa_simulator: Simulator, settings: Settings
+    page: Path,
+    project: Path,
+    mpesa_simulator: Simulator,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings.MPESA = {"default": account_settings(mpesa_simulator)}
-    namespace: dict[str, object] = {}
+    namespace: dict[str, object] = {"__name__": "documented"}
+    for name, value in flat_config(mpesa_simulator).items():
+        if isinstance(value, (str, int)):
+            monkeypatch.setenv(f"FLASK_{name}", str(value))
     for number, block in enumerate(_blocks(page, "python")):
         if "def test_" in block:
             (project / f"test_block_{number}.py").write_text(block)
@@ -55,6 +65,21 @@ def test_every_python_block_runs(
             )  # fmt: skip
         else:
             exec(compile(block, f"{page.name}, Python block {number}", "exec"), namespace)
+    app = namespace.get("app")
+    if isinstance(app, Flask):
+        _pay_in(app, namespace)
+
+
+def _pay_in(app: Flask, namespace: dict[str, Any]) -> None:
+    """The documented app takes a payment, once for an order."""
+    for _ in range(2):
+        answer = app.test_client().post("/pay/T1", data={"phone": "84 123 4567"})
+        assert answer.json == {"state": "completed"}
+    with app.app_context():
+        assert namespace["db"].session.query(namespace["Payment"]).count() == 1
+        namespace["db"].session.remove()
+        namespace["db"].engine.dispose()
+    app.extensions["mpesa"].forget()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
@@ -69,9 +94,10 @@ def _run(words: list[str], simulator: Simulator) -> None:
     if words[0] == "make":
         assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
     elif words[:2] == ["pip", "install"]:
-        package, _, extra = words[2].rstrip("]").partition("[")
+        package, _, extras = words[2].rstrip("]").partition("[")
         assert package == "mpesa-integrations"
-        assert f"\n{extra} = [" in (ROOT / "pyproject.toml").read_text()
+        project = (ROOT / "pyproject.toml").read_text()
+        assert all(f"\n{extra} = [" in project for extra in extras.split(","))
     elif words == ["mpesa", "simulator"]:
         # Runs until it is told to stop; tests/test_cli.py starts one and does.
         assert CliRunner().invoke(main, ["simulator", "--help"]).exit_code == 0

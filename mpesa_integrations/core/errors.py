@@ -83,3 +83,7 @@ class GatewayUnavailable(MpesaError):  # noqa: N818
 
 class OutcomeUnknown(MpesaError):  # noqa: N818
     """The request may have been accepted and money may have moved: query it, never send again."""
+
+
+class CalledInTransaction(MpesaError):  # noqa: N818
+    """The payment cannot be recorded safely inside the caller's transaction. Nothing was sent."""

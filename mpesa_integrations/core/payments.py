@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hmac
 import logging
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
-from enum import Enum
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic
 
+from .account_settings import AccountSettings
 from .answers import UnreadableBody
 from .callbacks import Callback, acknowledgement, read_callback
 from .client import MpesaClient, PreparedRequest
@@ -28,182 +28,58 @@ from .errors import (
 from .lifecycle import (
     FINAL_STATES,
     MONEY_MOVED_STATES,
+    OPEN_STATES,
     Evidence,
     State,
+    Transition,
     evidence_of_answer,
     evidence_of_status,
     transition,
 )
+from .records import (
+    EVENT_OF_STATE,
+    REJECTED,
+    C,
+    Change,
+    Event,
+    Notice,
+    Notifier,
+    R,
+    Record,
+    Store,
+    Verdict,
+)
 from .results import CustomerNameResult, Result, TransactionStatusResult
 from .schemas import parse_amount
+
+if TYPE_CHECKING:
+    from .reconcile import Reconciled
 
 logger = logging.getLogger("mpesa_integrations")
 
 FIRST_CHECK = timedelta(seconds=30)
 """When an open payment is first asked for; each later time twice as long, up to `LAST_CHECK`."""
 LAST_CHECK = timedelta(hours=1)
-SIGNAL_GRACE = timedelta(minutes=2)
-"""A final payment whose signal was not noted as sent by then is signalled by `reconcile`."""
-_COMPARED = ("operation", "original", "amount", "msisdn", "receiver_shortcode", "reference")
-
-
-class Event(str, Enum):
-    """What a shop is told of; the names of the signals."""
-
-    INITIATED = "payment_initiated"
-    PENDING = "payment_pending"
-    COMPLETED = "payment_completed"
-    FAILED = "payment_failed"
-    CANCELLED = "payment_cancelled"
-    UNKNOWN = "payment_unknown"
-    REVERSED = "payment_reversed"
-    CONFLICT = "payment_conflict"
-
-
-_EVENT_OF_STATE = {
-    State.INITIATED: Event.INITIATED,
-    State.PENDING: Event.PENDING,
-    State.COMPLETED: Event.COMPLETED,
-    State.FAILED: Event.FAILED,
-    State.CANCELLED: Event.CANCELLED,
-    State.UNKNOWN: Event.UNKNOWN,
-    State.PARTLY_REVERSED: Event.REVERSED,
-    State.REVERSED: Event.REVERSED,
-}
-
-
-class Verdict(str, Enum):
-    """What became of a callback that arrived."""
-
-    RECEIVED = "received"
-    """Stored, and not looked at yet."""
-    APPLIED = "applied"
-    REPEATED = "repeated"
-    """It said what was known."""
-    EARLY = "early"
-    """It came before the answer that names its conversation; looked at again after that."""
-    UNCONFIRMED = "unconfirmed"
-    """It claims a success that the gateway, when asked, did not confirm."""
-    CONFLICT = "conflict"
-    """It contradicts a final state; kept for a person."""
-    UNMATCHED = "unmatched"
-    """No payment has its third-party reference."""
-    MISMATCHED = "mismatched"
-    """The payment with its third-party reference has another conversation ID."""
-    UNREADABLE = "unreadable"
-
-    def __str__(self) -> str:
-        return self.value
-
-
-REJECTED = frozenset({Verdict.UNMATCHED, Verdict.MISMATCHED, Verdict.UNREADABLE})
-"""The verdicts that a shop is told of, as a callback that is not believed."""
+NOTICE_GRACE = timedelta(minutes=2)
+"""What was not told by then, since its process died, is told by `reconcile`."""
+_JITTER = 0.25
+_COMPARED = ("operation", "original_id", "amount", "msisdn", "receiver_shortcode", "reference")
 
 
 class IdempotencyConflict(MpesaError):  # noqa: N818 - named after the key, as the field does
     """The idempotency key was used before, with other arguments. Nothing was sent."""
 
 
-class Record(Protocol):
-    """What is read of a recorded payment; stores give objects of their own that have it."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _News:
+    """A piece of evidence, and what else its bringer said."""
 
-    @property
-    def operation(self) -> str: ...  # noqa: D102
-
-    @property
-    def state(self) -> str: ...  # noqa: D102
-
-    @property
-    def amount(self) -> Decimal: ...  # noqa: D102
-
-    @property
-    def reversed_amount(self) -> Decimal: ...  # noqa: D102
-
-    @property
-    def third_party_reference(self) -> str: ...  # noqa: D102
-
-    @property
-    def conversation_id(self) -> str: ...  # noqa: D102
-
-    @property
-    def transaction_id(self) -> str: ...  # noqa: D102
-
-    @property
-    def checks(self) -> int: ...  # noqa: D102
-
-
-R = TypeVar("R", bound=Record)
-C = TypeVar("C")
-R_contra = TypeVar("R_contra", bound=Record, contravariant=True)
-C_contra = TypeVar("C_contra", contravariant=True)
-
-
-class Store(Protocol[R, C]):
-    """Where payments and callbacks are kept. Every change is committed when the method returns."""
-
-    def atomic(self) -> AbstractContextManager[Any]:
-        """Group changes: all are committed at its end, or none."""
-
-    def create(self, values: Mapping[str, Any]) -> tuple[R, bool]:
-        """Write a payment down.
-
-        Returns:
-            The record, and True; or the one that has the idempotency key already, and False.
-
-        Raises:
-            DuplicateTransaction: the third-party reference is taken.
-        """
-
-    def get(self, record: R) -> R:
-        """Read a record anew."""
-
-    def change(self, record: R, state: State, changes: Mapping[str, Any]) -> R | None:
-        """Change a record by one UPDATE, provided it is in a state; None if it is not."""
-
-    def note_conflict(self, record: R, text: str) -> R | None:
-        """Note contradicting evidence; None if just that was noted before."""
-
-    def add_reversed(self, reversal: R) -> R | None:
-        """Add a completed reversal's amount to its original; None if there is none on record."""
-
-    def find(self, third_party_reference: str) -> R | None:
-        """Find the account's payment with a third-party reference."""
-
-    def find_by_key(self, idempotency_key: str) -> R | None:
-        """Find the account's payment with an idempotency key."""
-
-    def find_paid(self, transaction_id: str) -> R | None:
-        """Find the account's payment, not a reversal, with a transaction ID."""
-
-    def due(self, now: datetime, limit: int) -> list[R]:
-        """Hand out payments whose next check is due, the longest waiting first."""
-
-    def keep_callback(self, values: Mapping[str, Any]) -> C:
-        """Store a callback as it arrived."""
-
-    def judge_callback(self, entry: C, verdict: Verdict, record: R | None) -> None:
-        """Note what became of a stored callback."""
-
-    def early_callbacks(self, third_party_reference: str) -> list[tuple[C, bytes]]:
-        """The stored callbacks for a reference that were received and not yet decided."""
-
-
-class Notifier(Protocol[R_contra, C_contra]):
-    """How a framework tells the shop; must not raise, whatever a receiver does."""
-
-    def notify(self, event: Event, record: R_contra, sent: Callable[[], None]) -> None:
-        """Tell of an event once its change is committed, then call `sent`."""
-
-    def callback_rejected(self, entry: C_contra, verdict: Verdict) -> None:
-        """Tell of a callback that is not believed."""
-
-
-@dataclass(frozen=True, slots=True)
-class CallbackAnswer:
-    """What the framework answers to a callback: the HTTP status and the JSON body."""
-
-    status: int
-    body: Mapping[str, str]
+    evidence: Evidence
+    description: str
+    code: str | None = None
+    conversation_id: str | None = None
+    transaction_id: str | None = None
+    asked: bool = False
 
 
 class Payments(Generic[R, C]):
@@ -211,27 +87,28 @@ class Payments(Generic[R, C]):
 
     The calls return the record, whose state says what became of the payment. They raise only where
     nothing was sent because of the caller: `ValidationError`, `ConfigurationError`,
-    `IdempotencyConflict`, or `DuplicateTransaction` for a third-party reference already on record.
+    `IdempotencyConflict`, `DuplicateTransaction` for a third-party reference already on record, or
+    `CalledInTransaction` where the store cannot commit within the caller's transaction.
 
     Args:
-        client: the account's client.
+        alias: the account's name in the settings.
+        settings: the account's settings.
         store: the account's records.
         notifier: tells the shop.
-        verify_callbacks: whether a callback's success is confirmed by a status query first.
     """
 
     def __init__(
         self,
-        client: MpesaClient,
+        alias: str,
+        settings: AccountSettings,
         store: Store[R, C],
         notifier: Notifier[R, C],
-        *,
-        verify_callbacks: bool = False,
     ) -> None:
-        self.client = client
-        self._store = store
-        self._notifier = notifier
-        self._verify_callbacks = verify_callbacks
+        self.alias = alias
+        self.settings = settings
+        self.client = MpesaClient(settings.config)
+        self.store = store
+        self.notifier = notifier
 
     def c2b(
         self,
@@ -332,17 +209,22 @@ class Payments(Generic[R, C]):
         """
         arguments = {"transaction_id": transaction_id, "amount": amount}
         request = self._prepare("reversal", arguments, third_party_reference)
-        original = self._store.find_paid(request.values["transaction_id"])
+        original = self.store.find_paid(request.values["transaction_id"])
         asked = request.values.get("amount")
-        known = self._store.find_by_key(idempotency_key) if idempotency_key else None
+        known = self.store.find_by_key(idempotency_key) if idempotency_key else None
         if known is not None:
             # Before what is left is looked at: by now this very reversal may have taken it.
             return _repeated(
-                known, {"operation": "reversal", "original": original, "amount": asked}
+                known,
+                {
+                    "operation": "reversal",
+                    "original_id": original.pk if original else None,
+                    "amount": asked,
+                },
             )
         original = _reversible(original, asked)
         columns = {
-            "original": original,
+            "original_id": original.pk,
             "amount": asked or original.amount - original.reversed_amount,
         }
         return self._start(request, columns, idempotency_key, extra)
@@ -362,47 +244,56 @@ class Payments(Generic[R, C]):
             GatewayUnavailable: no readable answer; the record's next check was put off.
             AuthenticationError: the credentials were refused; likewise.
         """
-        return self._apply_early_callbacks(self._ask(self._store.get(record)))
+        return self.store.isolated(lambda: self._check(self.store.get(record)))
 
-    def reconcile(self, limit: int = 100) -> int:
-        """Check the payments that are due, and send the signals that were not.
+    def resolve(self, record: R, state: State, *, by: str, note: str) -> R:
+        """Decide, as a person who knows better than the gateway said, what became of a payment.
 
         Args:
-            limit: how many at the most.
+            record: a payment whose outcome is open.
+            state: `COMPLETED`, `FAILED` or `CANCELLED`.
+            by: who decides.
+            note: on what grounds, as in "seen on the statement of 3 May".
 
-        Returns:
-            How many were looked at; fewer than `limit` means that none is left.
+        Raises:
+            ValidationError: the state is none of these, or the outcome is known.
         """
-        due = self._store.due(_now(), limit)
-        for record in due:
-            if State(record.state) in FINAL_STATES:
-                self._tell(_EVENT_OF_STATE[State(record.state)], record)
-                continue
-            try:
-                self.check(record)
-            except MpesaError as error:
-                logger.warning(
-                    "reconcile.unanswered third_party_reference=%s problem=%s",
-                    record.third_party_reference,
-                    error,
-                )
-        return len(due)
+        evidence = {
+            State.COMPLETED: Evidence.SUCCEEDED,
+            State.FAILED: Evidence.DECLINED,
+            State.CANCELLED: Evidence.CANCELLED,
+        }.get(State(state))
+        if evidence is None:
+            raise _refused("state", "must be completed, failed or cancelled")
+        news = _News(evidence=evidence, description=f"Decided by {by}: {note}")
+
+        def decide() -> R:
+            known = self.store.get(record)
+            if State(known.state) in FINAL_STATES:
+                raise _refused("record", f"the payment is {known.state}, which is final")
+            return self._apply(known, news)
+
+        return self.store.isolated(decide)
 
     def accepts(self, token: str) -> bool:
         """Whether a callback URL's token is the account's, compared in constant time."""
         expected = self.client.config.callback_token
         return expected is not None and hmac.compare_digest(token.encode(), expected.encode())
 
-    def receive(self, body: bytes, **origin: Any) -> CallbackAnswer:
+    def receive(
+        self, body: bytes, *, apply: bool = True, **origin: Any
+    ) -> tuple[int, Mapping[str, str]]:
         """Take in a callback whose token was accepted: store it, decide it, answer it.
 
         Args:
             body: the request's bytes.
+            apply: whether to decide it now, or leave that to `apply_callbacks`.
             origin: further columns of the store's callback, such as the remote address.
 
         Returns:
-            What to answer: the acknowledgement also where the callback is not believed, since it is
-            stored and need not come again; HTTP 400 where it cannot be read.
+            The HTTP status and the JSON body to answer: the acknowledgement also where the
+            callback is not believed, since it is stored and need not come again; 400 where it
+            cannot be read.
         """
         callback: Callback | None = None
         problem = ""
@@ -410,7 +301,7 @@ class Payments(Generic[R, C]):
             callback = read_callback(body)
         except UnreadableBody as error:
             problem = f"The body {error}"
-        entry = self._store.keep_callback(
+        entry = self.store.keep_callback(
             {
                 **origin,
                 "body": body,
@@ -420,30 +311,96 @@ class Payments(Generic[R, C]):
             }
         )
         if callback is None:
-            self._notifier.callback_rejected(entry, Verdict.UNREADABLE)
-            return CallbackAnswer(400, {"output_ResponseCode": "1", "output_ResponseDesc": problem})
-        self._decide(entry, callback)
-        return CallbackAnswer(200, acknowledgement(callback))
+            self._reject(entry, Verdict.UNREADABLE)
+            return 400, {"output_ResponseCode": "1", "output_ResponseDesc": problem}
+        if apply:
+            self._decide(entry, callback)
+        return 200, acknowledgement(callback)
 
-    def _ask(self, record: R) -> R:
-        if State(record.state) in FINAL_STATES:
-            return record
-        delay = min(FIRST_CHECK * 2 ** min(record.checks + 1, 20), LAST_CHECK)
-        self._store.change(
-            record,
-            State(record.state),
-            {"checks": record.checks + 1, "next_check_at": _now() + delay},
-        )
+    def apply_callbacks(self, limit: int = 100, *, older_than: timedelta = timedelta(0)) -> int:
+        """Decide callbacks that were stored and that nobody has looked at; how many there were."""
+        found = self.store.undecided_callbacks(_now() - older_than, limit)
+        for entry, body in found:
+            self._decide(entry, read_callback(body))
+        return len(found)
+
+    def question(self, record: R) -> TransactionStatusResult:
+        """Ask the gateway what became of a payment, touching no record: safe in any thread."""
         reference = record.transaction_id or record.conversation_id or record.third_party_reference
-        answer = self.client.query_transaction_status(query_reference=reference)
-        return self._apply(
-            self._store.get(record),
-            evidence_of_status(answer.transaction_status),
-            code=None,
+        return self.client.query_transaction_status(query_reference=reference)
+
+    def learn(self, record: R, answer: TransactionStatusResult) -> R:
+        """Move a payment on by the answer to `question`, and note that it was asked for."""
+        news = _News(
+            evidence=self._evidence_of(record, answer),
             description=f"Status query: {answer.transaction_status or 'N/A'}",
             conversation_id=answer.conversation_id,
             transaction_id=answer.transaction_id,
+            asked=True,
         )
+        return self._escalate(self._apply_waiting_callbacks(self._apply(record, news)))
+
+    def put_off(self, record: R, problem: Exception) -> R:
+        """Note that a payment was asked for in vain, which says nothing of it."""
+        logger.warning(
+            "reconcile.unanswered third_party_reference=%s problem=%s",
+            record.third_party_reference,
+            problem,
+        )
+        state = State(record.state)
+        if state in OPEN_STATES:
+            self.store.change(record, state, Change(values=_asked(record)))
+        return self._escalate(self.store.get(record))
+
+    def reconcile(
+        self, *, batch: int = 100, workers: int = 4, rate: float | None = None
+    ) -> Reconciled:
+        """Ask for all payments that are due, and tell what was not told; see `Reconciler`."""
+        from .reconcile import Reconciler
+
+        return Reconciler(self, batch=batch, workers=workers, rate=rate).run()
+
+    def _check(self, record: R) -> R:
+        if State(record.state) in FINAL_STATES:
+            return record
+        try:
+            answer = self.question(record)
+        except MpesaError as error:
+            self.put_off(record, error)
+            raise
+        return self.learn(record, answer)
+
+    def _evidence_of(self, record: R, answer: TransactionStatusResult) -> Evidence:
+        """What a status says of a payment.
+
+        That the gateway does not know it, says that it never had it only where the account's
+        settings say from what age on, and nothing shows that the gateway ever had it.
+        """
+        grace = self.settings.not_found_after
+        if (
+            answer.transaction_status is None
+            and grace is not None
+            and not record.conversation_id
+            and _now() - record.created_at >= grace
+        ):
+            return Evidence.DECLINED
+        return evidence_of_status(answer.transaction_status)
+
+    def _escalate(self, record: R) -> R:
+        """Tell a person, once, of a payment that has been open for too long."""
+        if (
+            State(record.state) not in OPEN_STATES
+            or record.stuck_at is not None
+            or _now() - record.created_at < self.settings.stuck_after
+        ):
+            return record
+        notice = self._notice(Event.STUCK)
+        change = Change(values={"stuck_at": _now()}, notices=notice)
+        changed = self.store.change(record, State(record.state), change)
+        if changed is None:
+            return self.store.get(record)
+        self._tell(notice, changed[0])
+        return changed[0]
 
     def _pay(
         self,
@@ -471,7 +428,6 @@ class Payments(Generic[R, C]):
         idempotency_key: str | None,
         extra: dict[str, Any],
     ) -> R:
-        """Write the payment down, committed, and only then send it."""
         values = {
             **extra,
             **columns,
@@ -484,145 +440,122 @@ class Payments(Generic[R, C]):
             + timedelta(seconds=sum(self.client.config.timeout))
             + FIRST_CHECK,
         }
-        record, created = self._store.create(values)
+        return self.store.isolated(lambda: self._record_and_send(request, values))
+
+    def _record_and_send(self, request: PreparedRequest, values: dict[str, Any]) -> R:
+        """Write the payment down, committed, and only then send it."""
+        notice = self._notice(Event.INITIATED)
+        record, created = self.store.create(values, notice)
         if not created:
             return _repeated(record, values)
-        self._tell(Event.INITIATED, record)
-        return self._send(request, record)
-
-    def _send(self, request: PreparedRequest, record: R) -> R:
+        self._tell(notice, record)
         try:
-            result = self.client.send(request)
-        except MpesaError as error:
-            return self._apply_early_callbacks(self._apply_error(record, error))
+            news = self._send(request)
         except Exception:
             # Something outside this library broke; whether bytes had left, nobody knows.
-            self._apply(record, Evidence.NOTHING, code=None, description="Interrupted by an error")
+            news = _News(evidence=Evidence.NOTHING, description="Interrupted by an error")
+            self._apply(record, news)
             raise
-        return self._apply_early_callbacks(self._apply_result(record, result))
+        return self._apply_waiting_callbacks(self._apply(record, news))
 
-    def _apply_result(self, record: R, result: Result) -> R:
-        return self._apply(
-            record,
-            evidence_of_answer(result.kind),
-            code=result.code.value if result.code else None,
-            description=result.description,
-            conversation_id=result.conversation_id,
-            transaction_id=result.transaction_id,
-        )
+    def _send(self, request: PreparedRequest) -> _News:
+        try:
+            return _news_of(self.client.send(request))
+        except MpesaError as error:
+            if error.result is not None:
+                return _news_of(error.result)
+            unsent = isinstance(error, GatewayUnavailable) and not isinstance(error, OutcomeUnknown)
+            evidence = Evidence.DECLINED if unsent else Evidence.NOTHING
+            return _News(evidence=evidence, description=str(error))
 
-    def _apply_error(self, record: R, error: MpesaError) -> R:
-        if error.result is not None:
-            return self._apply_result(record, error.result)
-        unsent = isinstance(error, GatewayUnavailable) and not isinstance(error, OutcomeUnknown)
-        evidence = Evidence.DECLINED if unsent else Evidence.NOTHING
-        return self._apply(record, evidence, code=None, description=str(error))
-
-    def _apply(
-        self,
-        record: R,
-        evidence: Evidence,
-        *,
-        code: str | None,
-        description: str,
-        conversation_id: str | None = None,
-        transaction_id: str | None = None,
-    ) -> R:
+    def _apply(self, record: R, news: _News) -> R:
         """Move a record on by a piece of evidence; whoever else has news of it may go first."""
         while True:
             state = State(record.state)
-            step = transition(state, evidence)
-            other_id = _contradicts(record.transaction_id, transaction_id)
-            if step.conflict or (other_id and evidence is Evidence.SUCCEEDED):
-                return self._note_conflict(record, evidence, code, description, transaction_id)
-            changes: dict[str, Any] = {}
-            if conversation_id and not record.conversation_id:
-                changes["conversation_id"] = conversation_id[:64]
-            if transaction_id and not record.transaction_id:
-                changes["transaction_id"] = transaction_id[:64]
-            if step.changed:
-                final = step.state in FINAL_STATES
-                changes |= {
-                    "state": step.state,
-                    "response_code": (code or "")[:16],
-                    "response_description": description[:255],
-                    "next_check_at": _now() + (SIGNAL_GRACE if final else FIRST_CHECK),
-                }
-            if not changes:
+            step = transition(state, news.evidence)
+            other_id = _contradicts(record.transaction_id, news.transaction_id)
+            if step.conflict or (other_id and news.evidence is Evidence.SUCCEEDED):
+                return self._note_conflict(record, news)
+            values = _columns(record, step, news)
+            if not values:
                 return record
-            changed, original = self._change(record, state, step.state, changes)
+            notice = self._notice(EVENT_OF_STATE[step.state]) if step.changed else ()
+            completes = step.changed and step.state is State.COMPLETED
+            reverses = completes and record.operation == "reversal"
+            of_original = self._notice(Event.REVERSED) if reverses else ()
+            change = Change(
+                values=values, notices=notice, reverses=reverses, of_original=of_original
+            )
+            changed = self.store.change(record, state, change)
             if changed is not None:
-                if step.changed:
-                    self._tell(_EVENT_OF_STATE[step.state], changed)
-                if original is not None:
-                    self._tell(Event.REVERSED, original)
-                return changed
-            record = self._store.get(record)
+                self._tell(notice, changed[0])
+                if changed[1] is not None:
+                    self._tell(of_original, changed[1])
+                elif reverses:
+                    logger.error(
+                        "reversal.unbooked third_party_reference=%s: more was given back than paid",
+                        record.third_party_reference,
+                    )
+                return changed[0]
+            record = self.store.get(record)
 
-    def _change(
-        self, record: R, state: State, target: State, changes: dict[str, Any]
-    ) -> tuple[R | None, R | None]:
-        completes = target is State.COMPLETED and state is not State.COMPLETED
-        with self._store.atomic():
-            changed = self._store.change(record, state, changes)
-            if changed is None or not completes or record.operation != "reversal":
-                return changed, None
-            return changed, self._store.add_reversed(changed)
-
-    def _note_conflict(
-        self,
-        record: R,
-        evidence: Evidence,
-        code: str | None,
-        description: str,
-        transaction_id: str | None,
-    ) -> R:
-        text = f"{evidence} ({code or 'no code'}, transaction {transaction_id or 'N/A'}): "
-        noted = self._store.note_conflict(record, (text + description)[:255])
+    def _note_conflict(self, record: R, news: _News) -> R:
+        said = f"{news.evidence} ({news.code or 'no code'}, "
+        said += f"transaction {news.transaction_id or 'N/A'}): {news.description}"
+        notice = self._notice(Event.CONFLICT)
+        noted = self.store.note_conflict(record, said[:255], notice)
         if noted is None:
-            return self._store.get(record)
+            return self.store.get(record)
         logger.error(
             "payment.conflict third_party_reference=%s state=%s evidence=%s",
             record.third_party_reference,
             record.state,
-            evidence,
+            news.evidence,
         )
-        self._notifier.notify(Event.CONFLICT, noted, lambda: None)
+        self._tell(notice, noted)
         return noted
 
-    def _tell(self, event: Event, record: R) -> None:
-        """Tell the shop, and note that it was told where the record would be told of again."""
-        state = State(record.state)
+    def _notice(self, event: Event) -> tuple[Notice, ...]:
+        return (Notice(event),) if self.notifier.wants(event) else ()
 
-        def sent() -> None:
-            if state in FINAL_STATES:
-                self._store.change(record, state, {"next_check_at": None})
+    def _tell(self, notices: tuple[Notice, ...], record: R) -> None:
+        for notice in notices:
+            self.tell(notice, record)
 
-        self._notifier.notify(event, record, sent)
+    def tell(self, notice: Notice, record: R) -> None:
+        """Tell the shop of an event, and note that it was told."""
+        self.notifier.notify(notice, record, lambda: self.store.settle([notice.id]))
 
-    def _apply_early_callbacks(self, record: R) -> R:
+    def _apply_waiting_callbacks(self, record: R) -> R:
         """Look again at callbacks that overtook the answer that names their conversation."""
         if not record.conversation_id:
             return record
-        early = self._store.early_callbacks(record.third_party_reference)
-        for entry, body in early:
+        waiting = self.store.waiting_callbacks(record.third_party_reference)
+        for entry, body in waiting:
             self._decide(entry, read_callback(body))
-        return self._store.get(record) if early else record
+        return self.store.get(record) if waiting else record
 
     def _decide(self, entry: C, callback: Callback) -> None:
-        record = self._store.find(callback.third_party_reference)
+        record = self.store.find(callback.third_party_reference)
         if record is not None and not record.conversation_id:
-            self._store.judge_callback(entry, Verdict.EARLY, record)
+            self.store.judge_callback(entry, Verdict.EARLY, record)
             # The answer may have come since the record was read, and have missed this callback.
-            record = self._store.get(record)
+            record = self.store.get(record)
             if not record.conversation_id:
                 if State(record.state) in (State.UNKNOWN, State.INITIATED):
-                    self._store.change(record, State(record.state), {"next_check_at": _now()})
+                    sooner = Change(values={"next_check_at": _now()})
+                    self.store.change(record, State(record.state), sooner)
                 return
         verdict = self._verdict(record, callback)
-        self._store.judge_callback(entry, verdict, record)
         if verdict in REJECTED:
-            self._notifier.callback_rejected(entry, verdict)
+            self._reject(entry, verdict, record)
+        else:
+            self.store.judge_callback(entry, verdict, record)
+
+    def _reject(self, entry: C, verdict: Verdict, record: R | None = None) -> None:
+        self.store.judge_callback(entry, verdict, record)
+        logger.warning("callback.rejected account=%s verdict=%s", self.alias, verdict)
+        self.notifier.callback_rejected(entry, verdict)
 
     def _verdict(self, record: R | None, callback: Callback) -> Verdict:
         if record is None:
@@ -632,15 +565,15 @@ class Payments(Generic[R, C]):
         evidence = evidence_of_answer(callback.kind)
         before = record.state
         step = transition(State(before), evidence)
-        if evidence is Evidence.SUCCEEDED and step.changed and self._verify_callbacks:
+        if evidence is Evidence.SUCCEEDED and step.changed and self.settings.verify_callbacks:
             return self._confirm(record)
-        after = self._apply(
-            record,
-            evidence,
+        news = _News(
+            evidence=evidence,
             code=callback.code.value,
             description=callback.description,
             transaction_id=callback.transaction_id,
         )
+        after = self._apply(record, news)
         if step.conflict or _contradicts(after.transaction_id, callback.transaction_id):
             return Verdict.CONFLICT
         return Verdict.APPLIED if after.state != before else Verdict.REPEATED
@@ -648,11 +581,59 @@ class Payments(Generic[R, C]):
     def _confirm(self, record: R) -> Verdict:
         """Believe a success only when the gateway, asked, says so too."""
         try:
-            # Not `check`, which would look at this very callback again.
-            after = self._ask(record)
-        except MpesaError:
+            answer = self.question(record)
+        except MpesaError as error:
+            self.put_off(record, error)
             return Verdict.UNCONFIRMED
+        news = _News(
+            evidence=evidence_of_status(answer.transaction_status),
+            description=f"Status query: {answer.transaction_status or 'N/A'}",
+            transaction_id=answer.transaction_id,
+            asked=True,
+        )
+        after = self._apply(record, news)
         return Verdict.APPLIED if State(after.state) in MONEY_MOVED_STATES else Verdict.UNCONFIRMED
+
+
+def _news_of(result: Result) -> _News:
+    return _News(
+        evidence=evidence_of_answer(result.kind),
+        code=result.code.value if result.code else None,
+        description=result.description,
+        conversation_id=result.conversation_id,
+        transaction_id=result.transaction_id,
+    )
+
+
+def _columns(record: Record, step: Transition, news: _News) -> dict[str, Any]:
+    """What a piece of evidence writes into the record."""
+    columns: dict[str, Any] = {}
+    if news.conversation_id and not record.conversation_id:
+        columns["conversation_id"] = news.conversation_id[:64]
+    if news.transaction_id and not record.transaction_id:
+        columns["transaction_id"] = news.transaction_id[:64]
+    if step.changed:
+        columns |= {
+            "state": step.state,
+            "response_code": (news.code or "")[:16],
+            "response_description": news.description[:255],
+            "next_check_at": None if step.state in FINAL_STATES else _now() + FIRST_CHECK,
+        }
+    if news.asked and (step.changed or step.state in OPEN_STATES):
+        asked = _asked(record)
+        columns |= asked if step.state in OPEN_STATES else {"checks": asked["checks"]}
+    return columns
+
+
+def _asked(record: Record) -> dict[str, Any]:
+    checks = record.checks + 1
+    return {"checks": checks, "next_check_at": _now() + _backoff(checks)}
+
+
+def _backoff(checks: int) -> timedelta:
+    """How long to wait after so many checks: twice as long each time, and not all at once."""
+    delay = min(FIRST_CHECK * int(2 ** min(checks, 20)), LAST_CHECK)
+    return delay * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - spreads load, no secret
 
 
 def _now() -> datetime:

@@ -297,27 +297,32 @@ class Callbacks:
         return delivery
 
 
-def post_result(url: str, transaction: Transaction) -> Delivery:
-    """Post a transaction's result to a response URL once, and check the answer.
-
-    The endpoint's certificate is not verified: on a laptop it is self-signed. The real gateway
-    would refuse such an endpoint.
-    """
+def result_body(transaction: Transaction) -> dict[str, str]:
+    """What is posted of a transaction's result; PROTOCOL.md, "Answers"."""
     code = transaction.code or "INS-0"
-    body = {
+    return {
         "input_OriginalConversationID": transaction.conversation_id,
         "input_ThirdPartyReference": transaction.third_party_reference,
         "input_TransactionID": transaction.transaction_id or "N/A",
         "input_ResultCode": "0" if code == "INS-0" else code,
         "input_ResultDesc": ResponseCode(code).meaning,
     }
+
+
+def post_result(url: str, transaction: Transaction) -> Delivery:
+    """Post a transaction's result to a response URL once, and check the answer.
+
+    The endpoint's certificate is not verified: on a laptop it is self-signed. The real gateway
+    would refuse such an endpoint.
+    """
+    body = result_body(transaction)
     at = datetime.now(timezone.utc)
     started = time.monotonic()
     status, answer, problem = _post(urlsplit(url), body)
     return Delivery(
         third_party_reference=transaction.third_party_reference,
         conversation_id=transaction.conversation_id,
-        code=code,
+        code=transaction.code or "INS-0",
         http_status=status,
         problem=problem,
         at=at,

@@ -108,7 +108,7 @@ class Simulator:
         Raises:
             PortTaken: a port is in use; names it.
         """
-        application = self._application()
+        application = self.application()
         ports = [self._port, *(DOCUMENTED_PORTS if self.documented_ports else ())]
         try:
             for port in ports:
@@ -241,7 +241,8 @@ class Simulator:
     def _reachable_host(self) -> str:
         return "127.0.0.1" if _is_any(self.host) else self.host
 
-    def _application(self) -> Flask:
+    def application(self) -> Flask:
+        """The gateway as a WSGI application."""
         app = Flask("mpesa_integrations.simulator", static_folder=None)
         app.config["MAX_CONTENT_LENGTH"] = _MAX_REQUEST_BODY
         app.register_blueprint(gateway_blueprint(self))

@@ -4,6 +4,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from mpesa_integrations.core.config import settings_in_account_file
+
 _FILE = str(Path(tempfile.gettempdir()) / f"mpesa-test-{os.getpid()}.sqlite3")
 SECRET_KEY = "only for tests"
 DEBUG = True
@@ -39,30 +41,37 @@ TEMPLATES = [
     }
 ]
 STATIC_URL = "static/"
-if os.environ.get("MPESA_TEST_DATABASE") == "postgresql":
-    DATABASES: dict[str, dict[str, object]] = {
-        "default": {
-            "ENGINE": "django.db.backends.postgresql",
-            "NAME": "postgres",
-            "USER": "postgres",
-            "HOST": "127.0.0.1",
-        }
-    }
-else:
-    DATABASES = {
-        "default": {
-            "ENGINE": "django.db.backends.sqlite3",
-            # A file, since threads on one in-memory database do not wait for each other.
-            "NAME": _FILE,
-            "OPTIONS": {"timeout": 20},
-            "TEST": {"NAME": _FILE},
-        }
-    }
-MPESA = {
+_DATABASES: dict[str, dict[str, object]] = {
+    "postgresql": {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": "postgres",
+        "USER": "postgres",
+        "HOST": "127.0.0.1",
+    },
+    "mariadb": {
+        "ENGINE": "django.db.backends.mysql",
+        "NAME": "mpesa",
+        "USER": "root",
+        "HOST": "127.0.0.1",
+        "TEST": {"CHARSET": "utf8mb4"},
+    },
+    "sqlite": {
+        "ENGINE": "django.db.backends.sqlite3",
+        # A file, since threads on one in-memory database do not wait for each other.
+        "NAME": _FILE,
+        "OPTIONS": {"timeout": 20},
+        "TEST": {"NAME": _FILE},
+    },
+}
+DATABASES = {"default": _DATABASES[os.environ.get("MPESA_TEST_DATABASE", "sqlite")]}
+MPESA: dict[str, dict[str, object]] = {
     "default": {
         "API_KEY": "aaaab09uz9f3asdcjyk7els777ihmwv8",
         "PUBLIC_KEY": Path(__file__).parents[1] / "data" / "documented_public_key.txt",
         "SERVICE_PROVIDER_CODE": "171717",
     }
 }
+if "MPESA_TEST_ACCOUNT" in os.environ:  # another process of a test, with its gateway
+    _found = settings_in_account_file(os.environ["MPESA_TEST_ACCOUNT"])
+    MPESA["default"] = {name.upper(): value for name, value in _found.items()}
 MPESA_TRANSACTION_MODEL = "django_mpesa.Transaction"

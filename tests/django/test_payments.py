@@ -6,6 +6,7 @@ import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -16,9 +17,9 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from django_mpesa import mpesa, signals
-from django_mpesa.accounts import CalledInTransaction
-from django_mpesa.models import CallbackLog, Transaction
+from django_mpesa.models import CallbackLog, Notice, Transaction
 from mpesa_integrations import ConfigurationError, DuplicateTransaction, ValidationError
+from mpesa_integrations.core.errors import CalledInTransaction
 from mpesa_integrations.core.payments import IdempotencyConflict
 from mpesa_integrations.simulator import Simulator
 
@@ -62,8 +63,8 @@ def pending(simulator: Simulator) -> Transaction:
     record = mpesa.c2b(**PAYMENT)
     assert record.state == "pending"
     simulator.callbacks.drain()
-    found: Transaction = record
-    return found
+    assert isinstance(record, Transaction)
+    return record
 
 
 def test_a_payment_is_recorded_paid_and_told(simulator: Simulator, heard: Heard) -> None:
@@ -160,15 +161,16 @@ def test_an_interrupted_process_leaves_a_record_to_reconcile(
     monkeypatch.setattr(account.client, "send", send)
     record = Transaction.objects.get()
     assert record.state == "initiated"
-    assert mpesa.reconcile() == 0  # the answer could still come
+    assert mpesa.reconcile().asked == 0  # the answer could still come
     _make_due()
-    assert mpesa.reconcile() == 1
+    assert mpesa.reconcile().asked == 1
     assert Transaction.objects.get().state == "completed"
 
 
 def _make_due() -> None:
     past = timezone.now() - timedelta(seconds=1)
     Transaction.objects.filter(next_check_at__isnull=False).update(next_check_at=past)
+    Notice.objects.update(due_at=past)
 
 
 @pytest.mark.parametrize(
@@ -222,15 +224,15 @@ def test_a_reversal_in_parts_and_in_full(simulator: Simulator, heard: Heard) -> 
     part = mpesa.reverse(
         transaction_id=paid.transaction_id, amount="50", idempotency_key="refund-1"
     )
-    assert (part.state, part.amount, part.original_id) == ("completed", 50, paid.pk)
+    assert (part.state, part.amount, part.original_id) == ("completed", Decimal(50), paid.pk)
     paid.refresh_from_db()
-    assert (paid.state, paid.reversed_amount) == ("partly_reversed", 50)
+    assert (paid.state, paid.reversed_amount) == ("partly_reversed", Decimal(50))
     with pytest.raises(ValidationError, match=r"100\.00"):
         mpesa.reverse(transaction_id=paid.transaction_id, amount="100.01")
     rest = mpesa.reverse(transaction_id=paid.transaction_id)
     assert rest.amount == 100
     paid.refresh_from_db()
-    assert (paid.state, paid.reversed_amount) == ("reversed", 150)
+    assert (paid.state, paid.reversed_amount) == ("reversed", Decimal(150))
     repeated = mpesa.reverse(
         transaction_id=paid.transaction_id, amount=50, idempotency_key="refund-1"
     )
@@ -262,13 +264,17 @@ def test_a_signal_that_was_not_sent_is_sent_by_reconcile(
     simulator: Simulator, heard: Heard
 ) -> None:
     record = mpesa.c2b(**PAYMENT)
+    assert not Notice.objects.exists()
     # As a process leaves it that died between the commit and the signal.
-    Transaction.objects.update(next_check_at=timezone.now())
+    notice = Notice.objects.create(
+        id="n" * 32, account="default", event="payment_completed", transaction=record,
+        due_at=timezone.now(),
+    )  # fmt: skip
     heard.clear()
-    assert mpesa.reconcile() == 1
+    assert mpesa.reconcile().told == 1
     assert _names(heard) == ["completed"]
-    assert mpesa.reconcile() == 0
-    assert record.pk
+    assert heard[0][1].pk == notice.transaction_id
+    assert mpesa.reconcile().told == 0
 
 
 def test_accounts_are_separate(simulator: Simulator, settings: Settings) -> None:
@@ -492,7 +498,7 @@ def test_inside_atomic_the_record_outlives_a_rollback_or_the_call_is_refused(
     assert heard == []
     _make_due()
     mpesa.reconcile()
-    assert _names(heard) == ["completed"]
+    assert _names(heard) == ["initiated", "completed"]
     heard.clear()
     with transaction.atomic():
         mpesa.c2b(**PAYMENT)
@@ -518,3 +524,11 @@ def test_phone_numbers_do_not_show(simulator: Simulator) -> None:
     record = mpesa.c2b(**PAYMENT)
     assert "258841234567" not in f"{record} {record!r}"
     assert record.masked_msisdn == "25884•••4567"
+
+
+def test_what_is_given_back_in_parts_adds_up_to_the_centavo(simulator: Simulator) -> None:
+    paid = mpesa.c2b(**{**PAYMENT, "amount": "0.30"})
+    for part in ("0.10", "0.20"):
+        assert mpesa.reverse(transaction_id=paid.transaction_id, amount=part).state == "completed"
+    paid.refresh_from_db()
+    assert (paid.state, paid.reversed_amount) == ("reversed", Decimal("0.30"))

@@ -24,12 +24,8 @@ class Command(BaseCommand):
         """Print it, or say which setting is missing."""
         try:
             account = mpesa[options["account"]]
+            path = reverse("django_mpesa:callback", args=[account.client.config.callback_token])
+            url = account.settings.callback_url(path)
         except ConfigurationError as error:
             raise CommandError(str(error)) from error
-        base, token = account.options.get("CALLBACK_BASE_URL"), account.client.config.callback_token
-        if not base or not token:
-            raise CommandError(
-                f"Set CALLBACK_BASE_URL and CALLBACK_TOKEN in MPESA[{account.alias!r}] first"
-            )
-        path = reverse("django_mpesa:callback", args=[token])
-        self.stdout.write(str(base).rstrip("/") + path)
+        self.stdout.write(url)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
 from django_mpesa import mpesa
+from mpesa_integrations.commands import reconcile
 
 
 class Command(BaseCommand):
@@ -18,29 +17,20 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add how often and how much."""
-        parser.add_argument("--every", type=float, help="Go on, with this many seconds between.")
-        parser.add_argument("--once", action="store_true", help="Do it once; the default.")
-        parser.add_argument("--batch", type=int, default=100, help="Payments at a time.")
+        often = parser.add_mutually_exclusive_group()
+        often.add_argument("--every", type=float, help="Go on, with this many seconds between.")
+        often.add_argument("--once", action="store_true", help="Do it once; the default.")
+        parser.add_argument("--batch", type=int, default=100, help="Payments in memory at a time.")
+        parser.add_argument("--workers", type=int, default=4, help="Questions at a time.")
+        parser.add_argument("--rate", type=float, help="Questions a second at the most.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run until nothing is due, and again where that was asked for."""
-        stop = threading.Event()
-        if options["every"]:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, lambda *_: stop.set())
-        while not stop.is_set():
-            for alias in mpesa:
-                self._reconcile(alias, options["batch"], stop)
-            if not options["every"] or stop.wait(options["every"]):
-                return
-
-    def _reconcile(self, alias: str, batch: int, stop: threading.Event) -> None:
-        total = 0
-        while not stop.is_set():
-            looked_at = mpesa[alias].reconcile(batch)
-            total += looked_at
-            if looked_at < batch:
-                break
-            self.stdout.write(f"{alias}: {total} so far")
-        if total:
-            self.stdout.write(f"{alias}: {total} looked at")
+        reconcile(
+            mpesa,
+            every=options["every"],
+            batch=options["batch"],
+            workers=options["workers"],
+            rate=options["rate"],
+            echo=self.stdout.write,
+        )

@@ -1,0 +1,33 @@
+"""`manage.py mpesa_check`: are the accounts' settings right, and does the gateway take them?"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+
+from django_mpesa import mpesa
+from mpesa_integrations.commands import check_accounts
+
+
+class Command(BaseCommand):
+    """Checks all accounts."""
+
+    help = "Check the accounts' settings, and ask the gateway a harmless question with each."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Add whether to ask."""
+        parser.add_argument("--offline", action="store_true", help="Send nothing.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Print what is wrong; exit code 1 if anything is."""
+        code = check_accounts(
+            mpesa,
+            in_production=not settings.DEBUG,
+            offline=options["offline"],
+            echo=self.stdout.write,
+        )
+        if code:
+            sys.exit(code)

@@ -1,0 +1,343 @@
+"""What is read of many payments at once: the report over a period, and the CSV export."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.db import connections
+from django.db.models import (
+    Aggregate,
+    Count,
+    DurationField,
+    ExpressionWrapper,
+    F,
+    Q,
+    QuerySet,
+    Sum,
+    Window,
+)
+from django.db.models.functions import RowNumber, TruncDate
+from django.utils import timezone
+from django.utils.translation import gettext as _now_
+from django.utils.translation import gettext_lazy as _
+
+from mpesa_integrations.core.lifecycle import FINAL_STATES, MONEY_MOVED_STATES
+from mpesa_integrations.core.msisdn import mask_msisdn
+
+from .accounts import mpesa
+from .models import AbstractTransaction, Operation, State
+
+DEFAULT_DAYS = 30
+MOST_DAYS = 366
+"""A longer report would be more rows than a page should have."""
+EXPORT_BATCH = 2_000
+_MOVED = [state.value for state in MONEY_MOVED_STATES]
+_FINAL = [state.value for state in FINAL_STATES]
+# A later reversal changes `updated_at`, so it says when a payment ended only in these states.
+_TIMED = (State.COMPLETED, State.FAILED, State.CANCELLED)
+_EXPORTED = (
+    "pk", "created_at", "updated_at", "account", "operation", "state", "amount",
+    "reversed_amount", "currency", "msisdn", "receiver_shortcode", "reference",
+    "third_party_reference", "conversation_id", "transaction_id", "response_code",
+    "response_description", "conflict",
+)  # fmt: skip
+# What a spreadsheet takes for the beginning of a formula, full-width signs included.
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+_By = tuple[str, ...]
+
+
+class ReportForm(forms.Form):
+    """The period, and the account if there are several."""
+
+    start = forms.DateField(
+        label=_("From"), widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
+    )
+    end = forms.DateField(
+        label=_("To"), widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
+    )
+    account = forms.ChoiceField(label=_("Account"), required=False)
+
+    def __init__(self, data: Any) -> None:
+        super().__init__({**self._last_days(), **data.dict()})
+        choices = [("", _("All accounts")), *((alias, alias) for alias in mpesa)]
+        self.fields["account"].choices = choices  # type: ignore[attr-defined]
+
+    def clean_end(self) -> date:
+        """The end, which is not before the start nor more than a year after it."""
+        start, end = self.cleaned_data.get("start"), self.cleaned_data["end"]
+        if start and end < start:
+            raise ValidationError(_("Choose a day that is not before the first one."))
+        if start and (end - start).days >= MOST_DAYS:
+            raise ValidationError(_("Choose at most %d days.") % MOST_DAYS)
+        return end  # type: ignore[no-any-return]
+
+    @staticmethod
+    def _last_days() -> dict[str, str]:
+        today = timezone.localdate()
+        start = today - timedelta(days=DEFAULT_DAYS - 1)
+        return {"start": start.isoformat(), "end": today.isoformat()}
+
+
+@dataclass(kw_only=True)
+class Row:
+    """How the payments of a group did.
+
+    Attributes:
+        day: of the group; None for the whole period.
+        operation: its label; empty for all of them together.
+        account: likewise.
+        total: how many payments were started.
+        succeeded: in how many the money moved.
+        decided: how many have their final result.
+        amount: the money that moved, in meticais.
+        given_back: what of that was given back.
+        median: from created to the final result; None where no payment says.
+    """
+
+    day: date | None = None
+    operation: str = ""
+    account: str = ""
+    total: int = 0
+    succeeded: int = 0
+    decided: int = 0
+    amount: Decimal = Decimal(0)
+    given_back: Decimal = Decimal(0)
+    median: timedelta | None = None
+
+    @property
+    def undecided(self) -> int:
+        """How many still wait for their result."""
+        return self.total - self.decided
+
+    @property
+    def success_rate(self) -> float | None:
+        """Per cent of the decided payments; None if there is none."""
+        return 100 * self.succeeded / self.decided if self.decided else None
+
+    @property
+    def median_text(self) -> str:
+        """The median for people."""
+        return "–" if self.median is None else duration_text(self.median)
+
+    def add(self, counted: dict[str, Any]) -> None:
+        """Add a counted group to this one."""
+        self.total += counted["total"]
+        self.succeeded += counted["succeeded"]
+        self.decided += counted["decided"]
+        self.amount += counted["moved"] or 0
+        self.given_back += counted["given_back"] or 0
+
+
+@dataclass(frozen=True)
+class Report:
+    """How payments did over a period.
+
+    Attributes:
+        overall: all of them.
+        totals: by operation and account.
+        days: by day, operation and account, the newest day first.
+        chart: what the chart shows, ready for JSON.
+    """
+
+    overall: Row
+    totals: list[Row]
+    days: list[Row]
+    chart: dict[str, Any]
+
+
+def make_report(
+    model: type[AbstractTransaction], start: date, end: date, account: str = ""
+) -> Report:
+    """Make a report, by four queries whatever the number of payments.
+
+    One counts by day, operation and account, of which the totals are added up; three find the
+    median time, by the same, by operation and account, and of all. The database does each, and
+    gives back no more than a row or two per group.
+
+    Args:
+        model: the model of payments.
+        start: the first day, in the current time zone.
+        end: the last day.
+        account: an account's name; empty for all.
+    """
+    payments = _started_between(model, start, end)
+    if account:
+        payments = payments.filter(account=account)
+    group, daily = ("operation", "account"), ("day", "operation", "account")
+    counted = list(_count(payments, daily))
+    overall = _rows(counted, (), _medians(payments, ()))
+    return Report(
+        overall=overall[0] if overall else Row(),
+        totals=_rows(counted, group, _medians(payments, group)),
+        days=_rows(counted, daily, _medians(payments, daily)),
+        chart=_chart(counted, start, end),
+    )
+
+
+def duration_text(duration: timedelta) -> str:
+    """Write a duration as `0.8 s`, `45 s`, `3 min 20 s` or `2 h 5 min`."""
+    seconds = duration.total_seconds()
+    if seconds < 10:
+        return _now_("%.1f s") % seconds
+    minutes, rest = divmod(round(seconds), 60)
+    if not minutes:
+        return _now_("%d s") % rest
+    hours, left = divmod(minutes, 60)
+    if not hours:
+        return _now_("%(minutes)d min %(seconds)d s") % {"minutes": minutes, "seconds": rest}
+    return _now_("%(hours)d h %(minutes)d min") % {"hours": hours, "minutes": left}
+
+
+def csv_chunks(queryset: QuerySet[Any], *, whole_numbers: bool) -> Iterator[bytes]:
+    """Write payments as CSV, a batch at a time.
+
+    Batches are found by primary key, newest first, so that memory is bounded also where the
+    database has no server-side cursor to offer, and no transaction stays open meanwhile.
+
+    Args:
+        queryset: the payments, filtered.
+        whole_numbers: whether phone numbers are written whole, and not masked.
+    """
+    # The mark tells spreadsheets that it is UTF-8.
+    yield "\ufeff".encode() + _csv_text([_EXPORTED])
+    rows = queryset.order_by("-pk").values_list(*_EXPORTED)
+    batch = list(rows[:EXPORT_BATCH])
+    while batch:
+        yield _csv_text(_cells(row, whole_numbers) for row in batch)
+        batch = list(rows.filter(pk__lt=batch[-1][0])[:EXPORT_BATCH])
+
+
+def _csv_text(rows: Iterable[Iterable[Any]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode()
+
+
+def _cells(row: tuple[Any, ...], whole_numbers: bool) -> Iterator[Any]:
+    for name, value in zip(_EXPORTED, row, strict=True):
+        if name == "msisdn" and value and not whole_numbers:
+            yield mask_msisdn(value)
+        elif isinstance(value, datetime):
+            yield value.isoformat(timespec="seconds")
+        else:
+            yield _harmless(value) if isinstance(value, str) else value
+
+
+def _harmless(text: str) -> str:
+    """Keep a spreadsheet from running text that somebody else chose."""
+    formula = text.lstrip().startswith(_FORMULA) or text.startswith(("\t", "\r", "\n"))
+    return f"'{text}" if formula else text
+
+
+def _started_between(
+    model: type[AbstractTransaction], start: date, end: date
+) -> QuerySet[AbstractTransaction]:
+    since, until = _midnight(start), _midnight(end + timedelta(days=1))
+    payments: QuerySet[AbstractTransaction] = model._default_manager.order_by().filter(
+        created_at__gte=since, created_at__lt=until
+    )
+    dated: QuerySet[AbstractTransaction] = payments.annotate(day=TruncDate("created_at"))
+    return dated
+
+
+def _midnight(day: date) -> datetime:
+    return timezone.make_aware(datetime.combine(day, time()))
+
+
+def _count(payments: QuerySet[AbstractTransaction], by: _By) -> Iterable[dict[str, Any]]:
+    moved = Q(state__in=_MOVED)
+    counted: Iterable[dict[str, Any]] = payments.values(*by).annotate(
+        total=Count("pk"),
+        succeeded=Count("pk", filter=moved),
+        decided=Count("pk", filter=Q(state__in=_FINAL)),
+        moved=Sum("amount", filter=moved),
+        given_back=Sum("reversed_amount"),
+    )
+    return counted
+
+
+class _PercentileCont(Aggregate):
+    """PostgreSQL's median, over all values of a group."""
+
+    function = "PERCENTILE_CONT"
+    template = "%(function)s(0.5) WITHIN GROUP (ORDER BY %(expressions)s)"
+    output_field = DurationField()
+
+
+def _medians(payments: QuerySet[AbstractTransaction], by: _By) -> dict[tuple[Any, ...], timedelta]:
+    """The median time from created to the final result, by group."""
+    timed = payments.filter(state__in=_TIMED, conflict="").annotate(
+        took=ExpressionWrapper(F("updated_at") - F("created_at"), output_field=DurationField())
+    )
+    if connections[payments.db].vendor != "postgresql":
+        return _medians_by_row_number(timed, by)
+    if not by:
+        median = timed.aggregate(median=_PercentileCont("took"))["median"]
+        return {(): median} if median is not None else {}
+    found = timed.values(*by).annotate(median=_PercentileCont("took"))
+    return {_key(row, by): row["median"] for row in found}
+
+
+def _medians_by_row_number(timed: QuerySet[Any], by: _By) -> dict[tuple[Any, ...], timedelta]:
+    """The one or two rows in the middle of each group, numbered by the database."""
+    partition = [F(name) for name in by] or None
+    middle = timed.annotate(
+        number=Window(RowNumber(), partition_by=partition, order_by="took"),
+        size=Window(Count("pk"), partition_by=partition),
+    ).filter(number__gte=F("size") / 2.0, number__lte=F("size") / 2.0 + 1)
+    groups: dict[tuple[Any, ...], list[timedelta]] = {}
+    for row in middle.values(*by, "took"):
+        groups.setdefault(_key(row, by), []).append(row["took"])
+    return {key: sum(took, timedelta()) / len(took) for key, took in groups.items()}
+
+
+def _rows(
+    counted: list[dict[str, Any]], by: _By, medians: dict[tuple[Any, ...], timedelta]
+) -> list[Row]:
+    rows: dict[tuple[Any, ...], Row] = {}
+    for group in counted:
+        key = _key(group, by)
+        rows.setdefault(key, Row(**dict(zip(by, key, strict=True)))).add(group)
+    for key, row in rows.items():
+        row.median = medians.get(key)
+        row.operation = _label(row.operation)
+    order: Callable[[Row], Any] = lambda row: (  # noqa: E731
+        -row.day.toordinal() if row.day else 0, row.operation, row.account
+    )  # fmt: skip
+    return sorted(rows.values(), key=order)
+
+
+def _key(row: dict[str, Any], by: _By) -> tuple[Any, ...]:
+    return tuple(row[name] for name in by)
+
+
+def _label(operation: str) -> str:
+    return str(Operation(operation).label) if operation else ""
+
+
+def _chart(counted: list[dict[str, Any]], start: date, end: date) -> dict[str, Any]:
+    days = [start + timedelta(days=number) for number in range((end - start).days + 1)]
+    totals = {
+        (row.day, row.operation): row.total for row in _rows(counted, ("day", "operation"), {})
+    }
+    rates = {row.day: row.success_rate for row in _rows(counted, ("day",), {})}
+    operations = [_label(name) for name in Operation.values]
+    present = {operation for _day, operation in totals}
+    return {
+        "days": [day.isoformat() for day in days],
+        "payments": [
+            {"label": label, "counts": [totals.get((day, label), 0) for day in days]}
+            for label in operations
+            if label in present
+        ],
+        "success_rate": [rates.get(day) for day in days],
+        "labels": {"payments": _now_("Payments"), "success_rate": _now_("Success rate, %")},
+    }

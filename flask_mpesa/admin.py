@@ -1,0 +1,105 @@
+"""A read-only view of payments for Flask-Admin: found by what a customer or a statement names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from flask import flash
+from flask_admin.actions import action
+from flask_admin.contrib.sqla import ModelView
+from flask_admin.contrib.sqla.filters import BaseSQLAFilter
+from flask_admin.form import SecureForm
+from markupsafe import Markup
+
+from mpesa_integrations.core.errors import MpesaError
+from mpesa_integrations.core.lifecycle import State
+
+from .extension import accounts_of_current_app
+
+# Background and text, each pair with a contrast of more than 4.5 to 1.
+_BADGES = {
+    State.COMPLETED: ("#d1f0d9", "#0b5223"),
+    State.FAILED: ("#f8d7da", "#6d1220"),
+    State.CANCELLED: ("#e5e5e5", "#333333"),
+    State.UNKNOWN: ("#ffe8b3", "#5c4000"),
+    State.PENDING: ("#d6e6ff", "#0b3a75"),
+    State.INITIATED: ("#d6e6ff", "#0b3a75"),
+    State.REVERSED: ("#e9dcf7", "#432068"),
+    State.PARTLY_REVERSED: ("#e9dcf7", "#432068"),
+}
+_LIST = ("created_at", "operation", "state", "amount", "msisdn", "reference", "transaction_id")
+
+
+def _badge(view: Any, context: Any, record: Any, name: str) -> Markup:
+    background, text = _BADGES[State(record.state)]
+    style = f"background:{background};color:{text};padding:2px 8px;border-radius:9px"
+    return Markup('<span style="{}">{}</span>').format(style, record.state.replace("_", " "))
+
+
+def _masked(view: Any, context: Any, record: Any, name: str) -> str:
+    return str(record.masked_msisdn)
+
+
+class TransactionView(ModelView):  # type: ignore[misc] # Flask-Admin's base is not typed
+    """Payments to look at and to ask about; who may is `is_accessible`, as in any view of yours.
+
+    Attributes:
+        can_reverse: whether whoever may see the view may give money back, too; True or False, or a
+            property that asks who it is.
+    """
+
+    can_reverse = False
+    # Actions move money: they need a token that only our own pages have.
+    form_base_class = SecureForm
+    can_create = False
+    can_edit = False
+    can_delete = False
+    can_view_details = True
+    column_list: Sequence[str] = _LIST
+    column_default_sort = ("id", True)
+    column_searchable_list = ("third_party_reference", "transaction_id", "reference", "msisdn")
+    column_filters: Sequence[str | BaseSQLAFilter] = (
+        "state", "operation", "account", "created_at"
+    )  # fmt: skip
+    column_formatters: ClassVar[dict[str, Any]] = {"state": _badge, "msisdn": _masked}
+    column_formatters_detail = column_formatters
+    column_details_exclude_list = ("idempotency_key",)
+    # A count of all rows takes seconds at a million of them.
+    simple_list_pager = True
+
+    def is_action_allowed(self, name: str) -> bool:
+        """Reversals need a right of their own."""
+        return bool(name != "reverse" or self.can_reverse)
+
+    @action(  # type: ignore[untyped-decorator]
+        "ask_gateway", "Ask the gateway now", "Ask the gateway what became of these payments?"
+    )
+    def ask_gateway(self, ids: Sequence[str]) -> None:
+        """Ask what became of the chosen payments."""
+        asked = 0
+        for record in map(self.get_one, ids):
+            try:
+                accounts_of_current_app()[record.account].check(record)
+            except MpesaError as error:
+                flash(f"{record.third_party_reference}: {error}", "error")
+            else:
+                asked += 1
+        if asked:
+            flash(f"The gateway was asked about {asked} payments.", "success")
+
+    @action(  # type: ignore[untyped-decorator]
+        "reverse", "Give the money back", "Give back all that is left of these payments' money?"
+    )
+    def reverse(self, ids: Sequence[str]) -> None:
+        """Give back what is left of the chosen payments, each once however often it is asked."""
+        for record in map(self.get_one, ids):
+            given = f"{record.third_party_reference}-{record.reversed_amount}"
+            try:
+                reversal = accounts_of_current_app()[record.account].reverse(
+                    transaction_id=record.transaction_id, idempotency_key=f"admin-{given}"
+                )
+            except MpesaError as error:
+                flash(f"{record.third_party_reference}: {error}", "error")
+            else:
+                flash(f"{record.third_party_reference}: the reversal is {reversal.state}.", "info")

@@ -1,0 +1,168 @@
+"""`Mpesa`: the extension. Settings in, core called; no app's state is kept on it."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+from flask import Blueprint, Flask, current_app, has_app_context
+from werkzeug.local import LocalProxy
+
+from mpesa_integrations.core.account_settings import AccountSettings, find_problems
+from mpesa_integrations.core.accounts import DEFAULT, Accounts
+from mpesa_integrations.core.config import KEY_PREFIX
+from mpesa_integrations.core.errors import ConfigurationError
+from mpesa_integrations.core.payments import Payments
+
+from .callbacks import callback_blueprint, exempt_from_csrf
+from .cli import mpesa_cli
+from .signals import SignalNotifier
+from .unrecorded import UnrecordedStore
+
+if TYPE_CHECKING:
+    from .records import Records
+
+    _Accounts = Accounts[Any, Any]
+else:
+    _Accounts = object
+
+logger = logging.getLogger("mpesa_integrations")
+
+EXTENSION = "mpesa"
+_OWN_DEFAULTS: dict[str, Any] = {
+    "MPESA_ACCOUNTS": {},
+    "MPESA_CALLBACK_PATH": "/mpesa/callback",
+}
+
+
+class Mpesa(_Accounts):
+    """Recorded M-Pesa payments for Flask apps.
+
+    `mpesa.c2b(...)` and the other calls are the default account's, in the current app;
+    `mpesa["payouts"]` is another account's.
+
+    Args:
+        app: the app; or leave it out, and call `init_app`.
+        records: where payments are recorded; without, nothing is.
+
+    Attributes:
+        blueprint: the callback endpoint, to be registered by yourself where MPESA_CALLBACK_PATH
+            is None.
+    """
+
+    def __init__(self, app: Flask | None = None, *, records: Records | None = None) -> None:
+        self.blueprint: Blueprint = callback_blueprint()
+        self._records = records
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask, *, records: Records | None = None) -> None:
+        """Set up an app: check its settings, register the callback endpoint and the commands.
+
+        Args:
+            app: the app, its configuration loaded.
+            records: where this app's payments are recorded; None means those given to `Mpesa`.
+
+        Raises:
+            ConfigurationError: a setting is missing or wrong, or the app was set up before.
+        """
+        if EXTENSION in app.extensions:
+            raise ConfigurationError("this app has an Mpesa extension already", setting="MPESA")
+        for name, value in _OWN_DEFAULTS.items():
+            app.config.setdefault(name, value)
+        accounts: Accounts[Any, Any] = Accounts(
+            partial(_options, app), partial(_build, app, records or self._records)
+        )
+        _check(app, accounts)
+        app.extensions[EXTENSION] = accounts
+        path = app.config["MPESA_CALLBACK_PATH"]
+        if path is not None:
+            app.register_blueprint(self.blueprint, url_prefix=path)
+        exempt_from_csrf(app, self.blueprint)
+        app.cli.add_command(mpesa_cli)
+        if (records or self._records) is None:
+            warnings.warn(
+                "Mpesa has no records: nothing is written down, so that after a crash or a restart "
+                "outcomes can be lost and signals can come twice. Give it records=Records(...)",
+                UserWarning,
+                stacklevel=3,
+            )
+
+    def __getitem__(self, alias: str) -> Payments[Any, Any]:
+        """An account's payments, in the current app.
+
+        Raises:
+            ConfigurationError: there is no such account.
+            RuntimeError: there is no current app, or it was not set up.
+        """
+        return accounts_of_current_app()[alias]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(accounts_of_current_app(), name)
+
+
+def accounts_of_current_app() -> Accounts[Any, Any]:
+    """The current app's accounts.
+
+    Raises:
+        RuntimeError: there is no current app, or it was not set up.
+    """
+    if not has_app_context():
+        raise RuntimeError(
+            "M-Pesa was used outside of an application context, so which app's account is meant is "
+            "not known. Use it in a view or command, or inside: with app.app_context():"
+        )
+    found = current_app.extensions.get(EXTENSION)
+    if found is None:
+        raise RuntimeError("This app has no Mpesa extension: call mpesa.init_app(app) first")
+    return cast("Accounts[Any, Any]", found)
+
+
+current_mpesa = cast("Accounts[Any, Any]", LocalProxy(accounts_of_current_app))
+"""The current app's accounts, where the extension object is not at hand."""
+
+
+def _options(app: Flask) -> Mapping[str, Mapping[str, Any]]:
+    """Each account's settings by its name: MPESA_ACCOUNTS, and the MPESA_… keys as the default."""
+    accounts: dict[str, Mapping[str, Any]] = dict(app.config["MPESA_ACCOUNTS"])
+    flat = {
+        key.removeprefix(KEY_PREFIX): value
+        for key, value in app.config.items()
+        if key.startswith(KEY_PREFIX) and key not in _OWN_DEFAULTS
+    }
+    if DEFAULT not in accounts:
+        return {DEFAULT: flat, **accounts}
+    if flat:
+        raise ConfigurationError(
+            f"MPESA_{next(iter(flat))} is set, and MPESA_ACCOUNTS has a default account: "
+            "keep one of them",
+            setting="MPESA_ACCOUNTS",
+        )
+    return accounts
+
+
+def _build(
+    app: Flask, records: Records | None, alias: str, settings: AccountSettings
+) -> Payments[Any, Any]:
+    store = UnrecordedStore(alias) if records is None else records.store(alias)
+    return Payments(alias, settings, store, SignalNotifier(app))
+
+
+def _check(app: Flask, accounts: Accounts[Any, Any]) -> None:
+    for alias in accounts:
+        try:
+            settings = accounts[alias].settings
+        except ConfigurationError as error:
+            name = error.setting.upper().removeprefix(KEY_PREFIX)
+            where = f"{KEY_PREFIX}{name}" if alias == DEFAULT else f"MPESA_ACCOUNTS[{alias!r}]"
+            raise ConfigurationError(f"{where}: {error}", setting=error.setting) from error
+        production = not (app.debug or app.testing)
+        for problem in find_problems(alias, settings, in_production=production):
+            if problem.serious:
+                raise ConfigurationError(f"{problem.text} {problem.hint}", setting="MPESA")
+            logger.warning("config.doubtful %s %s", problem.text, problem.hint)

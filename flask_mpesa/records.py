@@ -1,0 +1,222 @@
+"""The records' columns, for models on your own declarative base; SQLAlchemy 2.
+
+class Payment(TransactionMixin, Base): ...
+class PaymentCallback(CallbackLogMixin, Base): ...
+class PaymentNotice(NoticeMixin, Base): ...
+
+records = Records(engine, Payment, PaymentCallback, PaymentNotice)
+
+What moves a record on is core's; how it is read and written is in `store`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timezone
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Numeric,
+    String,
+    UniqueConstraint,
+    event,
+)
+from sqlalchemy.dialects import mysql
+from sqlalchemy.engine import Engine
+from sqlalchemy.orm import Mapped, attributes, declared_attr, mapped_column
+
+from mpesa_integrations.core.lifecycle import OPEN_STATES, State
+from mpesa_integrations.core.msisdn import mask_msisdn
+
+if TYPE_CHECKING:
+    from .store import SqlAlchemyStore
+
+_BIG_ID = BigInteger().with_variant(Integer, "sqlite")
+_MOMENT = DateTime(timezone=True).with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
+_STATES = ", ".join(f"'{state.value}'" for state in State)
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def _text(length: int) -> Any:
+    return mapped_column(String(length), default="")
+
+
+def _moment(**options: Any) -> Any:
+    return mapped_column(_MOMENT, **options)
+
+
+class _InUtc:
+    """Gives aware times also on a database that keeps none."""
+
+
+@event.listens_for(_InUtc, "load", propagate=True)
+@event.listens_for(_InUtc, "refresh", propagate=True)
+def _make_aware(record: Any, context: Any, names: Any = None) -> None:
+    for name, value in list(vars(record).items()):
+        if isinstance(value, datetime) and value.tzinfo is None:
+            attributes.set_committed_value(record, name, value.replace(tzinfo=timezone.utc))
+
+
+class TransactionMixin(_InUtc):
+    """A payment's columns, constraints and indexes; the same as the Django app's."""
+
+    __tablename__: Any
+
+    id: Mapped[int] = mapped_column(_BIG_ID, primary_key=True)
+    account: Mapped[str] = mapped_column(String(40), default="default")
+    operation: Mapped[str] = mapped_column(String(10))
+    state: Mapped[str] = mapped_column(String(16), default=State.INITIATED.value)
+    amount: Mapped[Decimal] = mapped_column(Numeric(14, 2))
+    reversed_amount: Mapped[Decimal] = mapped_column(Numeric(14, 2), default=Decimal(0))
+    currency: Mapped[str] = mapped_column(String(3), default="MZN")
+    msisdn: Mapped[str] = _text(12)
+    receiver_shortcode: Mapped[str] = _text(6)
+    reference: Mapped[str] = _text(20)
+    third_party_reference: Mapped[str] = mapped_column(String(20))
+    conversation_id: Mapped[str] = _text(64)
+    transaction_id: Mapped[str] = _text(64)
+    idempotency_key: Mapped[str | None] = mapped_column(String(100))
+    response_code: Mapped[str] = _text(16)
+    response_description: Mapped[str] = _text(255)
+    conflict: Mapped[str] = _text(255)
+    created_at: Mapped[datetime] = _moment(default=_now)
+    updated_at: Mapped[datetime] = _moment(default=_now, onupdate=_now)
+    next_check_at: Mapped[datetime | None] = _moment()
+    checks: Mapped[int] = mapped_column(Integer, default=0)
+    stuck_at: Mapped[datetime | None] = _moment()
+    metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", JSON, default=dict)
+
+    @declared_attr
+    def original_id(cls) -> Mapped[int | None]:  # noqa: N805 - SQLAlchemy calls it with the class
+        """The payment that a reversal gives back."""
+        return mapped_column(ForeignKey(f"{cls.__tablename__}.id"), index=True)
+
+    @declared_attr.directive
+    def __table_args__(cls) -> Any:  # noqa: N805
+        table = cls.__tablename__
+        return (
+            CheckConstraint("amount > 0", name=f"{table}_amount"),
+            CheckConstraint(
+                "reversed_amount >= 0 AND reversed_amount <= amount", name=f"{table}_reversed"
+            ),
+            CheckConstraint(f"state IN ({_STATES})", name=f"{table}_state"),
+            UniqueConstraint("account", "third_party_reference", name=f"{table}_reference"),
+            UniqueConstraint("account", "idempotency_key", name=f"{table}_key"),
+            Index(f"{table}_due", "account", "next_check_at"),
+            Index(f"{table}_transaction", "account", "transaction_id"),
+            Index(f"{table}_created", "created_at"),
+            Index(f"{table}_msisdn", "msisdn"),
+        )
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id} {self.third_party_reference} {self.state}>"
+
+    @property
+    def pk(self) -> int:
+        """The primary key."""
+        return self.id
+
+    @property
+    def masked_msisdn(self) -> str:
+        """The phone number as anybody may see it."""
+        return mask_msisdn(self.msisdn) if self.msisdn else ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether what became of it is still to be learnt."""
+        return State(self.state) in OPEN_STATES
+
+    @property
+    def is_paid(self) -> bool:
+        """Whether the money moved and none of it was given back."""
+        return State(self.state) is State.COMPLETED
+
+
+class CallbackLogMixin(_InUtc):
+    """A callback as it arrived, believed or not."""
+
+    __tablename__: Any
+
+    id: Mapped[int] = mapped_column(_BIG_ID, primary_key=True)
+    account: Mapped[str] = mapped_column(String(40))
+    received_at: Mapped[datetime] = _moment(default=_now)
+    remote_address: Mapped[str | None] = mapped_column(String(39))
+    body: Mapped[bytes] = mapped_column(
+        LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
+    )
+    conversation_id: Mapped[str] = _text(64)
+    third_party_reference: Mapped[str] = _text(64)
+    verdict: Mapped[str] = mapped_column(String(12))
+    transaction_key: Mapped[int | None] = mapped_column(_BIG_ID, index=True)
+    """The primary key of the payment that it was for."""
+
+    @declared_attr.directive
+    def __table_args__(cls) -> Any:  # noqa: N805
+        table = cls.__tablename__
+        return (
+            Index(f"{table}_verdict", "account", "verdict", "received_at"),
+            Index(f"{table}_received", "received_at"),
+            Index(f"{table}_reference", "third_party_reference"),
+        )
+
+
+class NoticeMixin(_InUtc):
+    """A signal that is to be sent; the row goes once it was."""
+
+    __tablename__: Any
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    account: Mapped[str] = mapped_column(String(40))
+    event: Mapped[str] = mapped_column(String(20))
+    transaction_key: Mapped[int] = mapped_column(_BIG_ID)
+    due_at: Mapped[datetime] = _moment()
+
+    @declared_attr.directive
+    def __table_args__(cls) -> Any:  # noqa: N805
+        return (Index(f"{cls.__tablename__}_due", "account", "due_at"),)
+
+
+class Records:
+    """Where payments are recorded: a database, and your three models.
+
+    Args:
+        engine: the engine; or what gives it, where it is known later, as `lambda: db.engine`.
+        transaction: your model with `TransactionMixin`.
+        callback_log: your model with `CallbackLogMixin`.
+        notice: your model with `NoticeMixin`.
+    """
+
+    def __init__(
+        self,
+        engine: Engine | Callable[[], Engine],
+        transaction: type[TransactionMixin],
+        callback_log: type[CallbackLogMixin],
+        notice: type[NoticeMixin],
+    ) -> None:
+        self._engine = engine
+        self.transaction = transaction
+        self.callback_log = callback_log
+        self.notice = notice
+
+    @property
+    def engine(self) -> Engine:
+        """The engine."""
+        return self._engine if isinstance(self._engine, Engine) else self._engine()
+
+    def store(self, account: str) -> SqlAlchemyStore:
+        """One account's store."""
+        from .store import SqlAlchemyStore
+
+        return SqlAlchemyStore(account, self)

@@ -1,0 +1,315 @@
+"""Core's store over SQLAlchemy: sessions of its own, and each transition one conditional UPDATE."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from typing import Any, TypeVar, cast
+
+from sqlalchemy import CursorResult, Select, delete, select, update
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.base import Executable
+
+from mpesa_integrations.core import records as core
+from mpesa_integrations.core.errors import CalledInTransaction, DuplicateTransaction
+from mpesa_integrations.core.lifecycle import State
+from mpesa_integrations.core.payments import NOTICE_GRACE
+
+from .records import CallbackLogMixin, Records, TransactionMixin
+
+_T = TypeVar("_T")
+_SKIPS_LOCKED = {"mysql": (8, 0, 1), "mariadb": (10, 6)}
+"""From which version on a database can pass over rows that another has locked."""
+_ATTRIBUTES = {"metadata": "metadata_"}
+"""Columns whose names SQLAlchemy keeps for itself."""
+
+
+class SqlAlchemyStore:
+    """One account's payments and callbacks.
+
+    It never touches the caller's session: what that holds is neither committed nor lost. The
+    records that it gives are detached from any session.
+    """
+
+    def __init__(self, account: str, records: Records) -> None:
+        self._account = account
+        self._records = records
+        self._transaction: Any = records.transaction
+        self._callback: Any = records.callback_log
+        self._notice: Any = records.notice
+
+    def isolated(self, call: Callable[[], _T]) -> _T:
+        """Run a call; its sessions are its own already."""
+        return call()
+
+    def create(
+        self, values: Mapping[str, Any], notices: Sequence[core.Notice]
+    ) -> tuple[TransactionMixin, bool]:
+        """Insert; a taken idempotency key gives the record that has it.
+
+        Raises:
+            DuplicateTransaction: the third-party reference is taken.
+            CalledInTransaction: on SQLite, the caller's own transaction is in the way.
+        """
+        columns = {_ATTRIBUTES.get(name, name): value for name, value in values.items()}
+        record = self._transaction(account=self._account, **_plain(columns))
+        try:
+            with self._session() as session:
+                session.add(record)
+                session.flush()
+                self._keep(session, notices, record)
+        except IntegrityError:
+            key = values.get("idempotency_key")
+            found = self.find_by_key(key) if key else None
+            if found is not None:
+                return found, False
+            reference = values["third_party_reference"]
+            if self.find(reference) is None:
+                raise
+            raise DuplicateTransaction(
+                f"Nothing was sent. The third-party reference {reference} is on record already; "
+                "leave it out to have one made",
+                third_party_reference=reference,
+            ) from None
+        except OperationalError as error:
+            if "locked" not in str(error.orig):
+                raise
+            raise CalledInTransaction(
+                "Nothing was sent. SQLite has one writer at a time, and the payment could not be "
+                "recorded: commit what your session has written before you call"
+            ) from error
+        return cast("TransactionMixin", record), True
+
+    def get(self, record: TransactionMixin) -> TransactionMixin:
+        """Select by primary key."""
+        with self._session() as session:
+            return self._read(session, record.pk)
+
+    def change(
+        self, record: TransactionMixin, state: State, change: core.Change
+    ) -> tuple[TransactionMixin, TransactionMixin | None] | None:
+        """Update where the state is still the one expected."""
+        model = self._transaction
+        with self._session() as session:
+            statement = update(model).where(model.id == record.pk, model.state == state.value)
+            if not _rows(session, statement.values(**_plain(change.values), updated_at=_now())):
+                return None
+            self._keep(session, change.notices, record)
+            original = self._add_reversed(session, record) if change.reverses else None
+            if original is not None:
+                self._keep(session, change.of_original, original)
+            return self._read(session, record.pk), original
+
+    def note_conflict(
+        self, record: TransactionMixin, text: str, notices: Sequence[core.Notice]
+    ) -> TransactionMixin | None:
+        """Note it where it is not what was noted last."""
+        model = self._transaction
+        with self._session() as session:
+            statement = update(model).where(model.id == record.pk, model.conflict != text)
+            if not _rows(session, statement.values(conflict=text, updated_at=_now())):
+                return None
+            self._keep(session, notices, record)
+            return self._read(session, record.pk)
+
+    def find(self, third_party_reference: str) -> TransactionMixin | None:
+        """Select by third-party reference."""
+        return self._first(self._transaction.third_party_reference == third_party_reference)
+
+    def find_by_key(self, idempotency_key: str) -> TransactionMixin | None:
+        """Select by idempotency key."""
+        return self._first(self._transaction.idempotency_key == idempotency_key)
+
+    def find_paid(self, transaction_id: str) -> TransactionMixin | None:
+        """Select by transaction ID."""
+        return self._first(
+            self._transaction.transaction_id == transaction_id,
+            self._transaction.operation != "reversal",
+        )
+
+    def claim_due(self, now: datetime, until: datetime, limit: int) -> list[TransactionMixin]:
+        """Put off the next checks that are due, and give their records."""
+        model = self._transaction
+        due = select(model).where(model.account == self._account, model.next_check_at <= now)
+        with self._session() as session:
+            return self._claim(session, due, model.next_check_at, until, limit)
+
+    def release(self, records: Sequence[TransactionMixin], until: datetime) -> None:
+        """Make due again what is still put off until then."""
+        if not records:
+            return
+        model = self._transaction
+        keys = [record.pk for record in records]
+        statement = update(model).where(model.id.in_(keys), model.next_check_at == until)
+        with self._session() as session:
+            session.execute(statement.values(next_check_at=_now()))
+
+    def claim_notices(
+        self, now: datetime, until: datetime, limit: int
+    ) -> list[tuple[core.Notice, TransactionMixin]]:
+        """Put off the notices that are due, and give them with their records."""
+        model = self._notice
+        due = select(model).where(model.account == self._account, model.due_at <= now)
+        with self._session() as session:
+            claimed = self._claim(session, due, model.due_at, until, limit)
+            return [
+                (
+                    core.Notice(core.Event(notice.event), notice.id),
+                    self._read(session, notice.transaction_key),
+                )
+                for notice in claimed
+            ]
+
+    def settle(self, told: Sequence[str]) -> None:
+        """Delete notices."""
+        with self._session() as session:
+            session.execute(delete(self._notice).where(self._notice.id.in_(told)))
+
+    def keep_callback(self, values: Mapping[str, Any]) -> CallbackLogMixin:
+        """Insert a callback."""
+        entry = self._callback(account=self._account, **_plain(values))
+        with self._session() as session:
+            session.add(entry)
+        return cast("CallbackLogMixin", entry)
+
+    def judge_callback(
+        self, entry: CallbackLogMixin, verdict: core.Verdict, record: TransactionMixin | None
+    ) -> None:
+        """Update a callback's verdict."""
+        entry.verdict = verdict.value
+        entry.transaction_key = record.pk if record else None
+        model = self._callback
+        values = {"verdict": entry.verdict, "transaction_key": entry.transaction_key}
+        with self._session() as session:
+            session.execute(update(model).where(model.id == entry.id).values(**values))
+
+    def waiting_callbacks(self, third_party_reference: str) -> list[tuple[CallbackLogMixin, bytes]]:
+        """Select a payment's callbacks that are not decided yet."""
+        model = self._callback
+        waiting = (core.Verdict.RECEIVED.value, core.Verdict.EARLY.value)
+        return self._with_body(
+            select(model).where(
+                model.account == self._account,
+                model.third_party_reference == third_party_reference,
+                model.verdict.in_(waiting),
+            )
+        )
+
+    def undecided_callbacks(
+        self, before: datetime, limit: int
+    ) -> list[tuple[CallbackLogMixin, bytes]]:
+        """Select callbacks that nobody has looked at."""
+        model = self._callback
+        statement = select(model).where(
+            model.account == self._account,
+            model.verdict == core.Verdict.RECEIVED.value,
+            model.received_at < before,
+        )
+        return self._with_body(statement.limit(limit))
+
+    def _with_body(self, statement: Select[Any]) -> list[tuple[CallbackLogMixin, bytes]]:
+        with self._session() as session:
+            entries = session.scalars(statement.order_by(self._callback.id)).all()
+            return [(entry, entry.body) for entry in entries]
+
+    @contextmanager
+    def _session(self) -> Iterator[Session]:
+        with Session(_connecting(self._records.engine), expire_on_commit=False) as session:
+            with session.begin():
+                yield session
+            session.expunge_all()
+
+    def _read(self, session: Session, key: Any) -> TransactionMixin:
+        model = self._transaction
+        return cast(
+            "TransactionMixin",
+            session.scalars(
+                select(model).where(model.id == key), execution_options={"populate_existing": True}
+            ).one(),
+        )
+
+    def _first(self, *conditions: Any) -> TransactionMixin | None:
+        model = self._transaction
+        statement = select(model).where(model.account == self._account, *conditions)
+        with self._session() as session:
+            return cast(
+                "TransactionMixin | None",
+                session.scalars(statement.order_by(model.id).limit(1)).first(),
+            )
+
+    def _keep(
+        self, session: Session, notices: Sequence[core.Notice], record: TransactionMixin
+    ) -> None:
+        for notice in notices:
+            session.add(
+                self._notice(
+                    id=notice.id,
+                    account=self._account,
+                    event=notice.event.value,
+                    transaction_key=record.pk,
+                    due_at=_now() + NOTICE_GRACE,
+                )
+            )
+
+    def _add_reversed(
+        self, session: Session, reversal: TransactionMixin
+    ) -> TransactionMixin | None:
+        """Add to the original's amount given back; its row is locked meanwhile."""
+        model = self._transaction
+        key = reversal.original_id
+        original = session.scalars(select(model).where(model.id == key).with_for_update()).first()
+        values = core.after_reversal(original, reversal.amount) if original else None
+        if values is None:
+            return None
+        session.execute(update(model).where(model.id == key).values(**_plain(values)))
+        return self._read(session, key)
+
+    def _claim(
+        self, session: Session, due: Select[Any], column: Any, until: datetime, limit: int
+    ) -> list[Any]:
+        """Take rows for this worker: nobody waits for a row that another is taking."""
+        due = due.order_by(column).limit(limit)
+        skips = _skips_locked(session)
+        rows = session.scalars(due.with_for_update(skip_locked=True) if skips else due).all()
+        taken = []
+        for row in rows:
+            seen = getattr(row, column.key)
+            statement = update(type(row)).where(type(row).id == row.id, column == seen)
+            if _rows(session, statement.values({column.key: until})):
+                taken.append(row)
+        return taken
+
+
+def _rows(session: Session, statement: Executable) -> int:
+    options = {"synchronize_session": False}
+    result = cast("CursorResult[Any]", session.execute(statement, execution_options=options))
+    return int(result.rowcount)
+
+
+def _connecting(engine: Engine) -> Engine:
+    """The engine, seeing what others committed: MariaDB's default does not, and locks gaps."""
+    if engine.dialect.name in _SKIPS_LOCKED:
+        return engine.execution_options(isolation_level="READ COMMITTED")
+    return engine
+
+
+def _skips_locked(session: Session) -> bool:
+    dialect: Any = session.get_bind().dialect
+    if dialect.name == "postgresql":
+        return True
+    name = "mariadb" if getattr(dialect, "is_mariadb", False) else dialect.name
+    needed = _SKIPS_LOCKED.get(name)
+    version = getattr(dialect, "_mariadb_normalized_version_info", None)
+    return needed is not None and (version or dialect.server_version_info) >= needed
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Enum members as the text that they stand for."""
+    return {name: getattr(value, "value", value) for name, value in values.items()}
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)

@@ -1,0 +1,226 @@
+"""A store that writes nothing down: the latest payments of this process, in its memory.
+
+For an app without a database. Of what happened before a restart, or in another process, it knows
+only what a callback says.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from mpesa_integrations.core.errors import DuplicateTransaction
+from mpesa_integrations.core.lifecycle import State
+from mpesa_integrations.core.records import Change, Notice, Verdict, after_reversal
+
+_KEPT = 10_000
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Payment:
+    """A payment as far as this process knows it; the names are those of a record's columns."""
+
+    pk: int = 0
+    account: str
+    operation: str = ""
+    state: str = State.INITIATED
+    amount: Decimal = Decimal(0)
+    reversed_amount: Decimal = Decimal(0)
+    currency: str = "MZN"
+    msisdn: str = field(default="", repr=False)
+    receiver_shortcode: str = ""
+    reference: str = ""
+    third_party_reference: str = ""
+    conversation_id: str = ""
+    transaction_id: str = ""
+    idempotency_key: str | None = None
+    response_code: str = ""
+    response_description: str = ""
+    conflict: str = ""
+    original_id: int | None = None
+    created_at: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+    next_check_at: datetime | None = None
+    checks: int = 0
+    stuck_at: datetime | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReceivedCallback:
+    """A callback that arrived; kept while it waits."""
+
+    body: bytes = field(repr=False)
+    verdict: Verdict
+    conversation_id: str
+    third_party_reference: str
+    remote_address: str | None = None
+
+
+class UnrecordedStore:
+    """One account's latest payments; core's store protocol."""
+
+    def __init__(self, account: str) -> None:
+        self._account = account
+        self._lock = threading.RLock()
+        self._numbers = itertools.count(1)
+        self._payments: OrderedDict[str, Payment] = OrderedDict()
+        self._callbacks: OrderedDict[str, ReceivedCallback] = OrderedDict()
+
+    def isolated(self, call: Callable[[], _T]) -> _T:
+        """There is no transaction to keep out of."""
+        return call()
+
+    def create(self, values: Mapping[str, Any], notices: Sequence[Notice]) -> tuple[Payment, bool]:
+        """Keep a payment.
+
+        Raises:
+            DuplicateTransaction: the third-party reference is taken.
+        """
+        with self._lock:
+            key = values.get("idempotency_key")
+            known = self.find_by_key(key) if key else None
+            if known is not None:
+                return known, False
+            reference = values["third_party_reference"]
+            if reference in self._payments:
+                raise DuplicateTransaction(
+                    f"Nothing was sent. The third-party reference {reference} was used already",
+                    third_party_reference=reference,
+                )
+            return self._keep(
+                Payment(pk=next(self._numbers), account=self._account, **values)
+            ), True
+
+    def get(self, record: Payment) -> Payment:
+        """Give what is known now."""
+        return self._payments.get(record.third_party_reference, record)
+
+    def change(
+        self, record: Payment, state: State, change: Change
+    ) -> tuple[Payment, Payment | None] | None:
+        """Change it where the state is still the one expected."""
+        with self._lock:
+            known = self.get(record)
+            if known.state != state:
+                return None
+            changed = self._keep(replace(known, **change.values))
+            original = self._find(pk=known.original_id) if change.reverses else None
+            values = after_reversal(original, known.amount) if original else None
+            if original is None or values is None:
+                return changed, None
+            return changed, self._keep(replace(original, **values))
+
+    def note_conflict(
+        self, record: Payment, text: str, notices: Sequence[Notice]
+    ) -> Payment | None:
+        """Note it where it is not what was noted last."""
+        with self._lock:
+            known = self.get(record)
+            return None if known.conflict == text else self._keep(replace(known, conflict=text))
+
+    def find(self, third_party_reference: str) -> Payment | None:
+        """Give the payment; of one that is not known, what its callback says."""
+        known = self._payments.get(third_party_reference)
+        if known is not None:
+            return known
+        callback = self._callbacks.get(third_party_reference)
+        if callback is None:
+            return None
+        return self._keep(
+            Payment(
+                account=self._account,
+                state=State.PENDING,
+                third_party_reference=third_party_reference,
+                conversation_id=callback.conversation_id,
+            )
+        )
+
+    def find_by_key(self, idempotency_key: str) -> Payment | None:
+        """Look through the latest."""
+        return self._find(idempotency_key=idempotency_key)
+
+    def find_paid(self, transaction_id: str) -> Payment | None:
+        """Look through the latest."""
+        found = self._find(transaction_id=transaction_id)
+        return None if found is None or found.operation == "reversal" else found
+
+    def claim_due(self, now: datetime, until: datetime, limit: int) -> list[Payment]:
+        """Put off the next checks that are due, and give their payments."""
+        with self._lock:
+            due = [p for p in self._payments.values() if p.next_check_at and p.next_check_at <= now]
+            due.sort(key=lambda payment: payment.next_check_at or now)
+            return [self._keep(replace(p, next_check_at=until)) for p in due[:limit]]
+
+    def release(self, records: Sequence[Payment], until: datetime) -> None:
+        """Make due again what is still put off until then."""
+        with self._lock:
+            for record in records:
+                known = self.get(record)
+                if known.next_check_at == until:
+                    self._keep(replace(known, next_check_at=datetime.now(timezone.utc)))
+
+    def claim_notices(
+        self, now: datetime, until: datetime, limit: int
+    ) -> list[tuple[Notice, Payment]]:
+        """None are kept."""
+        return []
+
+    def settle(self, told: Sequence[str]) -> None:
+        """None are kept."""
+
+    def keep_callback(self, values: Mapping[str, Any]) -> ReceivedCallback:
+        """Keep it while it waits."""
+        entry = ReceivedCallback(**values)
+        with self._lock:
+            self._callbacks[entry.third_party_reference] = entry
+            _forget_oldest(self._callbacks)
+        return entry
+
+    def judge_callback(
+        self, entry: ReceivedCallback, verdict: Verdict, record: Payment | None
+    ) -> None:
+        """Let go of it, unless it came early."""
+        with self._lock:
+            if verdict is Verdict.EARLY:
+                self._callbacks[entry.third_party_reference] = replace(entry, verdict=verdict)
+            else:
+                self._callbacks.pop(entry.third_party_reference, None)
+
+    def waiting_callbacks(self, third_party_reference: str) -> list[tuple[ReceivedCallback, bytes]]:
+        """Give it if it came early."""
+        entry = self._callbacks.get(third_party_reference)
+        return [(entry, entry.body)] if entry else []
+
+    def undecided_callbacks(
+        self, before: datetime, limit: int
+    ) -> list[tuple[ReceivedCallback, bytes]]:
+        """Give those that nobody has looked at."""
+        with self._lock:
+            received = [c for c in self._callbacks.values() if c.verdict is Verdict.RECEIVED]
+        return [(entry, entry.body) for entry in received[:limit]]
+
+    def _keep(self, payment: Payment) -> Payment:
+        with self._lock:
+            self._payments[payment.third_party_reference] = payment
+            self._payments.move_to_end(payment.third_party_reference)
+            _forget_oldest(self._payments)
+        return payment
+
+    def _find(self, **columns: Any) -> Payment | None:
+        with self._lock:
+            for payment in reversed(self._payments.values()):
+                if all(getattr(payment, name) == value for name, value in columns.items()):
+                    return payment
+        return None
+
+
+def _forget_oldest(kept: OrderedDict[str, Any]) -> None:
+    while len(kept) > _KEPT:
+        kept.popitem(last=False)

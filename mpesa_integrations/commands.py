@@ -1,0 +1,230 @@
+"""What the frameworks' commands do with recorded payments; they themselves only read options."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from enum import IntEnum
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from .core.account_settings import find_problems
+from .core.accounts import Accounts
+from .core.client import MpesaClient
+from .core.config import MpesaConfig
+from .core.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    DuplicateTransaction,
+    GatewayUnavailable,
+    MpesaError,
+    OutcomeUnknown,
+    PaymentDeclined,
+    ValidationError,
+)
+from .core.lifecycle import MONEY_MOVED_STATES, State
+from .core.msisdn import mask_msisdn
+from .core.payments import Payments
+from .core.reconcile import Reconciled, Reconciler
+
+Echo = Callable[[str], object]
+_SHOWN = (
+    "account",
+    "operation",
+    "state",
+    "amount",
+    "reversed_amount",
+    "msisdn",
+    "receiver_shortcode",
+    "reference",
+    "third_party_reference",
+    "conversation_id",
+    "transaction_id",
+    "response_code",
+    "response_description",
+    "conflict",
+    "created_at",
+)
+
+
+class ExitCode(IntEnum):
+    """How a command ends: one code per thing that the caller can do about it."""
+
+    OK = 0
+    PROBLEM = 1
+    CONFIGURATION = 2
+    VALIDATION = 3
+    AUTHENTICATION = 4
+    DECLINED = 5
+    DUPLICATE = 6
+    UNAVAILABLE = 7
+    UNKNOWN = 8
+
+
+_EXIT_CODES: dict[type[MpesaError], ExitCode] = {
+    ConfigurationError: ExitCode.CONFIGURATION,
+    ValidationError: ExitCode.VALIDATION,
+    AuthenticationError: ExitCode.AUTHENTICATION,
+    PaymentDeclined: ExitCode.DECLINED,
+    DuplicateTransaction: ExitCode.DUPLICATE,
+    GatewayUnavailable: ExitCode.UNAVAILABLE,
+    OutcomeUnknown: ExitCode.UNKNOWN,
+}
+
+
+def exit_code_of(error: MpesaError) -> ExitCode:
+    """The exit code for an error: its own class's, or that of the nearest above it."""
+    known = (_EXIT_CODES[kind] for kind in type(error).__mro__ if kind in _EXIT_CODES)
+    return next(known, ExitCode.PROBLEM)
+
+
+def exit_code_of_state(state: State) -> ExitCode:
+    """The exit code for a recorded payment: 0 where the money moved, or the result is to come."""
+    if state in MONEY_MOVED_STATES or state is State.PENDING:
+        return ExitCode.OK
+    if state in (State.FAILED, State.CANCELLED):
+        return ExitCode.DECLINED
+    return ExitCode.UNKNOWN
+
+
+def describe(record: Any) -> str:
+    """A record's columns for a terminal, the phone number masked."""
+    shown = {name: getattr(record, name, None) for name in _SHOWN}
+    if shown["msisdn"]:
+        shown["msisdn"] = mask_msisdn(shown["msisdn"])
+    return "\n".join(
+        f"{name.replace('_', ' '):<22} {value}" for name, value in shown.items() if value
+    )
+
+
+def pay(call: Callable[..., Any], arguments: Mapping[str, Any], echo: Echo) -> ExitCode:
+    """Make a recorded call and show the record.
+
+    Args:
+        call: `payments.c2b` or another of them.
+        arguments: its arguments; those that are None are left out.
+        echo: takes what is to be shown.
+
+    Raises:
+        MpesaError: nothing was sent.
+    """
+    record = call(**{name: value for name, value in arguments.items() if value is not None})
+    echo(describe(record))
+    return exit_code_of_state(State(record.state))
+
+
+def show_status(payments: Payments[Any, Any], reference: str, echo: Echo) -> ExitCode:
+    """Ask the gateway where a transaction stands; its record, if there is one, moves on by it.
+
+    Args:
+        payments: the account's.
+        reference: third-party reference or transaction ID; of a transaction that is not on record
+            also the conversation ID.
+        echo: takes what is to be shown.
+
+    Raises:
+        MpesaError: the gateway could not be asked.
+    """
+    record = payments.store.find(reference) or payments.store.find_paid(reference)
+    if record is not None:
+        record = payments.check(record)
+        echo(describe(record))
+        return exit_code_of_state(State(record.state))
+    status = payments.query_transaction_status(query_reference=reference).transaction_status
+    echo("Not on record. The gateway says: " + (status.value if status else "N/A"))
+    return ExitCode.OK if status else ExitCode.UNKNOWN
+
+
+def check_accounts(
+    accounts: Accounts[Any, Any], *, in_production: bool, offline: bool, echo: Echo
+) -> ExitCode:
+    """Check each account's settings, and by a harmless question whether the gateway takes them."""
+    found = ExitCode.OK
+    for alias in accounts:
+        for problem in _problems(accounts, alias, in_production=in_production, offline=offline):
+            found = ExitCode.PROBLEM
+            echo(f"problem  {alias}: {problem}")
+        if found is ExitCode.OK:
+            echo(f"ok       {alias}" + ("" if offline else ": the gateway accepts the API key"))
+    return found
+
+
+def _problems(
+    accounts: Accounts[Any, Any], alias: str, *, in_production: bool, offline: bool
+) -> Iterable[str]:
+    try:
+        settings = accounts[alias].settings
+    except ConfigurationError as error:
+        yield str(error)
+        return
+    for problem in find_problems(alias, settings, in_production=in_production):
+        yield f"{problem.text} {problem.hint}"
+    refused = None if offline else ask_harmlessly(settings.config)
+    if refused:
+        yield refused
+
+
+def ask_harmlessly(config: MpesaConfig) -> str | None:
+    """Ask for a transaction that there is not: what is wrong with the account, or None."""
+    with MpesaClient(config) as client:
+        try:
+            client.query_transaction_status(query_reference="MPESADOCTOR")
+        except (AuthenticationError, GatewayUnavailable) as error:
+            return str(error)
+        except ValidationError as error:
+            code = error.result.code if error.result else None
+            return f"the gateway refuses the shortcode: {error}" if code == "INS-13" else None
+        except MpesaError:
+            return None  # it answered, and not that the credentials are wrong
+    return None
+
+
+def reconcile(
+    accounts: Accounts[Any, Any],
+    *,
+    every: float | None,
+    batch: int,
+    workers: int,
+    rate: float | None,
+    echo: Echo,
+) -> None:
+    """Reconcile all accounts, once or until SIGINT or SIGTERM.
+
+    Args:
+        accounts: whose payments.
+        every: seconds between two runs; None means once.
+        batch: records in memory at a time.
+        workers: questions to the gateway at a time.
+        rate: questions a second at the most.
+        echo: takes what is to be shown.
+    """
+    stop = threading.Event()
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop.set())
+    while not stop.is_set():
+        for alias in accounts:
+            reconciler = Reconciler(
+                accounts[alias], batch=batch, workers=workers, rate=rate, stop=stop
+            )
+            done = _run_with_progress(alias, reconciler)
+            if done or every is None:
+                echo(f"{alias}: {_count(done)}")
+        if every is None or stop.wait(every):
+            return
+
+
+def _run_with_progress(alias: str, reconciler: Reconciler[Any, Any]) -> Reconciled:
+    console = Console(file=sys.stderr)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(alias, total=None)
+        return reconciler.run(lambda done: bar.update(task, description=f"{alias}: {_count(done)}"))
+
+
+def _count(done: Reconciled) -> str:
+    return f"{done.asked} asked, {done.told} told, {done.callbacks} callbacks decided"

@@ -1,0 +1,217 @@
+"""One account's settings as a framework's give them: read, and looked over for doubts."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from .callbacks import PORT_RANGE
+from .config import KEY_PREFIX, MpesaConfig
+from .errors import ConfigurationError
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_SHORT_TOKEN = 32
+_API_KEY_LENGTH = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountSettings:
+    """One account's settings: the client's, and how its records and callbacks are treated.
+
+    Attributes:
+        config: the client's settings.
+        verify_callbacks: whether a callback's success counts only once a status query confirms it.
+        callback_base_url: the site as the gateway reaches it, `https://shop.example:12000`.
+        callback_networks: the networks that may call; none means any.
+        trusted_proxies: the networks of proxies whose `X-Forwarded-For` counts.
+        apply_callbacks: `inline`, in the request; or `worker`: the request only stores them.
+        not_found_after: from what age on a payment that the gateway does not know counts as never
+            accepted; None means never.
+        stuck_after: from what age on a person is told of a payment that is still open.
+    """
+
+    config: MpesaConfig
+    verify_callbacks: bool = False
+    callback_base_url: str | None = None
+    callback_networks: tuple[Network, ...] = ()
+    trusted_proxies: tuple[Network, ...] = ()
+    apply_callbacks: str = "inline"
+    not_found_after: timedelta | None = None
+    stuck_after: timedelta = timedelta(hours=24)
+
+    @classmethod
+    def from_mapping(cls, options: Mapping[str, Any]) -> AccountSettings:
+        """Read the settings from a mapping with keys such as `API_KEY` and `VERIFY_CALLBACKS`.
+
+        Raises:
+            ConfigurationError: a setting is missing, wrong or not known.
+        """
+        config = MpesaConfig.from_mapping(
+            {KEY_PREFIX + name: value for name, value in options.items() if name not in _READERS}
+        )
+        own = {
+            name.lower(): read(name, options[name])
+            for name, read in _READERS.items()
+            if options.get(name) is not None
+        }
+        return cls(config=config, **own)
+
+    def callback_url(self, path: str) -> str:
+        """The URL to paste into the developer portal, for the endpoint's path on the site.
+
+        Raises:
+            ConfigurationError: CALLBACK_BASE_URL or CALLBACK_TOKEN is not set.
+        """
+        for name, value in (
+            ("CALLBACK_BASE_URL", self.callback_base_url),
+            ("CALLBACK_TOKEN", self.config.callback_token),
+        ):
+            if not value:
+                raise ConfigurationError(f"{name} is not set; set it first", setting=name)
+        return f"{self.callback_base_url}{path}"
+
+
+def _flag(name: str, value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise _wrong(name, "must be True or False")
+
+
+def _base_url(name: str, value: object) -> str:
+    if isinstance(value, str) and value.strip():
+        return value.strip().rstrip("/")
+    raise _wrong(name, f"must be as https://shop.example:{PORT_RANGE[0]}")
+
+
+def _networks(name: str, value: object) -> tuple[Network, ...]:
+    items = [] if isinstance(value, str) or not isinstance(value, Iterable) else list(value)
+    try:
+        networks = tuple(ipaddress.ip_network(item) for item in items)
+    except ValueError:
+        networks = ()
+    if networks or value in ([], ()):
+        return networks
+    raise _wrong(name, 'must be a list of networks, as ["10.0.0.0/8"]')
+
+
+def _way(name: str, value: object) -> str:
+    if value in ("inline", "worker"):
+        return str(value)
+    raise _wrong(name, 'must be "inline" or "worker"')
+
+
+def _seconds(name: str, value: object) -> timedelta:
+    if isinstance(value, timedelta) and value > timedelta(0):
+        return value
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
+        return timedelta(seconds=value)
+    raise _wrong(name, "must be seconds, more than 0")
+
+
+def _wrong(name: str, what: str) -> ConfigurationError:
+    return ConfigurationError(f"{name.lower()} {what}", setting=name.lower())
+
+
+_READERS: dict[str, Callable[[str, object], Any]] = {
+    "VERIFY_CALLBACKS": _flag,
+    "CALLBACK_BASE_URL": _base_url,
+    "CALLBACK_NETWORKS": _networks,
+    "TRUSTED_PROXIES": _networks,
+    "APPLY_CALLBACKS": _way,
+    "NOT_FOUND_AFTER": _seconds,
+    "STUCK_AFTER": _seconds,
+}
+ACCOUNT_SETTINGS = tuple(_READERS)
+"""The settings of an account that are not the client's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something wrong with an account's settings, and what to do.
+
+    Attributes:
+        number: by which a framework's check names it.
+        text: what is wrong.
+        hint: what would be right.
+        serious: whether payments or callbacks would not work, or would not be safe.
+    """
+
+    number: int
+    text: str
+    hint: str
+    serious: bool
+
+
+def find_problems(
+    alias: str, settings: AccountSettings, *, in_production: bool
+) -> Iterator[Problem]:
+    """Say what is doubtful in settings that can be read.
+
+    Args:
+        alias: the account's name, for the texts.
+        settings: what was read.
+        in_production: whether real customers are meant to pay.
+    """
+    config = settings.config
+    account = f"the M-Pesa account {alias!r}"
+    if len(config.api_key) != _API_KEY_LENGTH:
+        yield Problem(
+            3,
+            f"The API_KEY of {account} has {len(config.api_key)} characters; "
+            f"the portal's have {_API_KEY_LENGTH}.",
+            "Copy it again from the account page.",
+            serious=False,
+        )
+    if in_production and config.environment != "production":
+        yield Problem(
+            4,
+            f"{account} uses the {config.environment} gateway in production.",
+            'Set ENVIRONMENT to "production" where customers pay.',
+            serious=False,
+        )
+    if in_production and config.verify is False:
+        yield Problem(
+            5,
+            f"{account} does not check the gateway's certificate.",
+            "Set VERIFY to True, or to the path of a CA bundle.",
+            serious=True,
+        )
+    yield from _find_callback_problems(account, settings)
+
+
+def _find_callback_problems(account: str, settings: AccountSettings) -> Iterator[Problem]:
+    token = settings.config.callback_token
+    if token is None and settings.callback_base_url:
+        yield Problem(
+            7,
+            f"{account} has a CALLBACK_BASE_URL and no CALLBACK_TOKEN.",
+            'Make a token with: python -c "import secrets; print(secrets.token_urlsafe(32))"',
+            serious=True,
+        )
+    if token is not None and len(token) < _SHORT_TOKEN:
+        yield Problem(
+            8,
+            f"The CALLBACK_TOKEN of {account} is short.",
+            f"Use at least {_SHORT_TOKEN} characters, as secrets.token_urlsafe(32) gives.",
+            serious=False,
+        )
+    if settings.callback_base_url and not _is_callable(settings.callback_base_url):
+        yield Problem(
+            10,
+            f"The gateway would not call the callback URL of {account}.",
+            "CALLBACK_BASE_URL must be https with a port from "
+            f"{PORT_RANGE[0]} to {PORT_RANGE[-1]}, as in https://shop.example:{PORT_RANGE[0]}.",
+            serious=True,
+        )
+
+
+def _is_callable(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme == "https" and bool(parts.hostname) and parts.port in PORT_RANGE
+    except ValueError:
+        return False

@@ -1,0 +1,152 @@
+"""Reconciliation, by any number of workers: what is due is asked for, what was not told is told.
+
+Records are touched in the calling thread only; the gateway is asked by a few others.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
+from typing import Generic
+
+from .payments import NOTICE_GRACE, Payments
+from .records import C, R
+from .results import TransactionStatusResult
+
+LEASE = timedelta(minutes=10)
+"""How long a worker has the payments that it was handed; then they are handed to another."""
+_Asked = Future[TransactionStatusResult]
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """What a run looked at.
+
+    Attributes:
+        asked: payments that the gateway was asked for.
+        told: events that were told, their process having died before.
+        callbacks: stored callbacks that were decided.
+    """
+
+    asked: int = 0
+    told: int = 0
+    callbacks: int = 0
+
+    def __add__(self, other: Reconciled) -> Reconciled:
+        return Reconciled(
+            self.asked + other.asked, self.told + other.told, self.callbacks + other.callbacks
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.asked or self.told or self.callbacks)
+
+
+class Reconciler(Generic[R, C]):
+    """Reconciles one account's payments.
+
+    Args:
+        payments: the account's.
+        batch: records in memory at a time.
+        workers: questions to the gateway at a time.
+        rate: questions a second at the most; None means no limit.
+        stop: when set, what is under way is ended and the rest is left to others.
+    """
+
+    def __init__(
+        self,
+        payments: Payments[R, C],
+        *,
+        batch: int = 100,
+        workers: int = 4,
+        rate: float | None = None,
+        stop: threading.Event | None = None,
+    ) -> None:
+        self._payments = payments
+        self._store = payments.store
+        self._batch = batch
+        self._workers = workers
+        self._pause = 1 / rate if rate else 0.0
+        self._next_question = 0.0
+        self._stop = stop or threading.Event()
+
+    def run(self, progress: Callable[[Reconciled], None] | None = None) -> Reconciled:
+        """Look at all that is due now.
+
+        Args:
+            progress: told what was done so far, after each batch.
+        """
+        total = Reconciled()
+        with self._pool() as pool:
+            while not self._stop.is_set():
+                done = self._store.isolated(lambda: self._run_batch(pool))
+                total += done
+                if progress is not None and done:
+                    progress(total)
+                if max(done.asked, done.told, done.callbacks) < self._batch:
+                    break
+        return total
+
+    def run_batch(self) -> Reconciled:
+        """Look at one batch of each; as many as `batch` of one of them means that more is due."""
+        with self._pool() as pool:
+            return self._store.isolated(lambda: self._run_batch(pool))
+
+    def _pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self._workers, thread_name_prefix="mpesa-reconcile")
+
+    def _run_batch(self, pool: ThreadPoolExecutor) -> Reconciled:
+        now = _now()
+        done = Reconciled(
+            told=self._tell(now),
+            callbacks=self._payments.apply_callbacks(self._batch, older_than=NOTICE_GRACE),
+        )
+        until = now + LEASE
+        for record, answer in self._ask(pool, until):
+            problem = answer.exception()
+            if problem is None:
+                self._payments.learn(record, answer.result())
+            elif isinstance(problem, Exception):
+                self._payments.put_off(record, problem)
+            else:
+                raise problem
+            done = replace(done, asked=done.asked + 1)
+        return done
+
+    def _tell(self, now: datetime) -> int:
+        claimed = self._store.claim_notices(now, now + NOTICE_GRACE, self._batch)
+        for notice, record in claimed:
+            self._payments.tell(notice, record)
+        return len(claimed)
+
+    def _ask(self, pool: ThreadPoolExecutor, until: datetime) -> Iterator[tuple[R, _Asked]]:
+        """Give each claimed record with its answer, as they come."""
+        waiting = deque(self._store.claim_due(_now(), until, self._batch))
+        flying: dict[_Asked, R] = {}
+        try:
+            while waiting or flying:
+                while waiting and len(flying) < self._workers and self._may_ask(until):
+                    record = waiting.popleft()
+                    flying[pool.submit(self._payments.question, record)] = record
+                if not flying:
+                    break
+                for answer in wait(flying, return_when=FIRST_COMPLETED).done:
+                    yield flying.pop(answer), answer
+        finally:
+            self._store.release([*waiting, *flying.values()], until)
+
+    def _may_ask(self, until: datetime) -> bool:
+        """Wait for one's turn; False once stopped, or where the lease may end before the answer."""
+        if self._pause:
+            self._stop.wait(max(0.0, self._next_question - time.monotonic()))
+            self._next_question = time.monotonic() + self._pause
+        timeout = timedelta(seconds=sum(self._payments.client.config.timeout))
+        return not self._stop.is_set() and _now() + timeout < until
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)

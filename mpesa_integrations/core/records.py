@@ -1,0 +1,249 @@
+"""What a payment's record is, what a store of records must do, and what a shop is told of.
+
+Protocols and words only: `payments` uses them, the frameworks' adapters fulfil them.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any, Protocol, TypeVar
+
+from .lifecycle import State
+
+
+class Event(str, Enum):
+    """What a shop is told of; the names of the signals."""
+
+    INITIATED = "payment_initiated"
+    PENDING = "payment_pending"
+    COMPLETED = "payment_completed"
+    FAILED = "payment_failed"
+    CANCELLED = "payment_cancelled"
+    UNKNOWN = "payment_unknown"
+    REVERSED = "payment_reversed"
+    CONFLICT = "payment_conflict"
+    STUCK = "payment_stuck"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+EVENT_OF_STATE = {
+    State.INITIATED: Event.INITIATED,
+    State.PENDING: Event.PENDING,
+    State.COMPLETED: Event.COMPLETED,
+    State.FAILED: Event.FAILED,
+    State.CANCELLED: Event.CANCELLED,
+    State.UNKNOWN: Event.UNKNOWN,
+    State.PARTLY_REVERSED: Event.REVERSED,
+    State.REVERSED: Event.REVERSED,
+}
+CALLBACK_REJECTED = "callback_rejected"
+"""The signal of a callback that is not believed."""
+
+
+class Verdict(str, Enum):
+    """What became of a callback that arrived."""
+
+    RECEIVED = "received"
+    """Stored, and not looked at yet."""
+    APPLIED = "applied"
+    REPEATED = "repeated"
+    """It said what was known."""
+    EARLY = "early"
+    """It came before the answer that names its conversation; looked at again after that."""
+    UNCONFIRMED = "unconfirmed"
+    """It claims a success that the gateway, when asked, did not confirm."""
+    CONFLICT = "conflict"
+    """It contradicts a final state; kept for a person."""
+    UNMATCHED = "unmatched"
+    """No payment has its third-party reference."""
+    MISMATCHED = "mismatched"
+    """The payment with its third-party reference has another conversation ID."""
+    UNREADABLE = "unreadable"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+REJECTED = frozenset({Verdict.UNMATCHED, Verdict.MISMATCHED, Verdict.UNREADABLE})
+"""The verdicts that a shop is told of, as a callback that is not believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """An event that the shop is to be told of; a row until it was.
+
+    Attributes:
+        event: what happened.
+        id: 32 characters, by which a receiver recognises a notice that it had before.
+    """
+
+    event: Event
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """What one transition writes, all of it in one database transaction.
+
+    Attributes:
+        values: columns of the record.
+        notices: what is to be told of it.
+        reverses: whether the record is a reversal that now completes: its amount is added to what
+            was given back of the original.
+        of_original: what is then to be told of the original.
+    """
+
+    values: Mapping[str, Any]
+    notices: Sequence[Notice] = ()
+    reverses: bool = False
+    of_original: Sequence[Notice] = ()
+
+
+class Record(Protocol):
+    """What is read of a recorded payment; stores give objects of their own that have it."""
+
+    @property
+    def pk(self) -> Any: ...  # noqa: D102
+
+    @property
+    def operation(self) -> str: ...  # noqa: D102
+
+    @property
+    def state(self) -> str: ...  # noqa: D102
+
+    @property
+    def amount(self) -> Decimal: ...  # noqa: D102
+
+    @property
+    def reversed_amount(self) -> Decimal: ...  # noqa: D102
+
+    @property
+    def third_party_reference(self) -> str: ...  # noqa: D102
+
+    @property
+    def conversation_id(self) -> str: ...  # noqa: D102
+
+    @property
+    def transaction_id(self) -> str: ...  # noqa: D102
+
+    @property
+    def checks(self) -> int: ...  # noqa: D102
+
+    @property
+    def created_at(self) -> datetime: ...  # noqa: D102
+
+    @property
+    def stuck_at(self) -> datetime | None: ...  # noqa: D102
+
+
+def after_reversal(original: Record, amount: Decimal) -> dict[str, Any] | None:
+    """The columns of a payment once an amount of it was given back; None where that cannot be."""
+    total = original.reversed_amount + amount
+    if State(original.state) not in (State.COMPLETED, State.PARTLY_REVERSED):
+        return None
+    if total > original.amount:
+        return None
+    state = State.REVERSED if total == original.amount else State.PARTLY_REVERSED
+    return {"state": state, "reversed_amount": total}
+
+
+R = TypeVar("R", bound=Record)
+C = TypeVar("C")
+R_contra = TypeVar("R_contra", bound=Record, contravariant=True)
+C_contra = TypeVar("C_contra", contravariant=True)
+_T = TypeVar("_T")
+
+
+class Store(Protocol[R, C]):
+    """Where one account's payments, callbacks and notices are kept.
+
+    Each method is one database transaction, committed when it returns.
+    """
+
+    def isolated(self, call: Callable[[], _T]) -> _T:
+        """Run a call so that what it records is committed, whatever the caller's transaction does.
+
+        Raises:
+            CalledInTransaction: that cannot be done here; nothing was called.
+        """
+
+    def create(self, values: Mapping[str, Any], notices: Sequence[Notice]) -> tuple[R, bool]:
+        """Write a payment down, and what is to be told of it.
+
+        Returns:
+            The record, and True; or the one that has the idempotency key already, and False.
+
+        Raises:
+            DuplicateTransaction: the third-party reference is taken.
+        """
+
+    def get(self, record: R) -> R:
+        """Read a record anew."""
+
+    def change(self, record: R, state: State, change: Change) -> tuple[R, R | None] | None:
+        """Change a record by one UPDATE, provided it is in a state.
+
+        Returns:
+            The record, and the original whose amount given back was added to; None where the
+            record was not in that state, and nothing was changed.
+        """
+
+    def note_conflict(self, record: R, text: str, notices: Sequence[Notice]) -> R | None:
+        """Note contradicting evidence; None if just that was noted before."""
+
+    def find(self, third_party_reference: str) -> R | None:
+        """Find the account's payment with a third-party reference."""
+
+    def find_by_key(self, idempotency_key: str) -> R | None:
+        """Find the account's payment with an idempotency key."""
+
+    def find_paid(self, transaction_id: str) -> R | None:
+        """Find the account's payment, not a reversal, with a transaction ID."""
+
+    def claim_due(self, now: datetime, until: datetime, limit: int) -> list[R]:
+        """Hand out payments whose next check is due, the longest waiting first.
+
+        Nobody else is handed them before `until`, to which their next check is put off; so what a
+        worker that died had is handed out again by then.
+        """
+
+    def release(self, records: Sequence[R], until: datetime) -> None:
+        """Make claimed payments due again, those of them that nobody else changed."""
+
+    def claim_notices(self, now: datetime, until: datetime, limit: int) -> list[tuple[Notice, R]]:
+        """Hand out notices that should have been told by now, as `claim_due` does payments."""
+
+    def settle(self, told: Sequence[str]) -> None:
+        """Drop the notices with these IDs: they were told."""
+
+    def keep_callback(self, values: Mapping[str, Any]) -> C:
+        """Store a callback as it arrived."""
+
+    def judge_callback(self, entry: C, verdict: Verdict, record: R | None) -> None:
+        """Note what became of a stored callback."""
+
+    def waiting_callbacks(self, third_party_reference: str) -> list[tuple[C, bytes]]:
+        """The stored callbacks for a reference that were received and not yet decided."""
+
+    def undecided_callbacks(self, before: datetime, limit: int) -> list[tuple[C, bytes]]:
+        """The stored callbacks received before a time that nobody has looked at, oldest first."""
+
+
+class Notifier(Protocol[R_contra, C_contra]):
+    """How a framework tells the shop; must not raise, whatever a receiver does."""
+
+    def wants(self, event: Event) -> bool:
+        """Whether anybody listens; if not, nothing is kept to be told."""
+
+    def notify(self, notice: Notice, record: R_contra, told: Callable[[], None]) -> None:
+        """Tell of an event once its change is committed, then call `told`."""
+
+    def callback_rejected(self, entry: C_contra, verdict: Verdict) -> None:
+        """Tell of a callback that is not believed."""

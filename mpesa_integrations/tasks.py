@@ -1,0 +1,77 @@
+"""Celery tasks over a framework's accounts: reconcile by beat, callbacks applied off the request.
+
+Nothing depends on the broker: what is to be done is in the stored rows, and a task only says when.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from celery import shared_task
+
+from .core.accounts import Accounts
+from .core.reconcile import Reconciler
+
+logger = logging.getLogger("mpesa_integrations")
+
+_MOST_BATCHES = 8
+"""Batches of one account that are worked on at a time, each as a task of its own."""
+
+
+class Tasks(NamedTuple):
+    """The tasks of one framework.
+
+    Attributes:
+        reconcile: for beat; starts the others.
+        reconcile_account: one account's due payments, a batch a task.
+        apply_callbacks: decides an account's stored callbacks.
+    """
+
+    reconcile: Any
+    reconcile_account: Any
+    apply_callbacks: Any
+
+
+def make_tasks(prefix: str, accounts: Callable[[], Accounts[Any, Any]]) -> Tasks:
+    """Make the tasks, to be bound to module names.
+
+    Args:
+        prefix: the framework's package, before the tasks' names.
+        accounts: gives the accounts; called inside a task.
+    """
+    options = {"ignore_result": True, "acks_late": True}
+
+    @shared_task(  # type: ignore[untyped-decorator]
+        name=f"{prefix}.reconcile", **options
+    )
+    def reconcile(batch: int = 100, parallel: int = 1) -> None:
+        for alias in accounts():
+            for _ in range(min(parallel, _MOST_BATCHES)):
+                reconcile_account.delay(alias, batch)
+
+    @shared_task(  # type: ignore[untyped-decorator]
+        name=f"{prefix}.reconcile_account", **options
+    )
+    def reconcile_account(alias: str, batch: int = 100) -> None:
+        done = Reconciler(accounts()[alias], batch=batch).run_batch()
+        if max(done.asked, done.told, done.callbacks) == batch:
+            reconcile_account.delay(alias, batch)
+
+    @shared_task(  # type: ignore[untyped-decorator]
+        name=f"{prefix}.apply_callbacks", **options
+    )
+    def apply_callbacks(alias: str) -> None:
+        while accounts()[alias].apply_callbacks(100) == 100:
+            pass
+
+    return Tasks(reconcile, reconcile_account, apply_callbacks)
+
+
+def enqueue(task: Any, alias: str) -> None:
+    """Send a task off; a broker that is down loses nothing, since reconcile looks at the rows."""
+    try:
+        task.apply_async(args=(alias,), retry=False)
+    except Exception as error:  # noqa: BLE001 - whatever the broker's library raises
+        logger.warning("task.not_sent task=%s problem=%s", task.name, type(error).__name__)

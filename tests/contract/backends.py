@@ -1,0 +1,169 @@
+"""The stores that keep the contract, each over the database that MPESA_TEST_DATABASE names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
+from typing import Any, Protocol
+
+from django.db import connection, connections
+from sqlalchemy import create_engine, delete, select, update
+from sqlalchemy.engine import URL, Engine, make_url
+from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.pool import NullPool
+
+from django_mpesa.models import CallbackLog, Notice, Transaction
+from django_mpesa.store import DjangoStore
+from flask_mpesa.records import CallbackLogMixin, NoticeMixin, Records, TransactionMixin
+from flask_mpesa.store import SqlAlchemyStore
+
+_DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Payment(TransactionMixin, Base):
+    __tablename__ = "contract_payment"
+
+
+class PaymentCallback(CallbackLogMixin, Base):
+    __tablename__ = "contract_callback"
+
+
+class PaymentNotice(NoticeMixin, Base):
+    __tablename__ = "contract_notice"
+
+
+class Backend(Protocol):
+    """A store, and what a test must see and change behind its back."""
+
+    def store(self, account: str = "default") -> Any: ...
+
+    def records(self) -> list[Any]: ...
+
+    def verdicts(self) -> list[str]: ...
+
+    def notices(self) -> int: ...
+
+    def set_all(self, **columns: Any) -> None: ...
+
+    def make_due(self) -> None: ...
+
+    def address(self) -> tuple[str, str]:
+        """By which `backend_at` finds it in another process."""
+
+    def done(self) -> None:
+        """Called by a thread at its end."""
+
+
+class DjangoBackend:
+    name = "django"
+
+    def store(self, account: str = "default") -> DjangoStore:
+        return DjangoStore(account)
+
+    def records(self) -> list[Any]:
+        return list(Transaction.objects.order_by("pk"))
+
+    def verdicts(self) -> list[str]:
+        return list(CallbackLog.objects.order_by("pk").values_list("verdict", flat=True))
+
+    def notices(self) -> int:
+        return int(Notice.objects.count())
+
+    def set_all(self, **columns: Any) -> None:
+        Transaction.objects.update(**columns)
+
+    def make_due(self) -> None:
+        Transaction.objects.filter(next_check_at__isnull=False).update(next_check_at=_past())
+        Notice.objects.update(due_at=_past())
+        CallbackLog.objects.update(received_at=_past())
+
+    def address(self) -> tuple[str, str]:
+        return "django", str(connection.settings_dict["NAME"])
+
+    def done(self) -> None:
+        connections.close_all()
+
+
+class SqlAlchemyBackend:
+    name = "sqlalchemy"
+
+    def __init__(self, url: URL) -> None:
+        # No pool: what a thread opened is closed when the thread has ended.
+        self.engine: Engine = create_engine(url, poolclass=NullPool, **_options(url))
+        Base.metadata.create_all(self.engine)
+        self._models = Records(self.engine, Payment, PaymentCallback, PaymentNotice)
+
+    def empty(self) -> None:
+        with Session(self.engine) as session, session.begin():
+            for model in (PaymentNotice, PaymentCallback):
+                session.execute(delete(model))
+            session.execute(update(Payment).values(original_id=None))
+            session.execute(delete(Payment))
+
+    def store(self, account: str = "default") -> SqlAlchemyStore:
+        return self._models.store(account)
+
+    def records(self) -> list[Any]:
+        with Session(self.engine) as session:
+            return list(session.scalars(select(Payment).order_by(Payment.id)))
+
+    def verdicts(self) -> list[str]:
+        with Session(self.engine) as session:
+            return list(
+                session.scalars(select(PaymentCallback.verdict).order_by(PaymentCallback.id))
+            )
+
+    def notices(self) -> int:
+        with Session(self.engine) as session:
+            return len(session.scalars(select(PaymentNotice.id)).all())
+
+    def set_all(self, **columns: Any) -> None:
+        self._update(Payment, columns)
+
+    def make_due(self) -> None:
+        with Session(self.engine) as session, session.begin():
+            open_ = update(Payment).where(Payment.next_check_at.is_not(None))
+            session.execute(open_.values(next_check_at=_past()))
+        self._update(PaymentNotice, {"due_at": _past()})
+        self._update(PaymentCallback, {"received_at": _past()})
+
+    def address(self) -> tuple[str, str]:
+        return "sqlalchemy", self.engine.url.render_as_string(hide_password=False)
+
+    def done(self) -> None:
+        pass
+
+    def _update(self, model: Any, columns: Mapping[str, Any]) -> None:
+        with Session(self.engine) as session, session.begin():
+            session.execute(update(model).values(**columns))
+
+
+def backend_at(kind: str, where: str) -> Backend:
+    """The backend of another process, which has made its tables."""
+    if kind == "sqlalchemy":
+        return SqlAlchemyBackend(make_url(where))
+    connection.settings_dict["NAME"] = where
+    return DjangoBackend()
+
+
+def url_of_test_database(sqlite_file: str) -> URL:
+    """The database that Django's tests use, for SQLAlchemy; with SQLite a file of its own."""
+    settings = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return URL.create("sqlite", database=sqlite_file)
+    return URL.create(
+        _DRIVERS[connection.vendor], settings["USER"], None, settings["HOST"], None,
+        settings["NAME"],
+    )  # fmt: skip
+
+
+def _options(url: URL) -> dict[str, Any]:
+    return {"connect_args": {"timeout": 20}} if url.drivername == "sqlite" else {}
+
+
+def _past() -> datetime:
+    return datetime.now(timezone.utc) - timedelta(hours=1)

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mpesa_integrations import MpesaConfig
+from mpesa_integrations.core.account_settings import AccountSettings
+from mpesa_integrations.core.payments import Payments
+from mpesa_integrations.core.records import Event, Notice, Verdict
+from mpesa_integrations.simulator import Simulator
+
+from .backends import Backend, DjangoBackend, SqlAlchemyBackend, url_of_test_database
+
+TOKEN = "a-callback-token-of-more-than-32-characters"
+
+
+@dataclass
+class Heard:
+    """A notifier that keeps what it is told; `silent` keeps it from coming to tell."""
+
+    events: list[tuple[Event, Any]] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+    rejected: list[Verdict] = field(default_factory=list)
+    silent: bool = False
+
+    def wants(self, event: Event) -> bool:
+        return True
+
+    def notify(self, notice: Notice, record: Any, told: Callable[[], None]) -> None:
+        if not self.silent:  # as a process that died before it came to it
+            self.events.append((notice.event, copy.copy(record)))
+            self.ids.append(notice.id)
+            told()
+
+    def callback_rejected(self, entry: Any, verdict: Verdict) -> None:
+        self.rejected.append(verdict)
+
+    @property
+    def names(self) -> list[str]:
+        return [event.value.removeprefix("payment_") for event, _ in self.events]
+
+
+@pytest.fixture(scope="session")
+def _sqlalchemy_backend(
+    django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SqlAlchemyBackend]:
+    file = tmp_path_factory.mktemp("contract") / "records.sqlite3"
+    with django_db_blocker.unblock():
+        backend = SqlAlchemyBackend(url_of_test_database(str(file)))
+    yield backend
+    backend.engine.dispose()
+
+
+@pytest.fixture(params=["django", "sqlalchemy"])
+def backend(request: pytest.FixtureRequest, transactional_db: None) -> Backend:
+    if request.param == "django":
+        return DjangoBackend()
+    found: SqlAlchemyBackend = request.getfixturevalue("_sqlalchemy_backend")
+    found.empty()
+    return found
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+MakePayments = Callable[..., Payments[Any, Any]]
+
+
+@pytest.fixture
+def make_payments(
+    backend: Backend, mpesa_simulator: Simulator, heard: Heard
+) -> Iterator[MakePayments]:
+    made = []
+
+    def make(*, alias: str = "default", **settings: Any) -> Payments[Any, Any]:
+        client = {f.name for f in fields(MpesaConfig)} & settings.keys()
+        config = replace(
+            mpesa_simulator.config,
+            callback_token=TOKEN,
+            timeout=(5, 5),
+            **{name: settings.pop(name) for name in client},
+        )
+        account = AccountSettings(config=config, **settings)
+        payments: Payments[Any, Any] = Payments(alias, account, backend.store(alias), heard)
+        made.append(payments)
+        return payments
+
+    yield make
+    for payments in made:
+        payments.client.close()
+
+
+@pytest.fixture
+def payments(make_payments: MakePayments) -> Payments[Any, Any]:
+    return make_payments()
+
+
+@pytest.fixture
+def state_dir(mpesa_simulator: Simulator) -> Path:
+    return mpesa_simulator.state_dir

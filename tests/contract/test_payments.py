@@ -1,0 +1,328 @@
+"""What every store lets core keep: whole payments, over the local gateway."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from mpesa_integrations import DuplicateTransaction, ValidationError
+from mpesa_integrations.core.errors import GatewayUnavailable
+from mpesa_integrations.core.lifecycle import State
+from mpesa_integrations.core.payments import IdempotencyConflict, Payments
+from mpesa_integrations.simulator import Simulator
+
+from .backends import Backend
+from .conftest import Heard, MakePayments
+
+PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "150.00", "reference": "ORDER 7"}
+ASYNC_URL = "https://127.0.0.1:18997/nobody"
+ID = "4XDF12345"
+
+
+def callback(record: Any, code: str = "0", **changes: str) -> bytes:
+    return json.dumps(
+        {
+            "input_OriginalConversationID": record.conversation_id,
+            "input_ThirdPartyReference": record.third_party_reference,
+            "input_TransactionID": ID if code == "0" else "N/A",
+            "input_ResultCode": code,
+            "input_ResultDesc": "said the callback",
+            **changes,
+        }
+    ).encode()
+
+
+@pytest.fixture
+def pending(payments: Payments[Any, Any], mpesa_simulator: Simulator) -> Any:
+    """A payment that the gateway has accepted, and whose callback never comes by itself."""
+    mpesa_simulator.response_url = ASYNC_URL
+    mpesa_simulator.scenarios.queue("callback_never", operation="c2b")
+    record = payments.c2b(**PAYMENT)
+    assert record.state == "pending"
+    mpesa_simulator.callbacks.drain()
+    return record
+
+
+def test_a_payment_is_recorded_paid_and_told(
+    payments: Payments[Any, Any], backend: Backend, heard: Heard, mpesa_simulator: Simulator
+) -> None:
+    record = payments.c2b(**PAYMENT)
+    (kept,) = backend.records()
+    booked = mpesa_simulator.ledger.find(kept.third_party_reference)
+    assert booked is not None
+    assert (record.state, record.is_paid, record.is_open) == ("completed", True, False)
+    assert (kept.transaction_id, kept.amount, kept.msisdn, kept.currency) == (
+        booked.transaction_id, Decimal("150.00"), "258841234567", "MZN"
+    )  # fmt: skip
+    assert kept.next_check_at is None
+    assert kept.created_at.utcoffset() == timedelta(0)
+    assert datetime.now(timezone.utc) - kept.created_at < timedelta(minutes=1)
+    assert record.masked_msisdn == "25884•••4567"
+    assert heard.names == ["initiated", "completed"]
+    assert heard.events[1][1].transaction_id == kept.transaction_id
+    assert len(set(heard.ids)) == 2
+    assert backend.notices() == 0
+
+
+@pytest.mark.parametrize(
+    ("scenario", "state", "code"),
+    [
+        ("insufficient_balance", "failed", "INS-2006"),
+        ("cancelled", "cancelled", "INS-5"),
+        ("pin_timeout", "unknown", "INS-9"),
+        ("cut_after", "unknown", ""),
+        ("html", "unknown", ""),
+    ],
+)
+def test_each_outcome_is_a_state(
+    payments: Payments[Any, Any], mpesa_simulator: Simulator, heard: Heard,
+    scenario: str, state: str, code: str,
+) -> None:  # fmt: skip
+    mpesa_simulator.scenarios.queue(scenario, delay=0)
+    record = payments.c2b(**PAYMENT)
+    assert (record.state, record.response_code) == (state, code)
+    assert heard.names == ["initiated", state]
+
+
+def test_one_key_pays_once(payments: Payments[Any, Any], mpesa_simulator: Simulator) -> None:
+    first = payments.c2b(**PAYMENT, idempotency_key="order-7")
+    assert payments.c2b(**{**PAYMENT, "amount": 150}, idempotency_key="order-7").pk == first.pk
+    with pytest.raises(IdempotencyConflict, match="amount"):
+        payments.c2b(**{**PAYMENT, "amount": 151}, idempotency_key="order-7")
+    with pytest.raises(DuplicateTransaction):
+        payments.c2b(**PAYMENT, third_party_reference=first.third_party_reference)
+    assert len(mpesa_simulator.ledger.transactions()) == 1
+
+
+def test_threads_with_one_key_pay_once(
+    payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator
+) -> None:
+    def pay(number: int) -> Any:
+        try:
+            return payments.c2b(**PAYMENT, idempotency_key="order-7").pk
+        finally:
+            backend.done()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(pay, range(16)))) == 1
+    assert len(mpesa_simulator.ledger.transactions()) == 1
+
+
+def test_a_reversal_in_parts_adds_up_to_the_centavo(
+    payments: Payments[Any, Any], backend: Backend, heard: Heard
+) -> None:
+    paid = payments.c2b(**{**PAYMENT, "amount": "0.30"})
+    part = payments.reverse(
+        transaction_id=paid.transaction_id, amount="0.10", idempotency_key="refund-1"
+    )
+    assert (part.state, part.amount, part.original_id) == ("completed", Decimal("0.10"), paid.pk)
+    assert backend.records()[0].state == "partly_reversed"
+    with pytest.raises(ValidationError, match=r"0\.20"):
+        payments.reverse(transaction_id=paid.transaction_id, amount="0.21")
+    payments.reverse(transaction_id=paid.transaction_id, amount="0.20")
+    original = backend.records()[0]
+    assert (original.state, original.reversed_amount) == ("reversed", Decimal("0.30"))
+    again = payments.reverse(
+        transaction_id=paid.transaction_id, amount="0.10", idempotency_key="refund-1"
+    )
+    assert again.pk == part.pk
+    with pytest.raises(ValidationError, match="reversed"):
+        payments.reverse(transaction_id=paid.transaction_id)
+    assert heard.names.count("reversed") == 2
+    assert backend.notices() == 0
+
+
+def test_a_callback_counts_once(pending: Any, payments: Payments[Any, Any], backend: Backend,
+                                heard: Heard) -> None:  # fmt: skip
+    for _ in range(2):
+        status, answer = payments.receive(callback(pending), remote_address="127.0.0.1")
+        assert (status, answer["output_ResponseCode"]) == (200, "0")
+    (record,) = backend.records()
+    assert (record.state, record.transaction_id) == ("completed", ID)
+    assert heard.names == ["initiated", "pending", "completed"]
+    assert backend.verdicts() == ["applied", "repeated"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
+        ({"input_ThirdPartyReference": "SOMEBODYELSES"}, "unmatched"),
+        ({"input_OriginalConversationID": "AG_20180206_x"}, "mismatched"),
+    ],
+)
+def test_a_forged_callback_changes_nothing(
+    pending: Any, payments: Payments[Any, Any], backend: Backend, heard: Heard,
+    changes: dict[str, str], verdict: str,
+) -> None:  # fmt: skip
+    assert payments.receive(callback(pending, **changes))[0] == 200
+    assert backend.records()[0].state == "pending"
+    assert backend.verdicts() == [verdict]
+    assert heard.rejected == [verdict]
+
+
+def test_references_swapped_between_two_payments_are_not_believed(
+    pending: Any, payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator
+) -> None:
+    mpesa_simulator.scenarios.queue("callback_never", operation="c2b")
+    other = payments.c2b(**PAYMENT)
+    swapped = callback(pending, input_ThirdPartyReference=other.third_party_reference)
+    assert payments.receive(swapped)[0] == 200
+    assert [record.state for record in backend.records()] == ["pending", "pending"]
+    assert backend.verdicts() == ["mismatched"]
+
+
+def test_an_account_does_not_see_anothers_payments(
+    pending: Any, make_payments: MakePayments, backend: Backend
+) -> None:
+    other = make_payments(alias="payouts")
+    other.receive(callback(pending))
+    assert backend.records()[0].state == "pending"
+    assert other.store.find(pending.third_party_reference) is None
+    assert other.reconcile().asked == 0
+
+
+def test_an_unreadable_callback_is_kept(payments: Payments[Any, Any], backend: Backend) -> None:
+    assert payments.receive(b'{"input_ResultCode": NaN')[0] == 400
+    assert backend.verdicts() == ["unreadable"]
+
+
+def test_contradicting_news_is_kept_for_a_person(
+    pending: Any, payments: Payments[Any, Any], backend: Backend, heard: Heard
+) -> None:
+    payments.receive(callback(pending))
+    for _ in range(2):
+        payments.receive(callback(pending, "INS-6"))
+    payments.receive(callback(pending, input_TransactionID="ANOTHER1"))
+    (record,) = backend.records()
+    assert (record.state, record.transaction_id) == ("completed", ID)
+    assert "ANOTHER1" in record.conflict
+    assert heard.names.count("conflict") == 2
+    assert backend.verdicts() == ["applied", "conflict", "conflict", "conflict"]
+
+
+def test_a_callback_that_overtakes_the_answer_counts_once_the_answer_names_it(
+    payments: Payments[Any, Any], backend: Backend, heard: Heard, mpesa_simulator: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    mpesa_simulator.response_url = ASYNC_URL
+    mpesa_simulator.scenarios.queue("callback_never", operation="c2b")
+    send = payments.client.send
+
+    def overtaken(request: Any) -> Any:
+        result = send(request)
+        (early,) = backend.records()
+        early.conversation_id = str(result.conversation_id)
+        payments.receive(callback(early))
+        assert backend.records()[0].state == "initiated"
+        assert backend.verdicts() == ["early"]
+        return result
+
+    monkeypatch.setattr(payments.client, "send", overtaken)
+    assert payments.c2b(**PAYMENT).state == "completed"
+    assert backend.verdicts() == ["applied"]
+    assert heard.names == ["initiated", "pending", "completed"]
+
+
+def test_many_callbacks_at_once_win_once(
+    pending: Any, payments: Payments[Any, Any], backend: Backend, heard: Heard
+) -> None:
+    def receive(number: int) -> int:
+        try:
+            return payments.receive(callback(pending))[0]
+        finally:
+            backend.done()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(receive, range(24))) == {200}
+    assert heard.names.count("completed") == 1
+    assert backend.verdicts().count("applied") >= 1
+    assert set(backend.verdicts()) <= {"applied", "repeated"}
+    assert len(backend.verdicts()) == 24
+
+
+def test_success_and_failure_at_once_leave_one_of_them_and_a_conflict(
+    pending: Any, payments: Payments[Any, Any], backend: Backend, heard: Heard
+) -> None:
+    def receive(code: str) -> int:
+        try:
+            return payments.receive(callback(pending, code))[0]
+        finally:
+            backend.done()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(receive, ["0", "INS-6"] * 8))
+    (record,) = backend.records()
+    assert record.state in ("completed", "failed")
+    assert heard.names.count(record.state) == 1
+    assert "conflict" in heard.names
+    assert record.conflict
+
+
+def test_a_callback_can_be_stored_now_and_decided_later(
+    pending: Any, payments: Payments[Any, Any], backend: Backend
+) -> None:
+    assert payments.receive(callback(pending), apply=False)[0] == 200
+    assert backend.records()[0].state == "pending"
+    assert payments.apply_callbacks() == 1
+    assert backend.records()[0].state == "completed"
+    assert payments.apply_callbacks() == 0
+
+
+def test_what_no_worker_decided_reconcile_does(
+    pending: Any, payments: Payments[Any, Any], backend: Backend
+) -> None:
+    payments.receive(callback(pending), apply=False)
+    assert payments.reconcile().callbacks == 0  # a worker may still be about to
+    backend.make_due()
+    assert payments.reconcile().callbacks == 1
+    assert backend.records()[0].state == "completed"
+
+
+def test_a_success_is_confirmed_before_it_counts_where_that_is_asked_for(
+    make_payments: MakePayments, backend: Backend, mpesa_simulator: Simulator
+) -> None:
+    payments = make_payments(verify_callbacks=True)
+    mpesa_simulator.response_url = ASYNC_URL
+    mpesa_simulator.scenarios.queue("callback_delayed", operation="c2b", delay=600)
+    record = payments.c2b(**PAYMENT)
+    payments.receive(callback(record))
+    assert backend.records()[0].state == "pending"
+    assert backend.verdicts() == ["unconfirmed"]
+    booked = mpesa_simulator.ledger.find(record.third_party_reference)
+    assert booked is not None
+    settled = mpesa_simulator.ledger.settle(booked)
+    payments.receive(callback(record, input_TransactionID=str(settled.transaction_id)))
+    assert backend.records()[0].state == "completed"
+
+
+def test_a_person_decides_what_the_gateway_never_told(
+    payments: Payments[Any, Any], backend: Backend, heard: Heard, mpesa_simulator: Simulator
+) -> None:
+    mpesa_simulator.scenarios.queue("cut_before")
+    record = payments.c2b(**PAYMENT)
+    with pytest.raises(ValidationError, match="completed, failed or cancelled"):
+        payments.resolve(record, State.PENDING, by="Ana", note="?")
+    decided = payments.resolve(record, State.FAILED, by="Ana", note="not on the statement")
+    assert decided.state == "failed"
+    assert decided.response_description == "Decided by Ana: not on the statement"
+    assert heard.names[-1] == "failed"
+    with pytest.raises(ValidationError, match="final"):
+        payments.resolve(record, State.COMPLETED, by="Ana", note="oh")
+
+
+def test_a_check_that_gets_no_answer_is_put_off(
+    payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator
+) -> None:
+    mpesa_simulator.scenarios.queue("cut_before")
+    record = payments.c2b(**PAYMENT)
+    mpesa_simulator.scenarios.queue("cut_before", operation="query_transaction_status", times=9)
+    with pytest.raises(GatewayUnavailable):
+        payments.check(record)
+    (after,) = backend.records()
+    assert (after.state, after.checks) == ("unknown", 1)
+    assert after.next_check_at > datetime.now(timezone.utc) + timedelta(seconds=20)

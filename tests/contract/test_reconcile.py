@@ -1,0 +1,295 @@
+"""Reconciliation over every store: leases, notices, escalation, many workers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from mpesa_integrations.core.payments import Payments
+from mpesa_integrations.core.reconcile import Reconciled, Reconciler
+from mpesa_integrations.core.records import Event
+from mpesa_integrations.simulator import Simulator
+
+from .backends import Backend
+from .conftest import Heard, MakePayments
+
+PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "1.00", "reference": "ORDER 7"}
+
+
+def _unknown(payments: Payments[Any, Any], simulator: Simulator, count: int) -> None:
+    for _ in range(count):
+        simulator.scenarios.queue("cut_after", operation="c2b")
+        assert payments.c2b(**PAYMENT).state == "unknown"
+
+
+def _in(minutes: float) -> datetime:
+    return datetime.now(timezone.utc) + timedelta(minutes=minutes)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "state"), [("cut_after", "completed"), ("cut_before", "unknown")]
+)
+def test_reconcile_learns_what_the_gateway_knows(
+    payments: Payments[Any, Any], backend: Backend, heard: Heard, mpesa_simulator: Simulator,
+    scenario: str, state: str,
+) -> None:  # fmt: skip
+    mpesa_simulator.scenarios.queue(scenario)
+    payments.c2b(**PAYMENT)
+    assert payments.reconcile() == Reconciled()  # its time has not come
+    backend.make_due()
+    assert payments.reconcile() == Reconciled(asked=1)
+    (record,) = backend.records()
+    assert (record.state, record.checks) == (state, 1)
+    assert (record.next_check_at is None) == (state == "completed")
+    assert heard.names == ["initiated", "unknown", "completed"][: 3 if state != "unknown" else 2]
+
+
+def test_payouts_and_reversals_reconcile_too(
+    payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator
+) -> None:
+    paid = payments.c2b(**PAYMENT)
+    mpesa_simulator.scenarios.queue("cut_after", operation="reversal")
+    assert payments.reverse(transaction_id=paid.transaction_id).state == "unknown"
+    mpesa_simulator.scenarios.queue("cut_after", operation="b2c")
+    assert payments.b2c(**PAYMENT).state == "unknown"
+    backend.make_due()
+    assert payments.reconcile().asked == 2
+    assert [r.state for r in backend.records()] == ["reversed", "completed", "completed"]
+
+
+def test_a_batch_is_asked_for_by_a_few_at_a_time(
+    payments: Payments[Any, Any], backend: Backend, heard: Heard, mpesa_simulator: Simulator
+) -> None:
+    _unknown(payments, mpesa_simulator, 13)
+    backend.make_due()
+    seen: list[Reconciled] = []
+    done = Reconciler(payments, batch=5, workers=3).run(seen.append)
+    assert done.asked == 13
+    assert [s.asked for s in seen] == [5, 10, 13]
+    assert {r.state for r in backend.records()} == {"completed"}
+    assert heard.names.count("completed") == 13
+
+
+def test_a_rate_is_kept(
+    payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator
+) -> None:
+    _unknown(payments, mpesa_simulator, 4)
+    backend.make_due()
+    asked: list[datetime] = []
+    question = payments.question
+
+    def note(record: Any) -> Any:
+        asked.append(datetime.now(timezone.utc))
+        return question(record)
+
+    payments.question = note  # type: ignore[method-assign]
+    Reconciler(payments, workers=4, rate=20).run()
+    gaps = [later - earlier for earlier, later in pairwise(asked)]
+    assert len(asked) == 4
+    assert min(gaps) > timedelta(seconds=0.03)
+
+
+def test_told_to_stop_it_holds_nothing(
+    payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator
+) -> None:
+    _unknown(payments, mpesa_simulator, 6)
+    backend.make_due()
+    stop = threading.Event()
+    question = payments.question
+
+    def once(record: Any) -> Any:
+        stop.set()
+        return question(record)
+
+    payments.question = once  # type: ignore[method-assign]
+    done = Reconciler(payments, workers=1, stop=stop).run()
+    assert done.asked == 1
+    states = [r.state for r in backend.records()]
+    assert states.count("completed") == 1
+    payments.question = question  # type: ignore[method-assign]
+    assert payments.reconcile().asked == 5  # at once, not when a lease ends
+
+
+def test_a_lease_keeps_others_away_until_it_ends(
+    payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator
+) -> None:
+    _unknown(payments, mpesa_simulator, 3)
+    backend.make_due()
+    store = payments.store
+    until = _in(10)
+    mine = store.claim_due(_in(0), until, 2)
+    assert len(mine) == 2
+    others = store.claim_due(_in(0), until, 10)
+    assert len(others) == 1
+    assert store.claim_due(_in(0), until, 10) == []
+    store.release(mine, until)
+    assert len(store.claim_due(_in(0), until, 10)) == 2
+    # A worker that died has released nothing: its payments are due again when the lease ends.
+    assert len(store.claim_due(_in(11), _in(20), 10)) == 3
+
+
+def test_threads_are_handed_different_payments(
+    payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator
+) -> None:
+    _unknown(payments, mpesa_simulator, 30)
+    backend.make_due()
+    now, until = _in(0), _in(10)
+
+    def claim(number: int) -> list[Any]:
+        try:
+            found = []
+            while batch := payments.store.claim_due(now, until, 4):
+                found += [record.pk for record in batch]
+            return found
+        finally:
+            backend.done()
+
+    with ThreadPoolExecutor(6) as pool:
+        claimed = [pk for found in pool.map(claim, range(6)) for pk in found]
+    assert len(claimed) == len(set(claimed))
+    rest = payments.store.claim_due(now, until, 100)  # what two of them let go to each other
+    assert sorted([*claimed, *(r.pk for r in rest)]) == sorted(r.pk for r in backend.records())
+
+
+def test_processes_share_the_work_and_signal_once(
+    payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator
+) -> None:
+    _unknown(payments, mpesa_simulator, 24)
+    backend.make_due()
+    state_dir = str(mpesa_simulator.state_dir)
+    command = [sys.executable, "-m", "tests.contract.worker", *backend.address(), state_dir]
+    workers = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    told: list[str] = []
+    for worker in workers:
+        out, err = worker.communicate(timeout=60)
+        assert worker.returncode == 0, err
+        told += out.split()
+    payments.reconcile()  # what two of them let go to each other
+    completed = [line for line in told if line.startswith("payment_completed:")]
+    assert len(completed) == len(set(completed))
+    assert {r.state for r in backend.records()} == {"completed"}
+    assert len(completed) >= 20
+
+
+def test_what_a_dead_process_did_not_tell_is_told(
+    payments: Payments[Any, Any], backend: Backend, heard: Heard
+) -> None:
+    heard.silent = True
+    payments.c2b(**PAYMENT)
+    assert backend.notices() == 2
+    heard.silent = False
+    assert payments.reconcile().told == 0  # it may be about to
+    backend.make_due()
+    assert payments.reconcile().told == 2
+    assert sorted(heard.names) == ["completed", "initiated"]
+    backend.make_due()
+    assert payments.reconcile() == Reconciled()
+    assert backend.notices() == 0
+
+
+def test_two_workers_do_not_tell_the_same(
+    payments: Payments[Any, Any], backend: Backend, heard: Heard
+) -> None:
+    heard.silent = True
+    for _ in range(10):
+        payments.c2b(**PAYMENT)
+    heard.silent = False
+    backend.make_due()
+
+    def work(number: int) -> int:
+        try:
+            return payments.reconcile().told
+        finally:
+            backend.done()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    payments.reconcile()
+    assert len(heard.ids) == len(set(heard.ids)) == 20
+
+
+def test_a_payment_that_stays_open_is_given_to_a_person_once(
+    payments: Payments[Any, Any], backend: Backend, heard: Heard, mpesa_simulator: Simulator
+) -> None:
+    mpesa_simulator.scenarios.queue("cut_before")
+    payments.c2b(**PAYMENT)
+    for _ in range(2):
+        backend.make_due()
+        payments.reconcile()
+    assert Event.STUCK.value.removeprefix("payment_") not in heard.names
+    backend.set_all(created_at=_in(-25 * 60))
+    for _ in range(2):
+        backend.make_due()
+        payments.reconcile()
+    assert heard.names == ["initiated", "unknown", "stuck"]
+    (record,) = backend.records()
+    assert (record.state, record.checks) == ("unknown", 4)
+    assert record.stuck_at is not None
+
+
+@pytest.mark.parametrize(
+    ("settings", "age", "state"),
+    [
+        ({}, 60 * 24 * 365, "unknown"),
+        ({"not_found_after": timedelta(minutes=30)}, 20, "unknown"),
+        ({"not_found_after": timedelta(minutes=30)}, 40, "failed"),
+    ],
+)
+def test_what_the_gateway_never_had_counts_as_failed_only_where_that_was_decided(
+    make_payments: MakePayments, backend: Backend, mpesa_simulator: Simulator,
+    settings: dict[str, Any], age: int, state: str,
+) -> None:  # fmt: skip
+    payments = make_payments(**settings)
+    mpesa_simulator.scenarios.queue("cut_before")
+    payments.c2b(**PAYMENT)
+    backend.set_all(created_at=_in(-age))
+    backend.make_due()
+    payments.reconcile()
+    assert backend.records()[0].state == state
+
+
+def test_what_the_gateway_had_is_never_taken_for_not_found(
+    make_payments: MakePayments, backend: Backend, mpesa_simulator: Simulator
+) -> None:
+    payments = make_payments(not_found_after=timedelta(minutes=1))
+    mpesa_simulator.response_url = "https://127.0.0.1:18997/nobody"
+    mpesa_simulator.scenarios.queue("callback_never", operation="c2b")
+    record = payments.c2b(**PAYMENT)
+    mpesa_simulator.callbacks.drain()
+    mpesa_simulator.ledger.clear()  # the gateway forgot it
+    backend.set_all(created_at=_in(-60))
+    backend.make_due()
+    payments.reconcile()
+    assert record.conversation_id
+    assert backend.records()[0].state == "pending"
+
+
+def test_a_crash_between_recording_and_sending_leaves_what_can_be_asked_for(
+    payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    send = payments.client.send
+
+    def die(request: Any) -> Any:
+        send(request)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(payments.client, "send", die)
+        with pytest.raises(KeyboardInterrupt):
+            payments.c2b(**PAYMENT)
+    assert backend.records()[0].state == "initiated"
+    assert payments.reconcile().asked == 0  # the answer could still come
+    backend.make_due()
+    assert payments.reconcile().asked == 1
+    assert backend.records()[0].state == "completed"

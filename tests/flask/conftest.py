@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from blinker import NamedSignal
+from flask import Flask
+from sqlalchemy import create_engine
+from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.pool import NullPool
+
+from flask_mpesa import Mpesa, signals
+from flask_mpesa.records import CallbackLogMixin, NoticeMixin, Records, TransactionMixin
+from mpesa_integrations.simulator import Simulator
+
+TOKEN = "a-callback-token-of-more-than-32-characters"
+SIGNALS = {name: value for name, value in vars(signals).items() if isinstance(value, NamedSignal)}
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Payment(TransactionMixin, Base):
+    __tablename__ = "payment"
+
+
+class PaymentCallback(CallbackLogMixin, Base):
+    __tablename__ = "payment_callback"
+
+
+class PaymentNotice(NoticeMixin, Base):
+    __tablename__ = "payment_notice"
+
+
+def account_config(simulator: Simulator, **changes: Any) -> dict[str, Any]:
+    """An account's settings as MPESA_ACCOUNTS has them."""
+    config = simulator.config
+    found = {f.name.upper(): getattr(config, f.name) for f in dataclasses.fields(config)}
+    return {**found, "CALLBACK_TOKEN": TOKEN, "TIMEOUT": (5, 5), **changes}
+
+
+def flat_config(simulator: Simulator, **changes: Any) -> dict[str, Any]:
+    """The same as the default account's MPESA_… keys."""
+    return {f"MPESA_{k}": v for k, v in account_config(simulator, **changes).items()}
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Records:
+    engine = create_engine(
+        f"sqlite:///{tmp_path / 'records.sqlite3'}",
+        poolclass=NullPool,
+        connect_args={"timeout": 20},
+    )
+    Base.metadata.create_all(engine)
+    return Records(engine, Payment, PaymentCallback, PaymentNotice)
+
+
+@pytest.fixture
+def mpesa(records: Records) -> Mpesa:
+    return Mpesa(records=records)
+
+
+@pytest.fixture
+def app(mpesa: Mpesa, mpesa_simulator: Simulator) -> Iterator[Flask]:
+    """An app whose default account is the local gateway's, inside its context."""
+    app = Flask("shop")
+    app.config.update(flat_config(mpesa_simulator), TESTING=True)
+    mpesa.init_app(app)
+    with app.app_context():
+        yield app
+    app.extensions["mpesa"].forget()
+
+
+@pytest.fixture
+def session(records: Records) -> Iterator[Session]:
+    """The shop's own session on the same database."""
+    with Session(records.engine) as session:
+        yield session
+
+
+@pytest.fixture
+def heard() -> Iterator[list[tuple[str, Any]]]:
+    """The signals that were sent, with the state that the record had then."""
+    found: list[tuple[str, Any]] = []
+    receivers = {}
+    for name, signal in SIGNALS.items():
+
+        def receive(sender: Any, _name: str = name, **values: Any) -> None:
+            found.append((_name, copy.copy(values.get("transaction") or values.get("callback"))))
+
+        receivers[name] = receive
+        signal.connect(receive)
+    yield found
+    for name, signal in SIGNALS.items():
+        signal.disconnect(receivers[name])

@@ -1,0 +1,206 @@
+"""The records with what shops use around SQLAlchemy: its Flask extensions, Alembic, Flask-Admin."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from flask import Flask
+from flask_admin import Admin
+from flask_babel import Babel
+from flask_sqlalchemy import SQLAlchemy
+from flask_sqlalchemy_lite import SQLAlchemy as SQLAlchemyLite
+from sqlalchemy import create_engine, inspect, select
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import NullPool
+
+from flask_mpesa import Mpesa
+from flask_mpesa.admin import TransactionView
+from flask_mpesa.records import CallbackLogMixin, NoticeMixin, Records, TransactionMixin
+from mpesa_integrations.simulator import Simulator
+
+from .conftest import Base, Payment, flat_config
+
+PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "150.00", "reference": "ORDER 7"}
+
+
+def _app(simulator: Simulator, **config: Any) -> Flask:
+    app = Flask("shop")
+    app.config.update(flat_config(simulator), TESTING=True, SECRET_KEY="s", **config)
+    return app
+
+
+class Shop(NamedTuple):
+    app: Flask
+    db: SQLAlchemy
+    mpesa: Mpesa
+    payment: Any
+
+
+@pytest.fixture
+def shop(mpesa_simulator: Simulator, tmp_path: Path) -> Iterator[Shop]:
+    """A shop with Flask-SQLAlchemy."""
+    db = SQLAlchemy(engine_options={"poolclass": NullPool})
+
+    class ShopPayment(TransactionMixin, db.Model):  # type: ignore[name-defined,misc]
+        pass
+
+    class ShopCallback(CallbackLogMixin, db.Model):  # type: ignore[name-defined,misc]
+        pass
+
+    class ShopNotice(NoticeMixin, db.Model):  # type: ignore[name-defined,misc]
+        pass
+
+    app = _app(mpesa_simulator, SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path / 'shop.db'}")
+    db.init_app(app)
+    records = Records(lambda: db.engine, ShopPayment, ShopCallback, ShopNotice)
+    mpesa = Mpesa(app, records=records)
+    with app.app_context():
+        db.create_all()
+        yield Shop(app, db, mpesa, ShopPayment)
+        db.session.remove()
+    app.extensions["mpesa"].forget()
+
+
+def test_flask_sqlalchemy(shop: Shop) -> None:
+    paid = shop.mpesa.c2b(**PAYMENT)
+    kept: Any = shop.db.session.get(shop.payment, paid.id)
+    assert (kept.state, kept.created_at) == ("completed", paid.created_at)
+    assert shop.payment.__tablename__ == "shop_payment"
+
+
+def test_flask_sqlalchemy_lite(mpesa_simulator: Simulator, tmp_path: Path) -> None:
+    db = SQLAlchemyLite()
+    url = f"sqlite:///{tmp_path / 'shop.db'}"
+    app = _app(mpesa_simulator, SQLALCHEMY_ENGINES={"default": {"url": url, "poolclass": NullPool}})
+    db.init_app(app)
+    records = Records(lambda: db.engine, Payment, *_others())
+    mpesa = Mpesa(app, records=records)
+    with app.app_context():
+        Base.metadata.create_all(db.engine)
+        paid = mpesa.c2b(**PAYMENT)
+        assert db.session.scalars(select(Payment.state)).one() == paid.state == "completed"
+    app.extensions["mpesa"].forget()
+
+
+def _others() -> tuple[Any, Any]:
+    from .conftest import PaymentCallback, PaymentNotice
+
+    return PaymentCallback, PaymentNotice
+
+
+@pytest.fixture
+def migrations(tmp_path: Path) -> Config:
+    """Alembic's folder as `alembic init` makes it, for the test models, on an empty database."""
+    config = Config()
+    config.set_main_option("script_location", str(tmp_path / "migrations"))
+    config.set_main_option("sqlalchemy.url", f"sqlite:///{tmp_path / 'migrated.db'}")
+    config.set_main_option("path_separator", "os")
+    config.config_file_name = str(tmp_path / "alembic.ini")
+    command.init(config, str(tmp_path / "migrations"))
+    env = tmp_path / "migrations" / "env.py"
+    env.write_text(
+        env.read_text()
+        .replace("target_metadata = None", "from tests.flask.conftest import Base\n"
+                 "target_metadata = Base.metadata")
+        .replace("fileConfig(config.config_file_name)", "pass")
+    )  # fmt: skip
+    return config
+
+
+def test_alembic_autogenerates_a_right_migration(migrations: Config, tmp_path: Path) -> None:
+    command.revision(migrations, message="payments", autogenerate=True)
+    command.upgrade(migrations, "head")
+    engine = create_engine(f"sqlite:///{tmp_path / 'migrated.db'}", poolclass=NullPool)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+    inspector = inspect(engine)
+    checks = {check["name"] for check in inspector.get_check_constraints("payment")}
+    assert checks == {"payment_amount", "payment_reversed", "payment_state"}
+    unique = {constraint["name"] for constraint in inspector.get_unique_constraints("payment")}
+    assert unique == {"payment_reference", "payment_key"}
+    with warnings.catch_warnings(), Session(engine) as session:
+        session.add(Payment(operation="c2b", amount=1, third_party_reference="A"))
+        session.commit()
+        assert session.scalars(select(Payment)).one().state == "initiated"
+
+
+def test_the_columns_are_those_of_the_django_app() -> None:
+    from django_mpesa.models import CallbackLog, Notice, Transaction
+
+    def django(model: Any) -> set[str]:
+        names = {field.column for field in model._meta.fields}
+        return {"transaction_key" if name == "transaction_id" and model is not Transaction
+                else name for name in names}  # fmt: skip
+
+    def flask(model: Any) -> set[str]:
+        return {column.name for column in model.__table__.columns}
+
+    callback, notice = _others()
+    generic = {"content_type_id", "object_id"}  # what is paid for, which only Django has
+    assert django(Transaction) - generic == flask(Payment)
+    assert django(CallbackLog) == flask(callback)
+    assert django(Notice) == flask(notice)
+    for model, mixin in ((Transaction, Payment), (CallbackLog, callback), (Notice, notice)):
+        for field in model._meta.fields:
+            length = getattr(field, "max_length", None)
+            columns: Any = mixin.__table__.columns
+            column = columns.get(field.column)
+            if length and column is not None and field.name != "remote_address":
+                assert column.type.length == length, field.name
+
+
+class ReversingView(TransactionView):
+    can_reverse = True
+
+
+def test_flask_admin_gives_nothing_back_unless_that_was_allowed() -> None:
+    allowed: Any = TransactionView.is_action_allowed
+    assert not allowed(TransactionView, "reverse")
+    assert allowed(TransactionView, "ask_gateway")
+
+
+def test_flask_admin_shows_asks_gives_back_and_edits_nothing(
+    shop: Shop, mpesa_simulator: Simulator
+) -> None:
+    Babel(shop.app)  # Flask-Admin uses it where it is installed
+    Admin(shop.app).add_view(ReversingView(shop.payment, shop.db, endpoint="payments"))
+    mpesa_simulator.scenarios.queue("cut_after")
+    lost = shop.mpesa.c2b(**PAYMENT)
+    client = shop.app.test_client()
+    page = client.get("/admin/payments/").text
+    assert "unknown" in page
+    assert "25884•••4567" in page
+    assert "258841234567" not in page
+
+    def act(action: str, **form: str) -> str:
+        form = {"action": action, "rowid": str(lost.id), **form}
+        return client.post("/admin/payments/action/", data=form, follow_redirects=True).text
+
+    def state() -> str:
+        shop.db.session.expire_all()
+        record: Any = shop.db.session.get(shop.payment, lost.id)
+        return str(record.state)
+
+    act("ask_gateway")
+    assert state() == "unknown"  # no token, nothing done
+    token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page)
+    assert token is not None
+    assert "asked about 1 payments" in act("ask_gateway", csrf_token=token[1])
+    assert state() == "completed"
+    for _ in range(2):
+        act("reverse", csrf_token=token[1])
+    assert state() == "reversed"
+    assert len(shop.db.session.scalars(select(shop.payment)).all()) == 2
+    for path in ("new/", f"edit/?id={lost.id}"):
+        assert client.get(f"/admin/payments/{path}").status_code in (302, 404)
+    assert client.get(f"/admin/payments/details/?id={lost.id}").status_code == 200
+    assert "ORDER 7" in client.get("/admin/payments/?search=ORDER").text

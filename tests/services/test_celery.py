@@ -1,0 +1,176 @@
+"""Reconciliation and callbacks by real Celery workers, over Redis and RabbitMQ."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+from pytest_django import Settings
+
+from django_mpesa import mpesa
+from django_mpesa.models import CallbackLog, Transaction
+from mpesa_integrations.simulator import Simulator
+from tests.django.conftest import TOKEN, account_settings
+
+PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "150.00", "reference": "ORDER 7"}
+BROKERS = {"redis": ("redis://127.0.0.1:6379/0", 6379), "rabbitmq": ("amqp://127.0.0.1", 5672)}
+
+pytestmark = [pytest.mark.service, pytest.mark.django_db(transaction=True)]
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(2)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _until(condition: Callable[[], bool], seconds: float = 40) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def simulator(mpesa_simulator: Simulator, settings: Settings) -> Simulator:
+    settings.MPESA = {"default": account_settings(mpesa_simulator, APPLY_CALLBACKS="worker")}
+    return mpesa_simulator
+
+
+@pytest.fixture(params=list(BROKERS))
+def celery_app(request: pytest.FixtureRequest, simulator: Simulator) -> Iterator[Any]:
+    """A Celery app with a queue of its own, and what a worker of it needs in its environment."""
+    url, port = BROKERS[request.param]
+    if not _listens(port):
+        if os.environ.get("CI"):
+            pytest.fail(f"{request.param} does not listen on port {port}")
+        pytest.skip(f"{request.param} does not listen on port {port}")
+    from .brokers import make_app
+
+    app = make_app(url, f"mpesa-test-{uuid.uuid4().hex}")
+    yield app
+    with app.connection_for_write() as broker, broker.channel() as channel:
+        app.amqp.queues[app.conf.task_default_queue].bind(channel).delete()
+    app.close()
+
+
+def _worker(app: Any, simulator: Simulator) -> subprocess.Popen[str]:
+    environment = {
+        **os.environ,
+        "MPESA_TEST_BROKER": app.conf.broker_url,
+        "MPESA_TEST_QUEUE": app.conf.task_default_queue,
+        "MPESA_TEST_DJANGO_NAME": str(connection.settings_dict["NAME"]),
+        "MPESA_TEST_ACCOUNT": str(simulator.state_dir / "account.json"),
+        "MPESA_TEST_APPLY": "worker",
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "celery", "-A", "tests.services.brokers", "worker",
+         "--pool", "solo", "--without-gossip", "--without-mingle", "--loglevel", "warning"],
+        env=environment, text=True,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def worker(celery_app: Any, simulator: Simulator) -> Iterator[subprocess.Popen[str]]:
+    process = _worker(celery_app, simulator)
+    yield process
+    process.terminate()
+    process.wait(20)
+
+
+def _make_due() -> None:
+    past = timezone.now() - timedelta(seconds=1)
+    Transaction.objects.filter(next_check_at__isnull=False).update(next_check_at=past)
+
+
+def _pending(simulator: Simulator) -> Transaction:
+    simulator.response_url = "https://127.0.0.1:18997/nobody"
+    simulator.scenarios.queue("callback_never", operation="c2b")
+    record = mpesa.c2b(**PAYMENT)
+    simulator.callbacks.drain()
+    assert isinstance(record, Transaction)
+    return record
+
+
+def _call_back(record: Transaction) -> int:
+    body = {
+        "input_OriginalConversationID": record.conversation_id,
+        "input_ThirdPartyReference": record.third_party_reference,
+        "input_TransactionID": "4XDF12345",
+        "input_ResultCode": "0",
+        "input_ResultDesc": "Request processed successfully",
+    }
+    answer = Client().post(f"/mpesa/callback/{TOKEN}/", json.dumps(body), "application/json")
+    return answer.status_code
+
+
+def test_a_worker_reconciles_what_is_due(
+    celery_app: Any, worker: subprocess.Popen[str], simulator: Simulator
+) -> None:
+    from django_mpesa.tasks import reconcile
+
+    for _ in range(5):
+        simulator.scenarios.queue("cut_after", operation="c2b")
+        assert mpesa.c2b(**PAYMENT).state == "unknown"
+    _make_due()
+    reconcile.delay(batch=2)  # so that a batch starts the next
+    _until(lambda: Transaction.objects.filter(state="completed").count() == 5)
+
+
+def test_a_worker_applies_callbacks_that_the_request_only_stored(
+    celery_app: Any, simulator: Simulator
+) -> None:
+    record = _pending(simulator)
+    assert _call_back(record) == 200
+    assert CallbackLog.objects.get().verdict == "received"
+    record.refresh_from_db()
+    assert record.state == "pending"
+    process = _worker(celery_app, simulator)
+    try:
+        _until(lambda: CallbackLog.objects.get().verdict == "applied")
+    finally:
+        process.terminate()
+        process.wait(20)
+    record.refresh_from_db()
+    assert record.state == "completed"
+
+
+def test_a_broker_that_is_down_loses_nothing(simulator: Simulator) -> None:
+    from .brokers import make_app
+
+    make_app("redis://127.0.0.1:1/0", "nobody")
+    record = _pending(simulator)
+    assert _call_back(record) == 200
+    assert CallbackLog.objects.get().verdict == "received"
+    CallbackLog.objects.update(received_at=timezone.now() - timedelta(hours=1))
+    assert mpesa.reconcile().callbacks == 1
+    record.refresh_from_db()
+    assert record.state == "completed"
+
+
+def test_djangos_own_tasks_are_used_where_configured(
+    simulator: Simulator, settings: Settings
+) -> None:
+    from django_mpesa import background
+
+    if background.apply_callbacks is None:
+        pytest.skip("django.tasks came with Django 6.0")
+    settings.TASKS = {"default": {"BACKEND": "django.tasks.backends.immediate.ImmediateBackend"}}
+    record = _pending(simulator)
+    assert _call_back(record) == 200
+    record.refresh_from_db()
+    assert record.state == "completed"
+    assert django_settings.TASKS
