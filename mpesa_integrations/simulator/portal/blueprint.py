@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -120,7 +119,7 @@ def install_portal(app: Flask, simulator: Simulator, store: Store) -> None:
             "languages": LANGUAGES,
             "language": str(get_locale()),
             "user": g.get("user"),
-            "is_local": is_local(simulator),
+            "is_local": people.is_local(simulator),
         }
 
     @blueprint.post("/language")
@@ -151,18 +150,6 @@ def install_portal(app: Flask, simulator: Simulator, store: Store) -> None:
     @app.get("/")
     def root() -> AnyResponse:
         return redirect(url_for("portal.home"))
-
-
-def is_local(simulator: Simulator) -> bool:
-    """Whether the gateway serves this machine only, and this request comes from it."""
-    return _is_loopback(simulator.host) and _is_loopback(request.remote_addr or "")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _language() -> str | None:
