@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-postgresql test-mariadb fire lint types build clean
+.PHONY: demo test test-postgresql test-mariadb fire lint types build translations clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m example_sites.demo $(if $(ONCE),--once)
@@ -39,6 +39,10 @@ build: $(VENV)/.dev
 	rm -rf dist
 	$(BIN)/python -m build
 	$(BIN)/twine check --strict dist/*
+
+# Collects the portal's texts into its catalogues, and compiles them.
+translations: $(VENV)/.dev
+	$(BIN)/python -m tests.simulator.portal_catalogue
 
 clean:
 	rm -rf $(VENV) build dist .demo
