@@ -528,8 +528,8 @@ class Payments(Generic[R, C]):
 
     def _apply_waiting_callbacks(self, record: R) -> R:
         """Look again at callbacks that overtook the answer that names their conversation."""
-        if not record.conversation_id:
-            return record
+        if not record.conversation_id or self.client.config.callback_token is None:
+            return record  # without a token, no callback was ever let in
         waiting = self.store.waiting_callbacks(record.third_party_reference)
         for entry, body in waiting:
             self._decide(entry, read_callback(body))
