@@ -43,3 +43,13 @@ def parameters(config: MpesaConfig) -> dict[str, str]:
         "input_ThirdPartyReference": f"B{next(_numbers)}",
         "input_ServiceProviderCode": config.service_provider_code,
     }
+
+
+def acknowledgement(said: dict[str, str]) -> dict[str, str]:
+    """What a callback is answered."""
+    return {
+        "output_OriginalConversationID": said["input_OriginalConversationID"],
+        "output_ResponseCode": "0",
+        "output_ResponseDesc": "Successfully Accepted Result",
+        "output_ThirdPartyConversationID": said["input_ThirdPartyReference"],
+    }

@@ -23,6 +23,14 @@ from mpesa_integrations import MpesaConfig
 
 API_KEY = "aaaab09uz9f3asdcjyk7els777ihmwv8"
 KEY_FILE = Path(__file__).parents[1] / "tests/data/documented_public_key.txt"
+TOKEN = "a-callback-token-of-more-than-32-characters"
+OPTIONS = {
+    "API_KEY": API_KEY,
+    "PUBLIC_KEY": KEY_FILE.read_text(),
+    "SERVICE_PROVIDER_CODE": "171717",
+    "CALLBACK_TOKEN": TOKEN,
+}
+"""An account's settings as the frameworks take them, for what asks no gateway."""
 BODY = (
     b'{"output_ResponseCode": "INS-0", "output_ResponseDesc": "Request processed successfully", '
     b'"output_TransactionID": "4XDF12345", '
