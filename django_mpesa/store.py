@@ -93,10 +93,12 @@ class DjangoStore:
         """Update where the state is still the one expected."""
         original = None
         values = {**change.values, "updated_at": timezone.now()}
-        with self._together(change.notices or change.reverses):
+        with self._together(change.notices or change.reverses or change.callback):
             if not self._records.filter(pk=record.pk, state=state).update(**values):
                 return None
             self._keep(change.notices, record)
+            if change.callback:
+                self.keep_callback({**change.callback, "transaction_id": record.pk})
             if change.reverses:
                 original = self._add_reversed(record)
             if original is not None:

@@ -99,6 +99,8 @@ class SqlAlchemyStore:
             if changed is None:
                 return None
             self._keep(session, change.notices, record)
+            if change.callback:
+                session.add(self._entry({**change.callback, "transaction_key": record.pk}))
             original = self._add_reversed(session, record) if change.reverses else None
             if original is not None:
                 self._keep(session, change.of_original, original)
@@ -171,10 +173,10 @@ class SqlAlchemyStore:
 
     def keep_callback(self, values: Mapping[str, Any]) -> CallbackLogMixin:
         """Insert a callback."""
-        entry = self._callback(account=self._account, **_plain(values))
+        entry = self._entry(values)
         with self._session() as session:
             session.add(entry)
-        return cast("CallbackLogMixin", entry)
+        return entry
 
     def judge_callback(
         self, entry: CallbackLogMixin, verdict: core.Verdict, record: TransactionMixin | None
@@ -210,6 +212,9 @@ class SqlAlchemyStore:
             model.received_at < before,
         )
         return self._with_body(statement.limit(limit))
+
+    def _entry(self, values: Mapping[str, Any]) -> CallbackLogMixin:
+        return cast("CallbackLogMixin", self._callback(account=self._account, **_plain(values)))
 
     def _with_body(self, statement: Select[Any]) -> list[tuple[CallbackLogMixin, bytes]]:
         with self._session() as session:
