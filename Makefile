@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-postgresql test-mariadb lint types build clean
+.PHONY: demo test test-postgresql test-mariadb bench lint types build clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m example_sites.first_payment
@@ -19,6 +19,11 @@ test-postgresql: $(VENV)/.dev
 test-mariadb: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet 'mysqlclient>=2.2.1'
 	MPESA_TEST_DATABASE=mariadb $(BIN)/python -m pytest -n 2 tests/contract tests/django
+
+# What the library costs, and the charts of docs/benchmarks.md; on PostgreSQL too. Takes a while.
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks | tee docs/benchmarks.jsonl
+	$(BIN)/python -m benchmarks.charts docs/benchmarks.jsonl docs/benchmarks
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
