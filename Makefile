@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-postgresql test-mariadb fire lint types build translations clean
+.PHONY: demo test test-postgresql test-mariadb fire lint types build translations clean bench
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m example_sites.demo $(if $(ONCE),--once)
@@ -27,6 +27,11 @@ SEED ?= 1
 SABOTAGE ?=
 fire: $(VENV)/.dev
 	$(BIN)/python -m tests.fire --payments $(PAYMENTS) --seed $(SEED) --sabotage "$(SABOTAGE)"
+
+# What the library costs, and the charts of docs/benchmarks.md; on PostgreSQL too. Takes a while.
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks | tee docs/benchmarks.jsonl
+	$(BIN)/python -m benchmarks.charts docs/benchmarks.jsonl docs/benchmarks
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
