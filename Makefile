@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-postgresql test-mariadb lint types build clean
+.PHONY: demo test test-postgresql test-mariadb matrix lint types docs build clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m example_sites.first_payment
@@ -20,6 +20,14 @@ test-mariadb: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet 'mysqlclient>=2.2.1'
 	MPESA_TEST_DATABASE=mariadb $(BIN)/python -m pytest -n 2 tests/contract tests/django
 
+# Every supported version of Python, Django, Flask, SQLAlchemy and marshmallow; see tox.ini.
+# tox finds interpreters on the PATH, to which those of pyenv are added where there is one.
+matrix: $(VENV)/.dev
+	PATH="$$PATH$$(for version in $$(pyenv versions --bare 2>/dev/null | grep -Ex '3\.1[0-9.]+'); \
+	    do printf ':%s/bin' "$$(pyenv prefix $$version)"; done)" \
+	$(BIN)/tox run-parallel --parallel 2 --parallel-no-spinner \
+	    $(if $(CI),--skip-missing-interpreters false) $(if $(ENVS),-e $(ENVS))
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -27,10 +35,16 @@ lint: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy
 
+# The documentation, in site/; the tables that are facts of the code are written anew.
+docs: $(VENV)/.dev
+	$(BIN)/python docs/generate.py
+	$(BIN)/mkdocs build --strict
+
 build: $(VENV)/.dev
 	rm -rf dist
 	$(BIN)/python -m build
 	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist
 
 clean:
 	rm -rf $(VENV) build dist .demo
