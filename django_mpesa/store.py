@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from mpesa_integrations.core import records as core
 from mpesa_integrations.core.errors import DuplicateTransaction
-from mpesa_integrations.core.lifecycle import State
+from mpesa_integrations.core.lifecycle import OPEN_STATES, State
 from mpesa_integrations.core.payments import NOTICE_GRACE
 
 from .models import AbstractTransaction, CallbackLog, Notice
@@ -131,6 +131,13 @@ class DjangoStore:
     def find_paid(self, transaction_id: str) -> AbstractTransaction | None:
         """Select by transaction ID."""
         return self._first(transaction_id=transaction_id, operation__in=("c2b", "b2c", "b2b"))
+
+    def oldest_open(self) -> AbstractTransaction | None:
+        """Select the first open one; an index has states and times."""
+        found: AbstractTransaction | None = (
+            self._mine.filter(state__in=OPEN_STATES).order_by("created_at").first()
+        )
+        return found
 
     def claim_due(self, now: datetime, until: datetime, limit: int) -> list[AbstractTransaction]:
         """Put off the next checks that are due, and give their records."""

@@ -15,7 +15,7 @@ from sqlalchemy.sql.base import Executable
 
 from mpesa_integrations.core import records as core
 from mpesa_integrations.core.errors import CalledInTransaction, DuplicateTransaction
-from mpesa_integrations.core.lifecycle import State
+from mpesa_integrations.core.lifecycle import OPEN_STATES, State
 from mpesa_integrations.core.payments import NOTICE_GRACE
 
 from .records import CallbackLogMixin, Records, TransactionMixin
@@ -132,6 +132,17 @@ class SqlAlchemyStore:
             self._transaction.transaction_id == transaction_id,
             self._transaction.operation != "reversal",
         )
+
+    def oldest_open(self) -> TransactionMixin | None:
+        """Select the first open one; an index has states and times."""
+        model = self._transaction
+        is_open = model.state.in_([state.value for state in OPEN_STATES])
+        statement = select(model).where(model.account == self._account, is_open)
+        with self._session() as session:
+            return cast(
+                "TransactionMixin | None",
+                session.scalars(statement.order_by(model.created_at).limit(1)).first(),
+            )
 
     def claim_due(self, now: datetime, until: datetime, limit: int) -> list[TransactionMixin]:
         """Put off the next checks that are due, and give their records."""
