@@ -655,7 +655,8 @@ def _columns(record: Record, step: Transition, news: _News) -> dict[str, Any]:
     if step.changed:
         columns |= {
             "state": step.state,
-            "response_code": (news.code or "")[:16],
+            # A status query brings no code: why it failed was said before.
+            "response_code": (news.code or _code_before(record, step))[:16],
             "response_description": news.description[:255],
             "next_check_at": None if step.state in FINAL_STATES else _now() + FIRST_CHECK,
         }
@@ -663,6 +664,10 @@ def _columns(record: Record, step: Transition, news: _News) -> dict[str, Any]:
         asked = _asked(record)
         columns |= asked if step.state in OPEN_STATES else {"checks": asked["checks"]}
     return columns
+
+
+def _code_before(record: Record, step: Transition) -> str:
+    return "" if step.state in MONEY_MOVED_STATES else record.response_code
 
 
 def _asked(record: Record) -> dict[str, Any]:

@@ -136,6 +136,9 @@ class Record(Protocol):
     def transaction_id(self) -> str: ...  # noqa: D102
 
     @property
+    def response_code(self) -> str: ...  # noqa: D102
+
+    @property
     def checks(self) -> int: ...  # noqa: D102
 
     @property
