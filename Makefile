@@ -41,6 +41,7 @@ matrix: $(VENV)/.dev
 	$(BIN)/tox run-parallel --parallel 2 --parallel-no-spinner \
 	    $(if $(CI),--skip-missing-interpreters false) $(if $(ENVS),-e $(ENVS))
 
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
