@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-postgresql test-mariadb fire lint types build translations clean
+.PHONY: demo test test-postgresql test-mariadb fire lint types build translations clean bench matrix docs
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m example_sites.demo $(if $(ONCE),--once)
@@ -28,6 +28,19 @@ SABOTAGE ?=
 fire: $(VENV)/.dev
 	$(BIN)/python -m tests.fire --payments $(PAYMENTS) --seed $(SEED) --sabotage "$(SABOTAGE)"
 
+# What the library costs, and the charts of docs/benchmarks.md; on PostgreSQL too. Takes a while.
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks | tee docs/benchmarks.jsonl
+	$(BIN)/python -m benchmarks.charts docs/benchmarks.jsonl docs/benchmarks
+
+# Every supported version of Python, Django, Flask, SQLAlchemy and marshmallow; see tox.ini.
+# tox finds interpreters on the PATH, to which those of pyenv are added where there is one.
+matrix: $(VENV)/.dev
+	PATH="$$PATH$$(for version in $$(pyenv versions --bare 2>/dev/null | grep -Ex '3\.1[0-9.]+'); \
+	    do printf ':%s/bin' "$$(pyenv prefix $$version)"; done)" \
+	$(BIN)/tox run-parallel --parallel 2 --parallel-no-spinner \
+	    $(if $(CI),--skip-missing-interpreters false) $(if $(ENVS),-e $(ENVS))
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -35,10 +48,16 @@ lint: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy
 
+# The documentation, in site/; the tables that are facts of the code are written anew.
+docs: $(VENV)/.dev
+	$(BIN)/python docs/generate.py
+	$(BIN)/mkdocs build --strict
+
 build: $(VENV)/.dev
 	rm -rf dist
 	$(BIN)/python -m build
 	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist
 
 # Collects the portal's texts into its catalogues, and compiles them.
 translations: $(VENV)/.dev

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +17,25 @@ from click.testing import CliRunner
 from flask import Flask
 from pytest_django import Settings
 
+from mpesa_integrations import CODES, Kind, MpesaConfig
 from mpesa_integrations.cli import main
+from mpesa_integrations.core.account_settings import ACCOUNT_SETTINGS
+from mpesa_integrations.core.lifecycle import Evidence, State
+from mpesa_integrations.core.records import CALLBACK_REJECTED, Event, Verdict
 from mpesa_integrations.simulator import Simulator
 
 from .django.conftest import account_settings
 from .flask.conftest import flat_config
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+QUICK_STARTS = set(
+    (ROOT / "docs").glob("**/quickstart-*.md")
+)  # tests/test_quickstarts.py runs them
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *(page for page in sorted((ROOT / "docs").glob("**/*.md")) if page not in QUICK_STARTS),
+]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 IDS = [str(page.relative_to(ROOT)) for page in PAGES]
 
@@ -88,6 +101,39 @@ def test_every_command_runs(page: Path, project: Path, mpesa_simulator: Simulato
         for line in block.splitlines():
             if line.startswith("$ "):
                 _run(shlex.split(line.removeprefix("$ ")), mpesa_simulator)
+
+
+def test_the_tables_are_what_the_code_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    fill = importlib.import_module("generate").fill
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        assert fill(text) == text, f"{page.name} is old: run make docs"
+
+
+def test_every_setting_state_signal_and_verdict_is_documented() -> None:
+    pages = {
+        "settings.md": [f.name.upper() for f in fields(MpesaConfig)] + [*ACCOUNT_SETTINGS],
+        "signals.md": [*Event, CALLBACK_REJECTED],
+        "callbacks.md": [verdict for verdict in Verdict if verdict is not Verdict.RECEIVED],
+        "lifecycle.md": [*State, *Evidence, *Kind],
+        "codes.md": [*CODES],
+    }
+    for name, words in pages.items():
+        page = (ROOT / "docs" / name).read_text(encoding="utf-8")
+        assert not [word for word in words if f"`{word!s}`" not in page], name
+
+
+def test_the_site_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir",
+         str(tmp_path / "site")],
+        check=True, capture_output=True, cwd=ROOT,
+    )  # fmt: skip
+    pages = list((tmp_path / "site").glob("**/*.html"))
+    assert len(pages) > len(PAGES)
+    loaded = re.compile(r"<(?:script|img|iframe)[^>]+src=.?(?:https?:)?//|<link[^>]+href=.?https?:")
+    assert not [page for page in pages if loaded.search(page.read_text(encoding="utf-8"))]
 
 
 def _run(words: list[str], simulator: Simulator) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import zipfile
@@ -55,3 +56,15 @@ def test_the_wheel_holds_the_packages_and_nothing_else(tmp_path: Path) -> None:
 
 def test_the_public_face_is_what_it_says() -> None:
     assert all(hasattr(mpesa_integrations, name) for name in mpesa_integrations.__all__)
+
+
+def test_the_oldest_versions_that_are_tested_are_the_oldest_that_are_allowed() -> None:
+    requirements = metadata("mpesa-integrations").get_all("Requires-Dist") or []
+    for_users = [text for text in requirements if "extra == 'dev'" not in text]
+    lowest = {
+        f"{found[1]}=={found[2]}"
+        for found in (re.match(r"([a-z0-9-]+).*?>=([0-9.]+)", text) for text in for_users)
+        if found
+    }
+    constraints = (ROOT / "tests" / "constraints-oldest.txt").read_text().splitlines()
+    assert lowest == {line for line in constraints if line and not line.startswith("#")}

@@ -12,6 +12,10 @@ from mpesa_integrations.core.payments import IdempotencyConflict
 
 from .models import Order
 
+_RAN_OUT = _(
+    "It did not go through, perhaps because the PIN was not typed in time. Keep your phone at hand "
+    "and try again."
+)
 _REASONS: dict[str, Promise] = {
     "INS-2006": _(
         "There was not enough money in your M-Pesa account. Put some in, or pay from another "
@@ -21,6 +25,7 @@ _REASONS: dict[str, Promise] = {
         "M-Pesa could not complete it, often because the PIN was not right. Have your PIN ready "
         "and try again."
     ),
+    "INS-9": _RAN_OUT,
     "INS-16": _("M-Pesa is very busy just now. Wait a minute and try again."),
     "INS-995": _(
         "There is a problem with your M-Pesa account. Dial *150# or visit a Vodacom shop, or pay "
@@ -33,10 +38,6 @@ _REASONS: dict[str, Promise] = {
     "INS-2051": _("M-Pesa does not know this phone number. Check it and try again."),
 }
 _UNREACHED = _("M-Pesa could not be reached. Wait a minute and try again.")
-_RAN_OUT = _(
-    "It did not go through, perhaps because the PIN was not typed in time. Keep your phone at hand "
-    "and try again."
-)
 _OTHER = _("M-Pesa did not accept the payment. Try again, or pay from another number.")
 
 

@@ -404,7 +404,7 @@ def test_the_commands(app: Flask, mpesa: Mpesa, mpesa_simulator: Simulator) -> N
     assert run("status", record.transaction_id).exit_code == 0
     assert run("reverse", record.transaction_id, "--amount", "4").exit_code == 0
     refused = run("reverse", record.transaction_id, "--amount", "9")
-    assert (refused.exit_code, "6.00" in refused.output + refused.stderr) == (3, True)
+    assert (refused.exit_code, "6.00" in refused.output) == (3, True)
     mpesa_simulator.scenarios.queue("insufficient_balance")
     assert run("c2b", "--msisdn", "841234567", "--amount", "1", "--reference", "T").exit_code == 5
     assert run("status", "NOSUCHTHING").exit_code == 8

@@ -1,6 +1,7 @@
 """Pytest fixtures: a local gateway per test session, emptied before each test, and a client of it.
 
-Found by pytest through its entry point. Nothing is imported or started until a test asks for it.
+Found by pytest through its entry point, also where the extra `simulator` is not installed; so
+nothing is imported or started until a test asks for it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from mpesa_integrations import MpesaClient
 
-    from . import Simulator
+    from .simulator import Simulator
 
 _DELAY = 0.2  # seconds: what waits three seconds for a person need not do so for a test
 
@@ -21,7 +22,7 @@ _DELAY = 0.2  # seconds: what waits three seconds for a person need not do so fo
 @pytest.fixture(scope="session")
 def _mpesa_gateway() -> Iterator[Simulator]:
     # Made once: the keys take a second. Under pytest-xdist each worker has its own.
-    from . import Simulator
+    from .simulator import Simulator
 
     with Simulator() as simulator:
         yield simulator
