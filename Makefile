@@ -1,4 +1,4 @@
-# make demo: a first payment and a shop, against a local gateway (ONCE=1: end after it).  make test: the test suite.
+# make demo: a first payment and two shops, against a local gateway (ONCE=1: end after it).  make test: the test suite.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
@@ -71,7 +71,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo: $(BIN)/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable '.[simulator,django]'
+	$(BIN)/python -m pip install --quiet --editable '.[examples]'
 	touch $@
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml

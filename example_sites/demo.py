@@ -1,4 +1,4 @@
-"""`make demo`: a first payment, then a purchase in a real shop that is paid asynchronously."""
+"""`make demo`: a first payment, then a purchase in each shop, which is paid asynchronously."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,15 +22,56 @@ from mpesa_integrations.simulator import Simulator
 from mpesa_integrations.simulator.account import ACCOUNT_FILE
 
 from . import first_payment
-from .browser import Browser
+from .browser import Browser, Page
 from .first_payment import console, show_ledger
 from .https_server import CA_FILE, HOST, PORT_TAKEN, free_port
 
 DIRECTORY = Path(".demo")
-SHOPS = (("Django", "example_sites.django_shop", 12000),)
-"""Framework, package and preferred port of each."""
 _PATIENCE = 60.0
 """Seconds for what takes one or two on an idle machine."""
+
+
+def choose_in_django(browser: Browser) -> Page:
+    """Put the first product in the basket, and go to the checkout."""
+    page = browser.get("/")
+    browser.submit(page, page.form(action="/basket/"))
+    return browser.get("/checkout/")
+
+
+def choose_in_flask(browser: Browser) -> Page:
+    """Order two of the menu's first, and come to the order's page."""
+    page = browser.get("/")
+    return browser.submit(page, page.form("galao"), galao="2")
+
+
+@dataclass(frozen=True)
+class Site:
+    """One of the example sites.
+
+    Attributes:
+        framework: its name, to be shown.
+        module: as in `python -m module serve`.
+        port: the preferred one.
+        reconcile: its command that reconciles.
+        choose: chooses something, and comes to the page that asks for a phone number.
+        has_admin: whether there is an admin, for the user `admin`.
+    """
+
+    framework: str
+    module: str
+    port: int
+    reconcile: tuple[str, ...]
+    choose: Callable[[Browser], Page]
+    has_admin: bool
+
+
+DJANGO = Site(
+    "Django", "example_sites.django_shop", 12000, ("mpesa_reconcile",), choose_in_django, True
+)
+FLASK = Site(
+    "Flask", "example_sites.flask_shop", 13000, ("mpesa", "reconcile"), choose_in_flask, False
+)
+SHOPS = (DJANGO, FLASK)
 
 
 @dataclass(frozen=True)
@@ -38,15 +79,15 @@ class Shop:
     """A shop that is running in a process of its own.
 
     Attributes:
-        module: as in `python -m module serve`.
+        site: what is running.
         url: of its first page.
         directory: its database and certificates.
         environment: what its commands need.
         callback_token: the secret part of its callback URL.
-        admin_password: of the user `admin`.
+        admin_password: of the user `admin`, where there is an admin.
     """
 
-    module: str
+    site: Site
     url: str
     directory: Path
     environment: dict[str, str]
@@ -64,7 +105,7 @@ class Shop:
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start one of its commands, as `serve`; Ctrl-C on the terminal does not reach it."""
-        command = [sys.executable, "-m", self.module, *arguments]
+        command = [sys.executable, "-m", self.site.module, *arguments]
         return subprocess.Popen(command, env=self.environment, start_new_session=True)  # noqa: S603
 
     def run(self, *arguments: str) -> None:
@@ -73,18 +114,18 @@ class Shop:
         Raises:
             subprocess.CalledProcessError: it failed.
         """
-        command = [sys.executable, "-m", self.module, *arguments]
+        command = [sys.executable, "-m", self.site.module, *arguments]
         subprocess.run(command, env=self.environment, check=True, timeout=_PATIENCE)  # noqa: S603
 
 
 @contextmanager
 def running(
-    module: str, account_file: Path, directory: Path, port: int | None = None
+    site: Site, account_file: Path, directory: Path, port: int | None = None
 ) -> Iterator[Shop]:
     """Serve a shop over HTTPS.
 
     Args:
-        module: the shop's package.
+        site: which shop.
         account_file: the local gateway's `account.json`.
         directory: where the shop keeps its things.
         port: the preferred one; None means any.
@@ -93,7 +134,7 @@ def running(
     server = None
     try:
         while server is None:
-            shop = _shop(module, account_file, directory.absolute(), free_port(port))
+            shop = _shop(site, account_file, directory.absolute(), free_port(port))
             server = shop.start("serve")
             if not _wait_until_served(shop, server):
                 server = None
@@ -103,19 +144,19 @@ def running(
             _end(server)
 
 
-def _shop(module: str, account_file: Path, directory: Path, port: int) -> Shop:
+def _shop(site: Site, account_file: Path, directory: Path, port: int) -> Shop:
     token, password = secrets.token_urlsafe(32), secrets.token_urlsafe(9)
     environment = {
         **os.environ,
         "SHOP_DIRECTORY": str(directory),
         "SHOP_PORT": str(port),
         "SHOP_SECRET_KEY": secrets.token_urlsafe(50),
-        "DJANGO_SETTINGS_MODULE": f"{module}.settings",
+        "DJANGO_SETTINGS_MODULE": f"{site.module}.settings",
         "DJANGO_SUPERUSER_PASSWORD": password,
         "MPESA_ACCOUNT_FILE": str(account_file.absolute()),
         "MPESA_CALLBACK_TOKEN": token,
     }
-    return Shop(module, f"https://{HOST}:{port}", directory, environment, token, password)
+    return Shop(site, f"https://{HOST}:{port}", directory, environment, token, password)
 
 
 def buy(shop: Shop) -> None:
@@ -125,10 +166,8 @@ def buy(shop: Shop) -> None:
         SystemExit: it was not paid.
     """
     with shop.browser() as browser:
-        page = browser.get("/")
-        browser.submit(page, page.form(action="/basket/"))
-        console.print("Put the first product in the basket")
-        page = browser.get("/checkout/")
+        page = shop.site.choose(browser)
+        console.print("Chose something, and came to the page that asks for a phone number")
         page = browser.submit(page, page.form("msisdn"), msisdn="84 123 4567")
         console.print(f"Typed a phone number, and came to {page.url}")
         deadline = time.monotonic() + _PATIENCE
@@ -144,16 +183,16 @@ def buy(shop: Shop) -> None:
 
 
 @contextmanager
-def opened(name: str, module: str, port: int) -> Iterator[tuple[Shop, Simulator]]:
+def opened(site: Site) -> Iterator[tuple[Shop, Simulator]]:
     """Open a shop with a gateway of its own, buy something in it, and show what that did."""
-    directory = DIRECTORY / module.rpartition(".")[2]
+    directory = DIRECTORY / site.module.rpartition(".")[2]
     data = directory / "data"
     shutil.rmtree(data, ignore_errors=True)
-    console.rule(f"A shop in {name}, paid asynchronously")
+    console.rule(f"A shop in {site.framework}, paid asynchronously")
     # A gateway of its own, since an account has one asynchronous response URL.
     with Simulator(directory / "gateway") as simulator:
         simulator.reset()
-        with running(module, simulator.state_dir / ACCOUNT_FILE, data, port) as shop:
+        with running(site, simulator.state_dir / ACCOUNT_FILE, data, site.port) as shop:
             simulator.response_url = shop.callback_url
             buy(shop)
             shop.run("show")
@@ -166,11 +205,14 @@ def go_on(shops: list[tuple[Shop, Simulator]]) -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    reconcilers = [shop.start("mpesa_reconcile", "--every", "10") for shop, _ in shops]
+    reconcilers = [shop.start(*shop.site.reconcile, "--every", "10") for shop, _ in shops]
     console.rule("Open until Ctrl-C; the certificates are the demo's own, so a browser warns")
     for shop, simulator in shops:
-        console.print(f"Shop     {shop.url}/")
-        console.print(f"Admin    {shop.url}/admin/ (user admin, password {shop.admin_password})")
+        console.print(f"Shop     {shop.url}/ ({shop.site.framework})")
+        if shop.site.has_admin:
+            console.print(
+                f"Admin    {shop.url}/admin/ (user admin, password {shop.admin_password})"
+            )
         console.print(f"Gateway  {simulator.base_url} (account in {simulator.state_dir})")
     console.print("Phone numbers that refuse, cancel or keep silent: docs/simulator.md")
     stop.wait()
@@ -185,7 +227,7 @@ def _wait_until_served(shop: Shop, server: subprocess.Popen[bytes]) -> bool:
         if server.poll() == PORT_TAKEN:
             return False
         if server.returncode is not None:
-            raise SystemExit(f"{shop.module} ended with exit code {server.returncode}")
+            raise SystemExit(f"{shop.site.module} ended with exit code {server.returncode}")
         try:
             with shop.browser() as browser:
                 browser.get("/")
@@ -193,7 +235,7 @@ def _wait_until_served(shop: Shop, server: subprocess.Popen[bytes]) -> bool:
             time.sleep(0.05)  # not listening yet, or its certificate is not made yet
         else:
             return True
-    raise SystemExit(f"{shop.module} did not answer in {_PATIENCE:.0f} seconds")
+    raise SystemExit(f"{shop.site.module} did not answer in {_PATIENCE:.0f} seconds")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -214,7 +256,7 @@ def main() -> None:
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     first_payment.main()
     with ExitStack() as stack:
-        shops = [stack.enter_context(opened(*shop)) for shop in SHOPS]
+        shops = [stack.enter_context(opened(site)) for site in SHOPS]
         if not once:
             go_on(shops)
 

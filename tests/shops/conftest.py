@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from example_sites.demo import Shop, running
+from example_sites.demo import SHOPS, Shop, running
 from mpesa_integrations.simulator import Simulator
 from mpesa_integrations.simulator.account import ACCOUNT_FILE
 
@@ -18,17 +18,20 @@ class Open:
     simulator: Simulator
 
 
-@pytest.fixture(scope="session")
-def _served(_mpesa_gateway: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+@pytest.fixture(scope="session", params=SHOPS, ids=lambda site: site.framework.lower())
+def _served(
+    request: pytest.FixtureRequest,
+    _mpesa_gateway: Simulator,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Shop]:
     account_file = _mpesa_gateway.state_dir / ACCOUNT_FILE
-    directory = tmp_path_factory.mktemp("django-shop")
-    with running("example_sites.django_shop", account_file, directory) as shop:
+    with running(request.param, account_file, tmp_path_factory.mktemp("shop")) as shop:
         yield shop
 
 
 @pytest.fixture
 def open_shop(_served: Shop, mpesa_simulator: Simulator) -> Iterator[Open]:
-    """The Django shop, served as in the demo, with an asynchronous account and an empty ledger."""
+    """A shop, served as in the demo, with an asynchronous account and an empty ledger."""
     mpesa_simulator.response_url = _served.callback_url
     yield Open(_served, mpesa_simulator)
     # What is under way belongs to this test.

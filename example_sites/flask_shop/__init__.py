@@ -1,0 +1,1 @@
+"""A small café in Flask that is paid by M-Pesa."""

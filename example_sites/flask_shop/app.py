@@ -1,0 +1,69 @@
+"""The application factory: extensions, pages, receivers and commands, put together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from decimal import Decimal
+
+from flask import Flask, Response, render_template, request, session
+from flask.typing import ResponseReturnValue
+from flask_babel import Babel, format_decimal, get_locale
+from flask_wtf.csrf import CSRFError, CSRFProtect
+
+from . import cli, views
+from .models import db
+from .payments import mpesa
+from .receivers import connect_receivers
+from .settings import LANGUAGES, read_settings
+
+
+def create_app(environment: Mapping[str, str] = os.environ) -> Flask:
+    """Make the café's application.
+
+    Args:
+        environment: where the settings come from that differ between places; `settings` names them.
+    """
+    app = Flask(__name__)
+    app.config.from_mapping(read_settings(environment))
+    db.init_app(app)
+    CSRFProtect(app)
+    Babel(app, locale_selector=_language)
+    app.add_template_global(get_locale)
+    app.add_template_filter(_meticais, "meticais")
+    mpesa.init_app(app)
+    connect_receivers(app)
+    app.register_blueprint(views.pages)
+    app.register_error_handler(404, _not_found)
+    app.register_error_handler(CSRFError, _not_from_our_page)
+    app.after_request(_harden)
+    for command in (cli.serve, cli.show):
+        app.cli.add_command(command)
+    with app.app_context():
+        db.create_all()
+    return app
+
+
+def _language() -> str:
+    """What the visitor chose; before that, what the browser asks for."""
+    chosen = session.get("language") or request.accept_languages.best_match(LANGUAGES)
+    return chosen or LANGUAGES[0]
+
+
+def _meticais(amount: Decimal) -> str:
+    return f"{format_decimal(amount, '#,##0.00')}\N{NO-BREAK SPACE}MZN"
+
+
+def _not_found(error: Exception) -> ResponseReturnValue:
+    return render_template("cafe/problem.html", problem="missing"), 404
+
+
+def _not_from_our_page(error: Exception) -> ResponseReturnValue:
+    return render_template("cafe/problem.html", problem="stale"), 400
+
+
+def _harden(response: Response) -> Response:
+    response.headers["Content-Security-Policy"] = "default-src 'self'; frame-ancestors 'none'"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "same-origin"
+    return response

@@ -1,0 +1,88 @@
+"""What a customer types."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _
+from flask_wtf import FlaskForm
+from wtforms import Form, IntegerField, TelField
+from wtforms.validators import DataRequired, InputRequired, NumberRange, Optional, ValidationError
+from wtforms.widgets import HiddenInput
+
+from mpesa_integrations.core.msisdn import normalise_msisdn
+
+from .menu import ITEMS, Item
+
+_ANY_OPERATOR = [f"8{digit}" for digit in range(10)]
+
+
+def is_msisdn(form: Form, field: TelField) -> None:
+    """Bring a phone number, as people type it, to the gateway's form.
+
+    Raises:
+        ValidationError: what is wrong with it, in the customer's language.
+    """
+    # Many type a 0 in front, as in the countries around.
+    text = re.sub(r"^\s*\(?0\)?\s*(?=8)", "", field.data)
+    try:
+        field.data = normalise_msisdn(text)
+    except ValueError:
+        raise ValidationError(_problem(text)) from None
+
+
+class PaymentForm(FlaskForm):  # type: ignore[misc] # Flask-WTF is not typed
+    msisdn = TelField(
+        _("Phone number with M-Pesa"),
+        [DataRequired(_("Type the phone number that pays.")), is_msisdn],
+        description=_("As 84 123 4567. This phone will ask for your PIN."),
+    )
+    attempt = IntegerField(validators=[InputRequired(), NumberRange(min=1)], widget=HiddenInput())
+
+
+class MenuForm(FlaskForm):  # type: ignore[misc]
+    """How many of each; one field for each item of the menu is added below."""
+
+    @property
+    def chosen(self) -> list[tuple[Item, int]]:
+        return [(item, self[item.slug].data) for item in ITEMS if self[item.slug].data]
+
+    def validate(self, extra_validators: Any = None) -> bool:
+        """At least one of anything."""
+        if not super().validate(extra_validators):
+            self.form_errors.append(gettext("Of each, take a number from 0 to 20."))
+        elif not self.chosen:
+            self.form_errors.append(gettext("Choose something first: how many of what?"))
+        return not self.errors
+
+
+for _item in ITEMS:
+    _count = IntegerField(_item.name, [Optional(), NumberRange(0, 20)], default=0)
+    setattr(MenuForm, _item.slug, _count)
+
+
+def _problem(text: str) -> str:
+    digits = re.sub(r"^(\+|00)?258", "", re.sub(r"[^0-9+]", "", text))
+    if re.search(r"[^0-9+()./\s-]", text):
+        problem = gettext("A phone number has only digits, as in 84 123 4567.")
+    elif _is_msisdn(text):
+        problem = gettext(
+            "M-Pesa is on numbers that begin with 84 or 85; this one begins with %(prefix)s.",
+            prefix=digits[:2],
+        )
+    else:
+        problem = gettext(
+            "This number has %(count)d digits; it should have nine, as in 84 123 4567.",
+            count=len(digits),
+        )
+    return str(problem)
+
+
+def _is_msisdn(text: str) -> bool:
+    try:
+        normalise_msisdn(text, _ANY_OPERATOR)
+    except ValueError:
+        return False
+    return True
