@@ -1,12 +1,12 @@
-# make demo: a first payment against a local gateway.  make test: the test suite.
+# make demo: a first payment and a shop, against a local gateway (ONCE=1: end after it).  make test: the test suite.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-postgresql test-mariadb matrix lint types docs build clean
+.PHONY: demo test test-postgresql test-mariadb fire lint types build translations clean bench matrix docs
 
 demo: $(VENV)/.demo
-	$(BIN)/python -m example_sites.first_payment
+	$(BIN)/python -m example_sites.demo $(if $(ONCE),--once)
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2
@@ -19,6 +19,19 @@ test-postgresql: $(VENV)/.dev
 test-mariadb: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet 'mysqlclient>=2.2.1'
 	MPESA_TEST_DATABASE=mariadb $(BIN)/python -m pytest -n 2 tests/contract tests/django
+
+# Two shops, their workers killed and the gateway misbehaving, on PostgreSQL: then every centavo is
+# counted. make fire PAYMENTS=100000 SEED=2 SABOTAGE=conditional-update
+PAYMENTS ?= 20000
+SEED ?= 1
+SABOTAGE ?=
+fire: $(VENV)/.dev
+	$(BIN)/python -m tests.fire --payments $(PAYMENTS) --seed $(SEED) --sabotage "$(SABOTAGE)"
+
+# What the library costs, and the charts of docs/benchmarks.md; on PostgreSQL too. Takes a while.
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks | tee docs/benchmarks.jsonl
+	$(BIN)/python -m benchmarks.charts docs/benchmarks.jsonl docs/benchmarks
 
 # Every supported version of Python, Django, Flask, SQLAlchemy and marshmallow; see tox.ini.
 # tox finds interpreters on the PATH, to which those of pyenv are added where there is one.
@@ -46,6 +59,10 @@ build: $(VENV)/.dev
 	$(BIN)/twine check --strict dist/*
 	$(BIN)/check-wheel-contents dist
 
+# Collects the portal's texts into its catalogues, and compiles them.
+translations: $(VENV)/.dev
+	$(BIN)/python -m tests.simulator.portal_catalogue
+
 clean:
 	rm -rf $(VENV) build dist .demo
 
@@ -53,7 +70,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo: $(BIN)/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable '.[simulator]'
+	$(BIN)/python -m pip install --quiet --editable '.[simulator,django]'
 	touch $@
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml

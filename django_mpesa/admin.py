@@ -118,7 +118,7 @@ class TransactionAdmin(HistoryAdmin):
     """Payments: found by what a customer or the statement names, asked about, reversed, counted."""
 
     change_form_template = "admin/django_mpesa/change_form.html"
-    list_display = ("created_at", "operation", "badge", "amount", "phone", "reference",
+    list_display = ("created_at", "badge", "amount", "operation", "phone", "reference",
                     "transaction_id")  # fmt: skip
     list_filter = ("state", "operation", AccountFilter)
     filtered_columns = ("state", "operation", "account", "created_at")
@@ -204,17 +204,17 @@ class TransactionAdmin(HistoryAdmin):
         """The phone number, masked."""
         return record.masked_msisdn
 
-    @admin.display(description=_("reversals"), empty_value="–")
+    @admin.display(description=_("reversals"))
     def reversals(self, record: Any) -> str:
         """The reversals of a payment, each with a link."""
         links = ((self._url("change", found.pk), found, found.get_state_display())
                  for found in record.reversals.order_by("pk"))  # fmt: skip
-        return format_html_join(", ", '<a href="{}">{}</a> ({})', links)
+        return format_html_join(", ", '<a href="{}">{}</a> ({})', links) or "–"
 
-    @admin.display(description=_("paid for"), empty_value="–")
+    @admin.display(description=_("paid for"))
     def paid_for_object(self, record: AbstractTransaction) -> str:
         """What the payment is for."""
-        return str(record.paid_for or "")
+        return str(record.paid_for or "–")
 
     @admin.display(description=_("metadata"))
     def readable_metadata(self, record: AbstractTransaction) -> str:

@@ -68,10 +68,11 @@ class BoundedChangeList(ChangeList):
             days = range(1, calendar.monthrange(year, month)[1] + 1)
             starts = [date(year, month, number) for number in days]
             return self._choices("day", starts, bounds, self._link(date(year, 1, 1), "year"))
-        if year:
-            starts = [date(year, number, 1) for number in range(1, 13)]
+        only_year = bounds[0].year == bounds[1].year
+        if year or only_year:
+            starts = [date(year or bounds[0].year, number, 1) for number in range(1, 13)]
             bounds = (bounds[0].replace(day=1), bounds[1])
-            back = {"link": self._query(), "title": _("All dates")}
+            back = {"link": self._query(), "title": _("All dates")} if year else None
             return self._choices("month", starts, bounds, back)
         starts = [date(number, 1, 1) for number in range(bounds[0].year, bounds[1].year + 1)]
         return self._choices("year", starts, (starts[0], bounds[1]), None)

@@ -125,7 +125,8 @@ class AbstractTransaction(models.Model):
                 condition=Q(state__in=State.values), name="%(app_label)s_%(class)s_state"
             ),
             models.UniqueConstraint(
-                fields=("account", "third_party_reference"),
+                # The reference first: the admin searches it over all accounts.
+                fields=("third_party_reference", "account"),
                 name="%(app_label)s_%(class)s_reference",
             ),
             models.UniqueConstraint(
@@ -134,9 +135,12 @@ class AbstractTransaction(models.Model):
         )
         indexes = (
             models.Index(fields=("account", "next_check_at")),
-            models.Index(fields=("account", "transaction_id")),
-            models.Index(fields=("created_at",)),
+            models.Index(fields=("transaction_id",)),
+            models.Index(fields=("conversation_id",)),
+            models.Index(fields=("reference",)),
             models.Index(fields=("msisdn",)),
+            models.Index(fields=("created_at",)),
+            models.Index(fields=("state", "created_at")),
             models.Index(fields=("content_type", "object_id")),
         )
 
@@ -179,7 +183,9 @@ class CallbackLog(models.Model):
     received_at = models.DateTimeField(_("received"), auto_now_add=True, db_index=True)
     remote_address = models.GenericIPAddressField(_("from"), null=True, blank=True)
     body = models.BinaryField(_("body"))
-    conversation_id = models.CharField(_("conversation ID"), max_length=64, blank=True)
+    conversation_id = models.CharField(
+        _("conversation ID"), max_length=64, blank=True, db_index=True
+    )
     third_party_reference = models.CharField(
         _("third-party reference"), max_length=64, blank=True, db_index=True
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -64,7 +65,7 @@ class DjangoStore:
         """
         record = self._model(account=self._account, **values)
         try:
-            with self._atomic():
+            with self._together(notices):
                 record.save(using=self.alias, force_insert=True)
                 self._keep(notices, record)
         except IntegrityError:
@@ -91,18 +92,18 @@ class DjangoStore:
     ) -> tuple[AbstractTransaction, AbstractTransaction | None] | None:
         """Update where the state is still the one expected."""
         original = None
-        with self._atomic():
-            changed = self._records.filter(pk=record.pk, state=state).update(
-                **change.values, updated_at=timezone.now()
-            )
-            if not changed:
+        values = {**change.values, "updated_at": timezone.now()}
+        with self._together(change.notices or change.reverses or change.callback):
+            if not self._records.filter(pk=record.pk, state=state).update(**values):
                 return None
             self._keep(change.notices, record)
+            if change.callback:
+                self.keep_callback({**change.callback, "transaction_id": record.pk})
             if change.reverses:
                 original = self._add_reversed(record)
             if original is not None:
                 self._keep(change.of_original, original)
-        return self.get(record), original
+        return _with_values(record, values), original
 
     def note_conflict(
         self, record: AbstractTransaction, text: str, notices: Sequence[core.Notice]
@@ -193,6 +194,12 @@ class DjangoStore:
     def _atomic(self) -> AbstractContextManager[Any]:
         return transaction.atomic(using=self.alias)
 
+    def _together(self, more: object) -> AbstractContextManager[Any]:
+        """One transaction for a statement and what more there is; alone, it commits itself."""
+        if more or not connections[self.alias].get_autocommit():
+            return self._atomic()
+        return nullcontext()
+
     def _keep(self, notices: Sequence[core.Notice], record: AbstractTransaction) -> None:
         for notice in notices:
             self._notices.create(
@@ -237,3 +244,11 @@ class DjangoStore:
     def _first(self, **lookup: Any) -> AbstractTransaction | None:
         found: AbstractTransaction | None = self._mine.filter(**lookup).first()
         return found
+
+
+def _with_values(record: AbstractTransaction, values: Mapping[str, Any]) -> AbstractTransaction:
+    """The record as an UPDATE left it; reading it again would cost as much as the UPDATE."""
+    changed = copy.copy(record)
+    for name, value in values.items():
+        setattr(changed, name, getattr(value, "value", value))
+    return changed

@@ -7,9 +7,9 @@ from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
 from django.db import transaction
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
+from django.urls import get_resolver, get_urlconf
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_POST
 
 from mpesa_integrations.core.endpoint import CallbackRequest, answer_callback
 
@@ -25,14 +25,21 @@ def _login_not_required(view: Callable[..., Any]) -> Callable[..., Any]:
 
 @_login_not_required
 @csrf_exempt
-@require_POST
 @transaction.non_atomic_requests
 def callback(request: HttpRequest, token: str) -> HttpResponse:
     """Take in an asynchronous result; PROTOCOL.md, "Answers".
 
     A wrong token, or a stranger's address, is answered 404 with no detail.
     """
+    response = (
+        _answer(request, token) if request.method == "POST" else HttpResponseNotAllowed("POST")
+    )
+    # Django would log the path of what was not answered 200, and the token with it.
+    response._has_been_logged = True  # type: ignore[attr-defined]
+    return response
 
+
+def _answer(request: HttpRequest, token: str) -> HttpResponse:
     def read(limit: int) -> bytes:
         try:
             return request.body
@@ -51,7 +58,9 @@ def callback(request: HttpRequest, token: str) -> HttpResponse:
         ),
     )
     if answer.status == 404:
-        raise Http404
+        not_found: Any = get_resolver(get_urlconf()).resolve_error_handler(404)
+        found: HttpResponse = not_found(request, exception=Http404())
+        return found
     if answer.waiting_in is not None:
         enqueue_callbacks(answer.waiting_in)
     return JsonResponse(dict(answer.body), status=answer.status)

@@ -112,12 +112,15 @@ class TransactionMixin(_InUtc):
                 "reversed_amount >= 0 AND reversed_amount <= amount", name=f"{table}_reversed"
             ),
             CheckConstraint(f"state IN ({_STATES})", name=f"{table}_state"),
-            UniqueConstraint("account", "third_party_reference", name=f"{table}_reference"),
+            UniqueConstraint("third_party_reference", "account", name=f"{table}_reference"),
             UniqueConstraint("account", "idempotency_key", name=f"{table}_key"),
             Index(f"{table}_due", "account", "next_check_at"),
-            Index(f"{table}_transaction", "account", "transaction_id"),
-            Index(f"{table}_created", "created_at"),
+            Index(f"{table}_transaction", "transaction_id"),
+            Index(f"{table}_conversation", "conversation_id"),
+            Index(f"{table}_named", "reference"),
             Index(f"{table}_msisdn", "msisdn"),
+            Index(f"{table}_created", "created_at"),
+            Index(f"{table}_state", "state", "created_at"),
         )
 
     def __repr__(self) -> str:
@@ -168,6 +171,7 @@ class CallbackLogMixin(_InUtc):
         return (
             Index(f"{table}_verdict", "account", "verdict", "received_at"),
             Index(f"{table}_received", "received_at"),
+            Index(f"{table}_conversation", "conversation_id"),
             Index(f"{table}_reference", "third_party_reference"),
         )
 

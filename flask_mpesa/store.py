@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import CursorResult, Select, delete, select, update
+from sqlalchemy import CursorResult, Select, Update, delete, select, update
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
@@ -95,13 +95,16 @@ class SqlAlchemyStore:
         model = self._transaction
         with self._session() as session:
             statement = update(model).where(model.id == record.pk, model.state == state.value)
-            if not _rows(session, statement.values(**_plain(change.values), updated_at=_now())):
+            changed = self._update(session, statement.values(**_plain(change.values)), record)
+            if changed is None:
                 return None
             self._keep(session, change.notices, record)
+            if change.callback:
+                session.add(self._entry({**change.callback, "transaction_key": record.pk}))
             original = self._add_reversed(session, record) if change.reverses else None
             if original is not None:
                 self._keep(session, change.of_original, original)
-            return self._read(session, record.pk), original
+            return changed, original
 
     def note_conflict(
         self, record: TransactionMixin, text: str, notices: Sequence[core.Notice]
@@ -110,10 +113,10 @@ class SqlAlchemyStore:
         model = self._transaction
         with self._session() as session:
             statement = update(model).where(model.id == record.pk, model.conflict != text)
-            if not _rows(session, statement.values(conflict=text, updated_at=_now())):
-                return None
-            self._keep(session, notices, record)
-            return self._read(session, record.pk)
+            changed = self._update(session, statement.values(conflict=text), record)
+            if changed is not None:
+                self._keep(session, notices, record)
+            return changed
 
     def find(self, third_party_reference: str) -> TransactionMixin | None:
         """Select by third-party reference."""
@@ -170,10 +173,10 @@ class SqlAlchemyStore:
 
     def keep_callback(self, values: Mapping[str, Any]) -> CallbackLogMixin:
         """Insert a callback."""
-        entry = self._callback(account=self._account, **_plain(values))
+        entry = self._entry(values)
         with self._session() as session:
             session.add(entry)
-        return cast("CallbackLogMixin", entry)
+        return entry
 
     def judge_callback(
         self, entry: CallbackLogMixin, verdict: core.Verdict, record: TransactionMixin | None
@@ -210,6 +213,9 @@ class SqlAlchemyStore:
         )
         return self._with_body(statement.limit(limit))
 
+    def _entry(self, values: Mapping[str, Any]) -> CallbackLogMixin:
+        return cast("CallbackLogMixin", self._callback(account=self._account, **_plain(values)))
+
     def _with_body(self, statement: Select[Any]) -> list[tuple[CallbackLogMixin, bytes]]:
         with self._session() as session:
             entries = session.scalars(statement.order_by(self._callback.id)).all()
@@ -221,6 +227,17 @@ class SqlAlchemyStore:
             with session.begin():
                 yield session
             session.expunge_all()
+
+    def _update(
+        self, session: Session, statement: Update, record: TransactionMixin
+    ) -> TransactionMixin | None:
+        """Update a record and read it; both at once where the database can. None if not found."""
+        statement = statement.values(updated_at=_now())
+        if not session.get_bind().dialect.update_returning:
+            return self._read(session, record.pk) if _rows(session, statement) else None
+        options = {"synchronize_session": False, "populate_existing": True}
+        found = session.scalars(statement.returning(self._transaction), execution_options=options)
+        return cast("TransactionMixin | None", found.one_or_none())
 
     def _read(self, session: Session, key: Any) -> TransactionMixin:
         model = self._transaction

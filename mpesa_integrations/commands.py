@@ -9,9 +9,6 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import IntEnum
 from typing import Any
 
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
 from .core.account_settings import find_problems
 from .core.accounts import Accounts
 from .core.client import MpesaClient
@@ -219,6 +216,10 @@ def reconcile(
 
 
 def _run_with_progress(alias: str, reconciler: Reconciler[Any, Any]) -> Reconciled:
+    # Imported here: an app that imports its commands should not wait for what draws a terminal.
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
     console = Console(file=sys.stderr)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:

@@ -251,6 +251,8 @@ def test_a_gateway_of_its_own_process_serves_until_it_is_told_to_stop(
     assert process.returncode == 0, err
     assert account["base_url"] in out
     assert str(state / "account.json") in out
+    assert f"{account['control_url']}/portal/" in out
+    assert "sign in as" in out
     assert account["api_key"] not in out + err
     assert err == ""
     table = _run("simulator", "--state-dir", str(state), "ledger").stdout

@@ -44,6 +44,13 @@ def test_the_wheel_holds_the_packages_and_nothing_else(tmp_path: Path) -> None:
     assert tops <= {"mpesa_integrations", "django_mpesa", "flask_mpesa"}
     assert "mpesa_integrations/py.typed" in names
     assert "mpesa_integrations/core/client.py" in names
+    portal = "mpesa_integrations/simulator/portal"
+    assert {
+        f"{portal}/templates/base.html", f"{portal}/templates/samples/java.txt",
+        f"{portal}/static/portal.css", f"{portal}/static/vendor/htmx.LICENSE.txt",
+        f"{portal}/static/vendor/chart.LICENSE.md",
+        f"{portal}/translations/pt/LC_MESSAGES/messages.mo",
+    } <= set(names)  # fmt: skip
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 

@@ -30,8 +30,8 @@ def read_json_object(body: bytes) -> dict[str, Any]:
         body: the bytes as received.
 
     Raises:
-        UnreadableBody: it is empty, not UTF-8, not JSON, not an object, nested too deep, or names
-            one field twice with different values.
+        UnreadableBody: it is empty, not UTF-8, not JSON, not an object, nested too deep, names
+            one field twice with different values, or holds characters that no database keeps.
     """
     try:
         text = body.decode("utf-8-sig")
@@ -47,7 +47,19 @@ def read_json_object(body: bytes) -> dict[str, Any]:
         raise UnreadableBody("is not JSON") from None
     if not isinstance(parsed, dict):
         raise UnreadableBody("is not a JSON object")
+    if "\\u" in text and not _can_be_kept(parsed):
+        raise UnreadableBody("holds characters that are no text")
     return parsed
+
+
+def _can_be_kept(parsed: dict[str, Any]) -> bool:
+    """Whether a database takes all of it: no zero character, no half of a surrogate pair."""
+    written = json.dumps(parsed, ensure_ascii=False)
+    try:
+        written.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\\u0000" not in written
 
 
 def read_answer(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import json
 import logging
@@ -219,6 +218,8 @@ def _setting_of(key: str) -> str:
     name = key[len(KEY_PREFIX) :].lower()
     if name in names:
         return name
+    import difflib  # only for who mistyped a setting
+
     close = difflib.get_close_matches(name, names, n=1)
     hint = f"; did you mean {KEY_PREFIX}{close[0].upper()}?" if close else ""
     raise ConfigurationError(f"{key} is not a setting of M-Pesa{hint}", setting=key)

@@ -72,7 +72,7 @@ def normalise_public_key(public_key: object) -> str:
     else:
         raise _wrong("public_key", "is missing; copy it from the account page, or give a file path")
     _refuse_other_armour(text)
-    bare = re.sub(r"\s+", "", _ARMOUR.sub("", text))
+    bare = "".join(_ARMOUR.sub("", text).split())
     load_public_key(bare)
     return bare
 
@@ -138,7 +138,7 @@ def _is_path(text: str) -> bool:
     if len(stripped) > _PATH_LIMIT or "\n" in stripped or "-----" in stripped:
         return False
     # A short file name is valid Base64 too, so what exists as a file is a file.
-    return not _BASE64.fullmatch(re.sub(r"\s+", "", stripped)) or _is_file(stripped)
+    return not _BASE64.fullmatch("".join(stripped.split())) or _is_file(stripped)
 
 
 def _is_file(text: str) -> bool:
@@ -151,7 +151,8 @@ def _is_file(text: str) -> bool:
 def _read_key_file(path: Path) -> str:
     try:
         # os.path, since a "~" that cannot be expanded is then simply a file that is not there.
-        return Path(os.path.expanduser(path)).read_text(encoding="utf-8-sig")
+        with open(os.path.expanduser(path), "rb") as file:
+            return file.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise _wrong("public_key", "names a binary file; it must be Base64 or PEM") from error
     except (OSError, ValueError) as error:

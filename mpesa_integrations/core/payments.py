@@ -9,8 +9,8 @@ from __future__ import annotations
 import hmac
 import logging
 import random
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Generic
@@ -301,15 +301,16 @@ class Payments(Generic[R, C]):
             callback = read_callback(body)
         except UnreadableBody as error:
             problem = f"The body {error}"
-        entry = self.store.keep_callback(
-            {
-                **origin,
-                "body": body,
-                "verdict": Verdict.RECEIVED if callback else Verdict.UNREADABLE,
-                "conversation_id": callback.conversation_id[:64] if callback else "",
-                "third_party_reference": callback.third_party_reference[:64] if callback else "",
-            }
-        )
+        kept = {
+            **origin,
+            "body": body,
+            "conversation_id": callback.conversation_id[:64] if callback else "",
+            "third_party_reference": callback.third_party_reference[:64] if callback else "",
+        }
+        if callback and apply and self._apply_at_once(callback, kept):
+            return 200, acknowledgement(callback)
+        verdict = Verdict.RECEIVED if callback else Verdict.UNREADABLE
+        entry = self.store.keep_callback({**kept, "verdict": verdict})
         if callback is None:
             self._reject(entry, Verdict.UNREADABLE)
             return 400, {"output_ResponseCode": "1", "output_ResponseDesc": problem}
@@ -471,33 +472,41 @@ class Payments(Generic[R, C]):
     def _apply(self, record: R, news: _News) -> R:
         """Move a record on by a piece of evidence; whoever else has news of it may go first."""
         while True:
-            state = State(record.state)
-            step = transition(state, news.evidence)
-            other_id = _contradicts(record.transaction_id, news.transaction_id)
-            if step.conflict or (other_id and news.evidence is Evidence.SUCCEEDED):
+            if _contradicts_record(record, news):
                 return self._note_conflict(record, news)
-            values = _columns(record, step, news)
-            if not values:
+            change = self._change_by(record, news)
+            if not change.values:
                 return record
-            notice = self._notice(EVENT_OF_STATE[step.state]) if step.changed else ()
-            completes = step.changed and step.state is State.COMPLETED
-            reverses = completes and record.operation == "reversal"
-            of_original = self._notice(Event.REVERSED) if reverses else ()
-            change = Change(
-                values=values, notices=notice, reverses=reverses, of_original=of_original
-            )
-            changed = self.store.change(record, state, change)
+            changed = self._make(change, record)
             if changed is not None:
-                self._tell(notice, changed[0])
-                if changed[1] is not None:
-                    self._tell(of_original, changed[1])
-                elif reverses:
-                    logger.error(
-                        "reversal.unbooked third_party_reference=%s: more was given back than paid",
-                        record.third_party_reference,
-                    )
-                return changed[0]
+                return changed
             record = self.store.get(record)
+
+    def _change_by(self, record: R, news: _News) -> Change:
+        step = transition(State(record.state), news.evidence)
+        completes = step.changed and step.state is State.COMPLETED
+        reverses = completes and record.operation == "reversal"
+        return Change(
+            values=_columns(record, step, news),
+            notices=self._notice(EVENT_OF_STATE[step.state]) if step.changed else (),
+            reverses=reverses,
+            of_original=self._notice(Event.REVERSED) if reverses else (),
+        )
+
+    def _make(self, change: Change, record: R) -> R | None:
+        """Change a record and tell of it; None where it is not in its state any more."""
+        changed = self.store.change(record, State(record.state), change)
+        if changed is None:
+            return None
+        self._tell(change.notices, changed[0])
+        if changed[1] is not None:
+            self._tell(change.of_original, changed[1])
+        elif change.reverses:
+            logger.error(
+                "reversal.unbooked third_party_reference=%s: more was given back than paid",
+                record.third_party_reference,
+            )
+        return changed[0]
 
     def _note_conflict(self, record: R, news: _News) -> R:
         said = f"{news.evidence} ({news.code or 'no code'}, "
@@ -518,7 +527,7 @@ class Payments(Generic[R, C]):
     def _notice(self, event: Event) -> tuple[Notice, ...]:
         return (Notice(event),) if self.notifier.wants(event) else ()
 
-    def _tell(self, notices: tuple[Notice, ...], record: R) -> None:
+    def _tell(self, notices: Sequence[Notice], record: R) -> None:
         for notice in notices:
             self.tell(notice, record)
 
@@ -528,12 +537,34 @@ class Payments(Generic[R, C]):
 
     def _apply_waiting_callbacks(self, record: R) -> R:
         """Look again at callbacks that overtook the answer that names their conversation."""
-        if not record.conversation_id:
-            return record
+        if not record.conversation_id or self.client.config.callback_token is None:
+            return record  # without a token, no callback was ever let in
         waiting = self.store.waiting_callbacks(record.third_party_reference)
         for entry, body in waiting:
             self._decide(entry, read_callback(body))
         return self.store.get(record) if waiting else record
+
+    def _apply_at_once(self, callback: Callback, kept: dict[str, Any]) -> bool:
+        """Store a callback with what it changes, in one transaction, where it plainly does.
+
+        False says that nothing was done: it is to be stored by itself, and decided then.
+        """
+        record = self.store.find(callback.third_party_reference)
+        if record is None or record.conversation_id != callback.conversation_id:
+            return False
+        news = _news_of_callback(callback)
+        step = transition(State(record.state), news.evidence)
+        to_confirm = self.settings.verify_callbacks and news.evidence is Evidence.SUCCEEDED
+        if not step.changed or to_confirm or _contradicts_record(record, news):
+            return False
+        kept = {**kept, "verdict": Verdict.APPLIED}
+        change = replace(self._change_by(record, news), callback=kept)
+        try:
+            return self._make(change, record) is not None
+        except Exception:
+            # Whatever broke: what arrived is stored, by itself, before that is tried again.
+            logger.exception("callback.not_applied account=%s", self.alias)
+            return False
 
     def _decide(self, entry: C, callback: Callback) -> None:
         record = self.store.find(callback.third_party_reference)
@@ -567,13 +598,7 @@ class Payments(Generic[R, C]):
         step = transition(State(before), evidence)
         if evidence is Evidence.SUCCEEDED and step.changed and self.settings.verify_callbacks:
             return self._confirm(record)
-        news = _News(
-            evidence=evidence,
-            code=callback.code.value,
-            description=callback.description,
-            transaction_id=callback.transaction_id,
-        )
-        after = self._apply(record, news)
+        after = self._apply(record, _news_of_callback(callback))
         if step.conflict or _contradicts(after.transaction_id, callback.transaction_id):
             return Verdict.CONFLICT
         return Verdict.APPLIED if after.state != before else Verdict.REPEATED
@@ -605,6 +630,21 @@ def _news_of(result: Result) -> _News:
     )
 
 
+def _news_of_callback(callback: Callback) -> _News:
+    return _News(
+        evidence=evidence_of_answer(callback.kind),
+        code=callback.code.value,
+        description=callback.description,
+        transaction_id=callback.transaction_id,
+    )
+
+
+def _contradicts_record(record: Record, news: _News) -> bool:
+    other_id = _contradicts(record.transaction_id, news.transaction_id)
+    conflict = transition(State(record.state), news.evidence).conflict
+    return conflict or (other_id and news.evidence is Evidence.SUCCEEDED)
+
+
 def _columns(record: Record, step: Transition, news: _News) -> dict[str, Any]:
     """What a piece of evidence writes into the record."""
     columns: dict[str, Any] = {}
@@ -615,7 +655,8 @@ def _columns(record: Record, step: Transition, news: _News) -> dict[str, Any]:
     if step.changed:
         columns |= {
             "state": step.state,
-            "response_code": (news.code or "")[:16],
+            # A status query brings no code: why it failed was said before.
+            "response_code": (news.code or _code_before(record, step))[:16],
             "response_description": news.description[:255],
             "next_check_at": None if step.state in FINAL_STATES else _now() + FIRST_CHECK,
         }
@@ -623,6 +664,10 @@ def _columns(record: Record, step: Transition, news: _News) -> dict[str, Any]:
         asked = _asked(record)
         columns |= asked if step.state in OPEN_STATES else {"checks": asked["checks"]}
     return columns
+
+
+def _code_before(record: Record, step: Transition) -> str:
+    return "" if step.state in MONEY_MOVED_STATES else record.response_code
 
 
 def _asked(record: Record) -> dict[str, Any]:

@@ -98,12 +98,14 @@ class Change:
         reverses: whether the record is a reversal that now completes: its amount is added to what
             was given back of the original.
         of_original: what is then to be told of the original.
+        callback: the columns of the callback that brought it, to be stored as the payment's.
     """
 
     values: Mapping[str, Any]
     notices: Sequence[Notice] = ()
     reverses: bool = False
     of_original: Sequence[Notice] = ()
+    callback: Mapping[str, Any] | None = None
 
 
 class Record(Protocol):
@@ -132,6 +134,9 @@ class Record(Protocol):
 
     @property
     def transaction_id(self) -> str: ...  # noqa: D102
+
+    @property
+    def response_code(self) -> str: ...  # noqa: D102
 
     @property
     def checks(self) -> int: ...  # noqa: D102

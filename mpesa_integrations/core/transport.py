@@ -159,7 +159,8 @@ class RequestsTransport:
     """The transport over `requests`: one session, its connections kept alive and shared."""
 
     def __init__(self) -> None:
-        logging.getLogger("urllib3.connectionpool").addFilter(_MASK_NUMBERS)
+        for name in ("urllib3.connectionpool", "urllib3.connection"):
+            logging.getLogger(name).addFilter(_MASK_NUMBERS)
         self._session = requests.Session()
         self._session.trust_env = False
         for scheme in ("https://", "http://"):

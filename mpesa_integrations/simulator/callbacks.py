@@ -17,7 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Any
@@ -60,7 +60,7 @@ class Delivery:
     http_status: int | None
     problem: str | None
     at: datetime
-    url: str
+    url: str = field(repr=False)  # has the callback's token in it
     body: Mapping[str, str]
     answer: str
     seconds: float
@@ -69,6 +69,34 @@ class Delivery:
     def acknowledged(self) -> bool:
         """Whether the endpoint answered as the gateway requires."""
         return self.problem is None
+
+
+class ResponseURLRefused(ValueError):  # noqa: N818 - an answer, not a fault
+    """The gateway would not call this URL.
+
+    Attributes:
+        text: why, with `%(name)s` for each of `values`, so that it can be translated.
+    """
+
+    def __init__(self, text: str, **values: object) -> None:
+        super().__init__(text % values)
+        self.text = text
+        self.values = values
+
+
+URL_PROBLEMS = {
+    "unreadable": "The URL cannot be read; it looks like https://HOST:PORT/path",
+    "scheme": "The URL must begin with https:// and name a host; the gateway calls no other",
+    "port": (
+        "The URL's port must be from %(first)s to %(last)s (it is %(port)s); the gateway calls "
+        "no other"
+    ),
+    "parts": "The URL must have no user name, password or fragment",
+    "elsewhere": (
+        "%(host)s is not an address of this machine; the local gateway calls only loopback "
+        "addresses, such as 127.0.0.1"
+    ),
+}
 
 
 def check_response_url(url: str) -> str:
@@ -81,31 +109,25 @@ def check_response_url(url: str) -> str:
         The URL, without spaces around it.
 
     Raises:
-        ValueError: the gateway would not call it; says why. This local gateway, besides, calls
-            addresses of this machine only.
+        ResponseURLRefused: the gateway would not call it; says why. This local gateway, besides,
+            calls addresses of this machine only.
     """
     text = url.strip()
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError:
-        raise ValueError("The URL cannot be read; it looks like https://HOST:PORT/path") from None
+        raise ResponseURLRefused(URL_PROBLEMS["unreadable"]) from None
     if parts.scheme != "https" or not parts.hostname:
-        raise ValueError(
-            "The URL must begin with https:// and name a host; the gateway calls no other"
-        )
+        raise ResponseURLRefused(URL_PROBLEMS["scheme"])
     if port not in PORT_RANGE:
-        raise ValueError(
-            f"The URL's port must be from {PORT_RANGE[0]} to {PORT_RANGE[-1]} (it is "
-            f"{port or '443, as none is written'}); the gateway calls no other"
+        raise ResponseURLRefused(
+            URL_PROBLEMS["port"], first=PORT_RANGE[0], last=PORT_RANGE[-1], port=port or 443
         )
     if parts.username or parts.password or parts.fragment:
-        raise ValueError("The URL must have no user name, password or fragment")
+        raise ResponseURLRefused(URL_PROBLEMS["parts"])
     if not _is_this_machine(parts.hostname):
-        raise ValueError(
-            f"{parts.hostname} is not an address of this machine; the local gateway calls only "
-            "loopback addresses, such as 127.0.0.1"
-        )
+        raise ResponseURLRefused(URL_PROBLEMS["elsewhere"], host=parts.hostname)
     return text
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
+import re
 import sqlite3
 import threading
 from collections.abc import Mapping
@@ -14,11 +16,13 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from mpesa_integrations.core.codes import Kind, ResponseCode
 from mpesa_integrations.core.msisdn import mask_msisdn, mask_msisdns_in
+
+logger = logging.getLogger("mpesa_integrations.simulator")
 
 CALLS_FILE = "calls.sqlite3"
 CALLS_KEPT = 10_000
@@ -27,7 +31,7 @@ _PRUNE_EVERY = 100
 _TEXT_KEPT = 4_000
 _PARAMETERS_KEPT = 20
 _SECRET_SHOWN = 6
-_SECRETS = {"input_SecurityCredential"}
+_SECRET_NAME = re.compile(r"credential|key|token|password|secret|authori", re.IGNORECASE)
 
 _COLUMNS = (
     "at", "kind", "operation", "code", "outcome", "http_status", "seconds", "msisdn", "amount",
@@ -123,6 +127,15 @@ class CallFilter:
         return " AND ".join(conditions), bound
 
 
+class Tally(NamedTuple):
+    """What is counted of a call."""
+
+    at: datetime
+    operation: str
+    code: str
+    outcome: str
+
+
 class CallLog:
     """The journal in a file; safe to be used from many threads."""
 
@@ -146,8 +159,7 @@ class CallLog:
         values = [getattr(call, column) for column in _COLUMNS]
         values[0] = call.at.isoformat()
         values[_COLUMNS.index("amount")] = "" if call.amount is None else f"{call.amount:.2f}"
-        for index in (-1, -2):
-            values[index] = values[index][:_TEXT_KEPT]
+        values = [_storable(value) for value in values]
         marks = ", ".join("?" * len(_COLUMNS))
         with self._lock:
             try:
@@ -155,8 +167,10 @@ class CallLog:
                     f"INSERT INTO call ({', '.join(_COLUMNS)}) VALUES ({marks})",  # noqa: S608
                     values,
                 )
-            except sqlite3.ProgrammingError:
-                return  # closed: the gateway is stopping
+            except sqlite3.Error as error:
+                # Closed since the gateway is stopping, or a full disk: no reason to fail a payment.
+                logger.debug("calls.not_recorded problem=%s", error)
+                return
             self._written += 1
             if self._written % _PRUNE_EVERY == 0:
                 self._db.execute(
@@ -209,6 +223,16 @@ class CallLog:
             ).fetchone()
         return int(row[0])
 
+    def tally(self, wanted: CallFilter) -> list[Tally]:
+        """When calls were made and what became of them, without the texts: for counting."""
+        where, values = wanted.where()
+        with self._lock:
+            rows = self._db.execute(
+                f"SELECT at, operation, code, outcome FROM call WHERE {where}",  # noqa: S608
+                values,
+            ).fetchall()
+        return [Tally(_time(row["at"]), *row[1:]) for row in rows]
+
     def values(self, column: str) -> list[str]:
         """The distinct operations, codes or outcomes of the calls that are kept."""
         if column not in ("operation", "code", "outcome"):
@@ -223,6 +247,13 @@ class CallLog:
         """Forget everything."""
         with self._lock:
             self._db.execute("DELETE FROM call")
+
+
+def _storable(value: Any) -> Any:
+    # A caller's JSON may hold half of a surrogate pair, which no database takes.
+    if isinstance(value, str):
+        return value[:_TEXT_KEPT].encode("utf-8", "replace").decode()
+    return value
 
 
 def outcome_of(code: str, *, accepted: bool = False) -> str:
@@ -261,16 +292,31 @@ def shown_text(text: str) -> str:
     return mask_msisdns_in(text[:_TEXT_KEPT])
 
 
+def shown_body(text: str) -> str:
+    """An answer's body: as JSON for people where it is an object, as text otherwise."""
+    try:
+        fields = json.loads(text[:_TEXT_KEPT])
+    except (ValueError, RecursionError):
+        return shown_text(text)
+    return shown_parameters(fields) if isinstance(fields, dict) else shown_text(text)
+
+
 def _shown(name: str, value: Any) -> Any:
+    if isinstance(value, (dict, list)):
+        return "…"  # no parameter is one, so nobody knows what is in it
     if not isinstance(value, str):
-        return shown_text(str(value))
-    if name in _SECRETS:
+        return value
+    if _SECRET_NAME.search(name):
         return shorten(value)
     return mask_msisdn(value) if name == "input_CustomerMSISDN" else shown_text(value)
 
 
 def _call(row: sqlite3.Row) -> Call:
     values = dict(row)
-    values["at"] = datetime.fromisoformat(values["at"]).astimezone(timezone.utc)
+    values["at"] = _time(values["at"])
     values["amount"] = Decimal(values["amount"]) if values["amount"] else None
     return Call(**values)
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(timezone.utc)

@@ -21,7 +21,7 @@ from flask import Blueprint, Response, request
 from mpesa_integrations.core.codes import ResponseCode
 from mpesa_integrations.core.msisdn import mask_msisdn
 
-from .calls import Call, outcome_of, shorten, shown_parameters, shown_text
+from .calls import Call, outcome_of, shorten, shown_body, shown_parameters, shown_text
 from .ledger import DuplicateReference, Transaction
 from .scenarios import SUCCESS, Processing, Reply, Scenario
 
@@ -187,10 +187,11 @@ def _journal_entry(endpoint: Endpoint, response: Response, at: datetime, seconds
         for name in ("Content-Type", "Origin", "User-Agent")
         if name in request.headers
     }
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    authorization = request.headers.get("Authorization", "")
+    scheme = "Bearer " if authorization.startswith("Bearer ") else ""
     lines = [
         f"{request.method} {request.base_url}",
-        f"Authorization: {shown_text(scheme)} {shorten(token)}" if token else "No Authorization",
+        f"Authorization: {scheme}{shorten(authorization.removeprefix(scheme))}",
         *(f"{name}: {shown_text(value)}" for name, value in headers.items()),
         "",
         shown_parameters(parameters) if parameters else "(no parameters that can be read)",
@@ -208,7 +209,7 @@ def _journal_entry(endpoint: Endpoint, response: Response, at: datetime, seconds
         transaction_reference=_short_text(parameters.get("input_TransactionReference")),
         third_party_reference=_short_text(parameters.get("input_ThirdPartyReference")),
         sent="\n".join(lines),
-        answered="" if cut else shown_text(response.get_data(as_text=True)),
+        answered="" if cut else shown_body(response.get_data(as_text=True)),
         problem="The connection was cut by a scenario" if cut else "",
     )
 

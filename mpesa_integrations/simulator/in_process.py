@@ -79,7 +79,7 @@ class InProcessTransport:
     """Takes requests to the gateway's application, as `RequestsTransport` takes them to a host."""
 
     def __init__(self, simulator: Simulator) -> None:
-        self._application = simulator.application()
+        self._application = simulator.application
 
     def send(self, request: HttpRequest) -> HttpResponse:
         """Call the application.

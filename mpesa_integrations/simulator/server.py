@@ -10,6 +10,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import Collection, Iterable
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,7 +25,7 @@ from mpesa_integrations.core.config import MpesaConfig
 
 from .account import SERVICE_PROVIDER_CODE, Account, Credentials
 from .callbacks import Callbacks, Delivery
-from .calls import CALLS_FILE, Call, CallLog, outcome_of, shorten_url, shown_parameters, shown_text
+from .calls import CALLS_FILE, Call, CallLog, outcome_of, shorten_url, shown_body, shown_parameters
 from .control import control_blueprint
 from .gateway import CUT, DOCUMENTED_PORTS, gateway_blueprint
 from .ledger import LEDGER_FILE, Ledger
@@ -108,7 +109,7 @@ class Simulator:
         Raises:
             PortTaken: a port is in use; names it.
         """
-        application = self.application()
+        application = self.application
         ports = [self._port, *(DOCUMENTED_PORTS if self.documented_ports else ())]
         try:
             for port in ports:
@@ -241,8 +242,9 @@ class Simulator:
     def _reachable_host(self) -> str:
         return "127.0.0.1" if _is_any(self.host) else self.host
 
+    @cached_property
     def application(self) -> Flask:
-        """The gateway as a WSGI application."""
+        """The gateway and its portal as a WSGI application, made once."""
         app = Flask("mpesa_integrations.simulator", static_folder=None)
         app.config["MAX_CONTENT_LENGTH"] = _MAX_REQUEST_BODY
         app.register_blueprint(gateway_blueprint(self))
@@ -264,7 +266,7 @@ class Simulator:
                 third_party_reference=delivery.third_party_reference,
                 problem=delivery.problem or "",
                 sent=sent,
-                answered=shown_text(delivery.answer),
+                answered=shown_body(delivery.answer),
             )
         )
 

@@ -46,9 +46,9 @@ def signed_in(new_page: Callable[..., Page], mpesa_simulator: Simulator) -> Call
     def open_page(**options: object) -> Page:
         page = new_page(**options)
         page.goto(mpesa_simulator.portal_url)
-        page.get_by_label("Password", exact=True).or_(page.get_by_label("Palavra-passe")).fill(
-            mpesa_simulator.portal_account.password
-        )
+        page.get_by_label("Password", exact=True).or_(
+            page.get_by_label("Palavra-passe", exact=True)
+        ).fill(mpesa_simulator.portal_account.password)
         page.keyboard.press("Enter")
         page.wait_for_url("**/portal/account")
         return page
@@ -77,22 +77,27 @@ def _problems(page: Page) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", ["desktop", "phone"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({"color_scheme": "light"}, id="desktop"),
+        pytest.param(
+            {"color_scheme": "dark", "locale": "pt-MZ", "viewport": PHONE, "has_touch": True},
+            id="phone",
+        ),
+    ],
+)
 def test_every_page_is_accessible_and_fits(
     signed_in: Callable[..., Page], mpesa_simulator: Simulator, screenshot: Screenshot,
-    size: str, scheme: str,
+    options: dict[str, object],
 ) -> None:  # fmt: skip
-    options: dict[str, object] = {"color_scheme": scheme}
-    if size == "phone":
-        options.update(viewport=PHONE, has_touch=True)
     page = signed_in(**options)
     for name, path in PAGES.items():
         _go(page, mpesa_simulator, path)
         assert _problems(page) == [], name
         width = page.evaluate("document.documentElement.scrollWidth")
         assert width <= page.viewport_size["width"], name  # type: ignore[index]
-        screenshot(page, f"{name}-{size}-{scheme}")
+        screenshot(page, f"{name}-{page.viewport_size['width']}")  # type: ignore[index]
 
 
 def test_signing_up_by_hand(
@@ -118,7 +123,7 @@ def test_signing_up_by_hand(
     page.get_by_role("link", name=f"Activate {email}").click()
     page.get_by_label("E-mail").fill(email)
     page.get_by_label("Password").fill("a long password")
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
     page.get_by_role("heading", name="API Key").wait_for()
 
 
@@ -247,7 +252,7 @@ def test_a_payment_on_the_customers_phone(
         assert _problems(page) == []
         screenshot(page, f"customers-prompt-{size}")
         page.get_by_role("button", name=button).click()
-        assert answer.result(10) == code
+        assert answer.result(30) == code
     page.get_by_text("None right now").wait_for()
     raw.session.close()
 

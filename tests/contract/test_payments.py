@@ -273,6 +273,25 @@ def test_a_callback_can_be_stored_now_and_decided_later(
     assert payments.apply_callbacks() == 0
 
 
+def test_a_callback_is_stored_even_if_what_it_changes_cannot_be(
+    pending: Any,
+    payments: Payments[Any, Any],
+    backend: Backend,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*args: Any) -> None:
+        raise RuntimeError("the database went away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(payments.store, "change", broken)
+        with pytest.raises(RuntimeError):
+            payments.receive(callback(pending))
+    assert backend.verdicts() == ["received"]
+    assert payments.apply_callbacks() == 1
+    assert backend.records()[0].state == "completed"
+    assert backend.verdicts() == ["applied"]
+
+
 def test_what_no_worker_decided_reconcile_does(
     pending: Any, payments: Payments[Any, Any], backend: Backend
 ) -> None:

@@ -51,6 +51,22 @@ def test_reconcile_learns_what_the_gateway_knows(
     assert heard.names == ["initiated", "unknown", "completed"][: 3 if state != "unknown" else 2]
 
 
+@pytest.mark.parametrize(
+    ("scenario", "state", "code"),
+    [("pin_timeout", "failed", "INS-9"), ("timeout_but_paid", "completed", "")],
+)
+def test_why_a_payment_failed_is_not_forgotten_when_a_query_confirms_it(
+    payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator,
+    scenario: str, state: str, code: str,
+) -> None:  # fmt: skip
+    mpesa_simulator.scenarios.queue(scenario, delay=0)
+    assert payments.c2b(**PAYMENT).response_code == "INS-9"
+    backend.make_due()
+    payments.reconcile()
+    (record,) = backend.records()
+    assert (record.state, record.response_code) == (state, code)
+
+
 def test_payouts_and_reversals_reconcile_too(
     payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator
 ) -> None:

@@ -227,9 +227,8 @@ def test_signals_are_of_the_app_and_a_raising_receiver_harms_nothing(
     ):
         assert mpesa.c2b(**PAYMENT).state == "completed"
     assert got == [(app, "completed", 32)]
-    assert [r.getMessage() for r in caplog.records] == [
-        "signal.receiver_failed signal=payment_completed"
-    ]
+    errors = [r.getMessage() for r in caplog.records if r.levelname == "ERROR"]
+    assert errors == ["signal.receiver_failed signal=payment_completed"]
 
 
 def test_a_callback_completes_a_pending_payment_once(

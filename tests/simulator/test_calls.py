@@ -69,6 +69,34 @@ def test_refusals_cuts_and_noise_are_kept_too(mpesa_simulator: Simulator, raw: R
     assert found[2].problem
 
 
+def test_half_a_character_and_deep_nesting_do_no_harm(
+    mpesa_simulator: Simulator, raw: RawClient
+) -> None:
+    for body in (
+        '{"input_TransactionReference": "\\ud800", "input_CustomerMSISDN": "\\udfff"}',
+        '{"\\ud800": {"a": [NaN]}}',
+        "[" * 100_000,
+        '{"a": ' * 100_000,
+    ):
+        answer = raw.send("c2b", {}, data=body)
+        assert answer.status_code == 400
+    assert mpesa_simulator.calls.count(CallFilter(code="INS-21")) == 3
+    assert mpesa_simulator.calls.count(CallFilter(code="INS-20")) == 1
+
+
+def test_secrets_in_the_wrong_place_are_not_kept(
+    mpesa_simulator: Simulator, raw: RawClient
+) -> None:
+    secret = mpesa_simulator.account.api_key
+    body = {"security_credential": secret, "apiKey": secret, "x": {"y": secret}, "z": [secret]}
+    for authorization in (secret, f"{secret} x", f"Basic {secret}", f"Bearer {secret}"):
+        headers = {**raw.headers(), "Authorization": authorization}
+        raw.send("c2b", body, headers=headers)
+    for call in mpesa_simulator.calls.select(CallFilter()):
+        assert secret not in str(call)
+        assert secret[:8] not in call.sent
+
+
 def test_an_accepted_payment_and_its_callback(
     mpesa_simulator: Simulator, raw: RawClient, tmp_path: Path
 ) -> None:

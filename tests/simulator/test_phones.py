@@ -50,7 +50,7 @@ def test_the_answer_waits_for_the_customer(
     assert found is not None
     assert found.status == "Pending"
     getattr(mpesa_simulator.phones, decision)(prompt.transaction.conversation_id)
-    http_status, fields = answer.result(10)
+    http_status, fields = answer.result(30)
     assert (http_status, fields["output_ResponseCode"]) == (status, code)
     found = mpesa_simulator.ledger.find(reference)
     assert found is not None
@@ -65,7 +65,7 @@ def test_a_customer_who_does_nothing_ends_with_the_documented_code(
 ) -> None:
     mpesa_simulator.phones.pin_timeout = 0.1
     reference, answer = pay()
-    http_status, fields = answer.result(10)
+    http_status, fields = answer.result(30)
     assert (http_status, fields["output_ResponseCode"]) == (408, "INS-9")
     found = mpesa_simulator.ledger.find(reference)
     assert found is not None
@@ -77,7 +77,7 @@ def test_an_approved_payment_still_needs_money(mpesa_simulator: Simulator, pay: 
     reference, answer = pay(input_Amount="100000.01")
     prompt = mpesa_simulator.phones.wait(reference)
     mpesa_simulator.phones.approve(prompt.transaction.conversation_id)
-    assert answer.result(10)[1]["output_ResponseCode"] == "INS-2006"
+    assert answer.result(30)[1]["output_ResponseCode"] == "INS-2006"
 
 
 def test_only_payments_by_customers_ask_and_scenarios_decide_themselves(
@@ -94,7 +94,7 @@ def test_in_asynchronous_mode_the_callback_waits(
     with listening(tmp_path) as endpoint:
         mpesa_simulator.response_url = endpoint.url
         reference, answer = pay()
-        assert answer.result(10)[1]["output_TransactionID"] == "N/A"
+        assert answer.result(30)[1]["output_TransactionID"] == "N/A"
         prompt = mpesa_simulator.phones.wait(reference)
         assert endpoint.bodies == []
         mpesa_simulator.phones.refuse(prompt.transaction.conversation_id)
@@ -113,7 +113,7 @@ def test_too_many_waiting_customers_leave_threads_for_the_portal(
     assert raw.code("c2b", input_ThirdPartyReference=reference) == "INS-16"
     assert mpesa_simulator.ledger.find(reference) is None
     mpesa_simulator.reset()
-    codes = {answer.result(10)[1]["output_ResponseCode"] for _, answer in answers}
+    codes = {answer.result(30)[1]["output_ResponseCode"] for _, answer in answers}
     assert codes <= {"INS-9", "INS-1"}  # the latter where the ledger was emptied first
 
 
@@ -131,7 +131,7 @@ def test_the_control_interface_answers_prompts(mpesa_simulator: Simulator, pay: 
     path = f"/prompts/{waiting['conversation_id']}"
     assert control("POST", path, {"decision": "perhaps"}).status_code == 400
     assert control("POST", path, {"decision": "approve"}).status_code == 204
-    assert answer.result(10)[0] == 201
+    assert answer.result(30)[0] == 201
     gone = control("POST", path, {"decision": "approve"})
     assert gone.status_code == 400
     assert "waits for a PIN" in gone.json()["problem"]

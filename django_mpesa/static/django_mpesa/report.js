@@ -29,6 +29,7 @@
     borderWidth: 2,
     pointRadius: 2,
     spanGaps: true,
+    clip: false,
     yAxisID: "rate",
     order: 1,
   };

@@ -9,8 +9,8 @@ from flask_babel import gettext
 from werkzeug.wrappers import Response as AnyResponse
 
 from mpesa_integrations.core.callbacks import PORT_RANGE
-from mpesa_integrations.simulator.callbacks import Delivery
-from mpesa_integrations.simulator.calls import shorten_url, shown_parameters
+from mpesa_integrations.simulator.callbacks import Delivery, ResponseURLRefused
+from mpesa_integrations.simulator.calls import shorten_url, shown_body, shown_parameters
 
 if TYPE_CHECKING:
     from mpesa_integrations.simulator.server import Simulator
@@ -30,6 +30,7 @@ def add_pages(blueprint: Blueprint, simulator: Simulator) -> None:
             ports=PORT_RANGE,
             shorten_url=shorten_url,
             as_json=shown_parameters,
+            shown_body=shown_body,
         )
 
     @blueprint.get("/account")
@@ -47,8 +48,8 @@ def add_pages(blueprint: Blueprint, simulator: Simulator) -> None:
         url = request.form.get("response_url", "").strip()
         try:
             simulator.response_url = url
-        except ValueError as error:
-            return page(problem=str(error), url=url), 400
+        except ResponseURLRefused as error:
+            return page(problem=gettext(error.text, **error.values), url=url), 400
         if url:
             flash(gettext("Results are now posted to your URL: you are in asynchronous mode."))
         else:

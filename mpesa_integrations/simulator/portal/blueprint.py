@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from flask import (
     Blueprint,
     Flask,
     Response,
+    abort,
     g,
     redirect,
     render_template,
@@ -38,7 +38,7 @@ _CONTENT_POLICY = "; ".join(
         "default-src 'none'",
         "script-src 'self'",
         "style-src 'self'",
-        "img-src 'self' data:",
+        "img-src 'self'",
         "connect-src 'self'",
         "form-action 'self'",
         "base-uri 'none'",
@@ -107,10 +107,11 @@ def install_portal(app: Flask, simulator: Simulator, store: Store) -> None:
 
     @blueprint.errorhandler(HTTPException)
     def _problem(error: HTTPException) -> tuple[str, int]:
-        text = gettext("There is nothing here. The menu leads to all pages.")
-        if error.code != 404:
-            text = error.description or ""
-        return render_template("error.html", title=error.name, text=text), error.code or 500
+        title, text = error.name, error.description or ""
+        if error.code == 404:
+            title = gettext("Not found")
+            text = gettext("There is nothing here. The menu leads to all pages.")
+        return render_template("error.html", title=title, text=text), error.code or 500
 
     @blueprint.context_processor
     def _for_every_page() -> dict[str, object]:
@@ -118,7 +119,7 @@ def install_portal(app: Flask, simulator: Simulator, store: Store) -> None:
             "languages": LANGUAGES,
             "language": str(get_locale()),
             "user": g.get("user"),
-            "is_local": is_local(simulator),
+            "is_local": people.is_local(simulator),
         }
 
     @blueprint.post("/language")
@@ -131,6 +132,10 @@ def install_portal(app: Flask, simulator: Simulator, store: Store) -> None:
     @blueprint.get("/")
     def home() -> AnyResponse:
         return redirect(url_for("portal.account"))
+
+    @blueprint.get("/<path:_rest>")
+    def nowhere(_rest: str) -> NoReturn:
+        abort(404)
 
     people.add_pages(blueprint, simulator, store)
     account_page.add_pages(blueprint, simulator)
@@ -145,18 +150,6 @@ def install_portal(app: Flask, simulator: Simulator, store: Store) -> None:
     @app.get("/")
     def root() -> AnyResponse:
         return redirect(url_for("portal.home"))
-
-
-def is_local(simulator: Simulator) -> bool:
-    """Whether the gateway serves this machine only, and this request comes from it."""
-    return _is_loopback(simulator.host) and _is_loopback(request.remote_addr or "")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _language() -> str | None:

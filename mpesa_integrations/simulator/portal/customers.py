@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
@@ -10,6 +11,8 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from mpesa_integrations.core.msisdn import mask_msisdn
 from mpesa_integrations.simulator.scenarios import SCENARIOS
+
+from .documentation import TITLES
 
 if TYPE_CHECKING:
     from mpesa_integrations.simulator.server import Simulator
@@ -22,28 +25,24 @@ def add_pages(blueprint: Blueprint, simulator: Simulator) -> None:
     """Add the Customers page and what its buttons do."""
 
     def version() -> str:
-        """Changes whenever the prompts do; a page that has this one is left as it is."""
-        waiting = (prompt.transaction.conversation_id[-8:] for prompt in simulator.phones.waiting)
-        return "-".join((str(simulator.auto_approve), *waiting))
+        """Changes whenever the live part does; a page that has this one is left as it is."""
+        waiting = [prompt.transaction.conversation_id for prompt in simulator.phones.waiting]
+        latest = [
+            (transaction.conversation_id, transaction.status, str(transaction.reversed_amount))
+            for transaction in simulator.ledger.latest(_TRANSACTIONS_SHOWN)
+        ]
+        shown = repr((simulator.auto_approve, waiting, latest))
+        return hashlib.sha256(shown.encode()).hexdigest()[:16]
 
-    def prompts_part() -> str:
+    def live_part() -> str:
+        seen = version()  # first, so that what changes meanwhile is fetched again
+        balances = simulator.ledger.customers()
         return render_template(
-            "_prompts.html",
+            "_customers.html",
+            version=seen,
             prompts=simulator.phones.waiting,
             auto_approve=simulator.auto_approve,
             shortcode=simulator.service_provider_code,
-            version=version(),
-            mask=mask_msisdn,
-        )
-
-    @blueprint.get("/customers")
-    def customers() -> str:
-        balances = simulator.ledger.customers()
-        return render_template(
-            "customers.html",
-            prompts_part=prompts_part(),
-            auto_approve=simulator.auto_approve,
-            pin_timeout=simulator.phones.pin_timeout,
             balances=list(balances.items())[:_CUSTOMERS_SHOWN],
             hidden=max(0, len(balances) - _CUSTOMERS_SHOWN),
             latest=[
@@ -51,15 +50,25 @@ def add_pages(blueprint: Blueprint, simulator: Simulator) -> None:
                 for transaction in simulator.ledger.latest(_TRANSACTIONS_SHOWN)
                 if transaction.msisdn
             ],
-            scenarios=[row for row in SCENARIOS.values() if row.msisdn],
+            operations=TITLES,
             mask=mask_msisdn,
         )
 
-    @blueprint.get("/customers/prompts")
-    def prompts() -> str | Response:
+    @blueprint.get("/customers")
+    def customers() -> str:
+        return render_template(
+            "customers.html",
+            live_part=live_part(),
+            auto_approve=simulator.auto_approve,
+            pin_timeout=simulator.phones.pin_timeout,
+            scenarios=[row for row in SCENARIOS.values() if row.msisdn],
+        )
+
+    @blueprint.get("/customers/live")
+    def customers_live() -> str | Response:
         if request.args.get("seen") == version():
             return Response(status=204)
-        return prompts_part()
+        return live_part()
 
     @blueprint.post("/customers/prompts/<conversation_id>")
     def answer_prompt(conversation_id: str) -> AnyResponse | str:
@@ -73,7 +82,7 @@ def add_pages(blueprint: Blueprint, simulator: Simulator) -> None:
         except LookupError:
             flash(gettext("This payment no longer waits."), "problem")
         if "HX-Request" in request.headers:
-            return prompts_part()
+            return live_part()
         return redirect(url_for("portal.customers"))
 
     @blueprint.post("/customers/auto-approve")

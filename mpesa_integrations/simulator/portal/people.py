@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, flash, redirect, render_template, request, session, url_for
@@ -19,12 +20,22 @@ _OPEN_TO_THIS_MACHINE = {"portal.outbox"}
 
 def is_open(simulator: Simulator) -> bool:
     """Whether the page of this request can be seen by somebody who has not signed in."""
-    from .blueprint import is_local
-
     # The outbox activates accounts: shown to strangers, signing up would need no address at all.
     return request.endpoint in _OPEN or (
         request.endpoint in _OPEN_TO_THIS_MACHINE and is_local(simulator)
     )
+
+
+def is_local(simulator: Simulator) -> bool:
+    """Whether the gateway serves this machine only, and this request comes from it."""
+    return _is_loopback(simulator.host) and _is_loopback(request.remote_addr or "")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def ask_to_sign_in() -> AnyResponse:

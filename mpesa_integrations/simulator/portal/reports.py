@@ -14,7 +14,7 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 
 from mpesa_integrations.core.codes import Kind
-from mpesa_integrations.simulator.calls import Call, CallFilter
+from mpesa_integrations.simulator.calls import Call, CallFilter, Tally
 
 from .documentation import TITLES
 
@@ -39,6 +39,7 @@ OUTCOMES = {
     Kind.UNKNOWN.value: _("Unknown"),
 }
 _PER_PAGE = 50
+_SERIES = {"outcome": _("Outcome"), "operation": _("Operation"), "code": _("Code")}
 _COLUMNS = (
     ("at", _("Time (UTC)")),
     ("operation", _("Operation")),
@@ -66,6 +67,9 @@ def add_pages(blueprint: Blueprint, simulator: Simulator) -> None:
         sort, descending = _sorting()
         page = max(1, request.args.get("page", 1, type=int))
         calls = simulator.calls
+        tally = calls.tally(wanted)
+        by = request.args.get("by", "outcome")
+        by = by if by in _SERIES else "outcome"
         return render_template(
             "reports.html",
             period=period,
@@ -84,11 +88,13 @@ def add_pages(blueprint: Blueprint, simulator: Simulator) -> None:
                 limit=_PER_PAGE,
                 offset=(page - 1) * _PER_PAGE,
             ),
-            total=calls.count(wanted),
+            total=len(tally),
             page=page,
-            pages=max(1, -(-calls.count(wanted) // _PER_PAGE)),
-            summary=_summary(calls.select(wanted)),
-            chart=_chart(calls.select(wanted), period, now),
+            pages=max(1, -(-len(tally) // _PER_PAGE)),
+            summary=sorted(Counter(row[1:] for row in tally).items()),
+            series=_SERIES,
+            by=by,
+            chart=_chart(tally, by, period, now),
             arguments=_kept_arguments,
         )
 
@@ -132,33 +138,28 @@ def _kept_arguments(**changes: Any) -> dict[str, Any]:
     """The address's arguments with some changes, for links that keep the others."""
     kept = {
         name: request.args[name]
-        for name in ("period", "operation", "code", "outcome", "sort", "order")
+        for name in ("period", "operation", "code", "outcome", "by", "sort", "order")
         if request.args.get(name)
     }
     return {**kept, **changes}
 
 
-def _summary(calls: Iterable[Call]) -> list[tuple[str, str, int]]:
-    """How many calls of each operation had each outcome."""
-    counts = Counter((call.operation, call.outcome) for call in calls)
-    return [(operation, outcome, count) for (operation, outcome), count in sorted(counts.items())]
-
-
-def _chart(calls: Iterable[Call], period: str, now: datetime) -> dict[str, Any]:
-    """Counts per outcome and stretch of time, as the script of the page draws them."""
+def _chart(calls: Iterable[Tally], by: str, period: str, now: datetime) -> dict[str, Any]:
+    """Counts per stretch of time, in a series for each value of `by`, as the page draws them."""
     _title, length, step = PERIODS[period]
     number = length // step
     begin = now - length
     counts: dict[str, list[int]] = {}
+    names = {"outcome": OUTCOMES, "operation": TITLES}.get(by, {})
     for call in calls:
         index = min(number - 1, max(0, (call.at - begin) // step))
-        counts.setdefault(call.outcome, [0] * number)[index] += 1
+        counts.setdefault(getattr(call, by), [0] * number)[index] += 1
     form = "%H:%M" if length <= timedelta(days=1) else "%d.%m. %H:%M"
     return {
         "labels": [(begin + step * index).strftime(form) for index in range(number)],
         "series": [
-            {"name": str(OUTCOMES.get(outcome, outcome)), "outcome": outcome, "counts": row}
-            for outcome, row in sorted(counts.items())
+            {"name": str(names.get(key, key or "–")), "key": key, "counts": row}
+            for key, row in sorted(counts.items())
         ],
         "axis": gettext("Calls"),
     }

@@ -122,7 +122,7 @@ def _send(simulator: Simulator, form: dict[str, str]) -> dict[str, Any]:
         milliseconds=round((time.monotonic() - started) * 1000),
         outputs={name: _as_text(value) for name, value in outputs.items()},
         text="" if outputs else text,
-        meaning=f"{code}: {ResponseCode(code).meaning}" if code else "",
+        meaning=f"{code}: {gettext(ResponseCode(code).meaning)}" if code else "",
     )
     return sent
 
@@ -192,6 +192,6 @@ def _for_history(sent: dict[str, Any]) -> dict[str, Any]:
         "bearer": shorten(sent["bearer"]),
         "inputs": json.loads(shown_parameters(sent["inputs"])),
         "outputs": json.loads(shown_parameters(sent["outputs"])),
-        "body": shown_text(sent["body"]),
+        "body": gettext("(no JSON object)") if sent["body"] else "",
         "text": shown_text(sent["text"]),
     }

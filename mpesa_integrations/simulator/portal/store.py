@@ -10,6 +10,7 @@ import sqlite3
 import threading
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,6 @@ _HISTORY_KEPT = 50
 _OUTBOX_KEPT = 200
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)*")
 _OPERATOR_PREFIXES = ("82", "83", "84", "85", "86", "87")
-# What a sign-in with an unknown address is compared with, so that it takes as long as another.
-_NOBODY = generate_password_hash(secrets.token_urlsafe(), method="scrypt:32768:8:1")
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS user (
@@ -191,7 +190,7 @@ class Store:
                 "SELECT * FROM user WHERE email = ? AND activated_at IS NOT NULL",
                 (_address(email),),
             ).fetchone()
-        right = check_password_hash(row["password_hash"] if row else _NOBODY, password)
+        right = check_password_hash(row["password_hash"] if row else _nobodys_hash(), password)
         return _user(row) if row and right else None
 
     def user(self, number: int) -> User | None:
@@ -246,6 +245,12 @@ def phone_is_well_formed(phone: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+@cache
+def _nobodys_hash() -> str:
+    """What a sign-in with an unknown address is compared with: it takes as long as another."""
+    return generate_password_hash(secrets.token_urlsafe())
 
 
 def _address(email: str) -> str:

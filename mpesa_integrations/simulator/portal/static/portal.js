@@ -14,6 +14,12 @@ document.addEventListener("click", async (event) => {
   if (close) close.closest("dialog").close();
 });
 
+// On a narrow screen the menus scroll: begin where the reader is.
+for (const here of document.querySelectorAll("nav [aria-current]")) {
+  const menu = here.parentElement;
+  menu.scrollLeft = here.offsetLeft - (menu.clientWidth - here.offsetWidth) / 2;
+}
+
 const dialog = document.getElementById("dialog");
 
 if (dialog) {
@@ -29,6 +35,19 @@ if (dialog) {
     htmx.ajax("GET", location.pathname, {
       target: "#history-part", select: "#history-part", swap: "outerHTML",
     });
+  });
+}
+
+// A form whose answer cannot be shown in its place: the page says what is wrong, when loaded anew.
+document.addEventListener("htmx:responseError", (event) => {
+  if (event.detail.elt.matches("form")) location.reload();
+});
+
+const log = document.getElementById("log");
+
+if (log) {
+  document.addEventListener("htmx:afterSwap", () => {
+    for (const old of [...log.querySelectorAll(".entry")].slice(200)) old.remove();
   });
 }
 

@@ -7,6 +7,8 @@ if (canvas) {
   const data = JSON.parse(canvas.dataset.chart);
   const style = getComputedStyle(document.documentElement);
   const colour = (name) => style.getPropertyValue(name).trim();
+  const palette = ["success", "accepted", "cancelled", "duplicate", "failed", "validation",
+    "authentication", "unknown", "not-accepted"].map((name) => colour(`--${name}`));
   Chart.defaults.color = colour("--ink");
   Chart.defaults.borderColor = colour("--line");
   Chart.defaults.font.family = style.fontFamily;
@@ -14,10 +16,10 @@ if (canvas) {
     type: "bar",
     data: {
       labels: data.labels,
-      datasets: data.series.map((row) => ({
+      datasets: data.series.map((row, index) => ({
         label: row.name,
         data: row.counts,
-        backgroundColor: colour(`--${row.outcome.replace("_", "-")}`) || colour("--unknown"),
+        backgroundColor: colour(`--${row.key.replace("_", "-")}`) || palette[index % palette.length],
       })),
     },
     options: {

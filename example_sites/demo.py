@@ -1,0 +1,223 @@
+"""`make demo`: a first payment, then a purchase in a real shop that is paid asynchronously."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+
+from mpesa_integrations.simulator import Simulator
+from mpesa_integrations.simulator.account import ACCOUNT_FILE
+
+from . import first_payment
+from .browser import Browser
+from .first_payment import console, show_ledger
+from .https_server import CA_FILE, HOST, PORT_TAKEN, free_port
+
+DIRECTORY = Path(".demo")
+SHOPS = (("Django", "example_sites.django_shop", 12000),)
+"""Framework, package and preferred port of each."""
+_PATIENCE = 60.0
+"""Seconds for what takes one or two on an idle machine."""
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A shop that is running in a process of its own.
+
+    Attributes:
+        module: as in `python -m module serve`.
+        url: of its first page.
+        directory: its database and certificates.
+        environment: what its commands need.
+        callback_token: the secret part of its callback URL.
+        admin_password: of the user `admin`.
+    """
+
+    module: str
+    url: str
+    directory: Path
+    environment: dict[str, str]
+    callback_token: str
+    admin_password: str
+
+    @property
+    def callback_url(self) -> str:
+        """What the account's asynchronous response URL is to be."""
+        return f"{self.url}/mpesa/callback/{self.callback_token}/"
+
+    def browser(self, language: str = "en") -> Browser:
+        """Make a browser that trusts the shop's certificate."""
+        return Browser(self.url, self.directory / CA_FILE, language)
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start one of its commands, as `serve`; Ctrl-C on the terminal does not reach it."""
+        command = [sys.executable, "-m", self.module, *arguments]
+        return subprocess.Popen(command, env=self.environment, start_new_session=True)  # noqa: S603
+
+    def run(self, *arguments: str) -> None:
+        """Run one of its commands to its end.
+
+        Raises:
+            subprocess.CalledProcessError: it failed.
+        """
+        command = [sys.executable, "-m", self.module, *arguments]
+        subprocess.run(command, env=self.environment, check=True, timeout=_PATIENCE)  # noqa: S603
+
+
+@contextmanager
+def running(
+    module: str, account_file: Path, directory: Path, port: int | None = None
+) -> Iterator[Shop]:
+    """Serve a shop over HTTPS.
+
+    Args:
+        module: the shop's package.
+        account_file: the local gateway's `account.json`.
+        directory: where the shop keeps its things.
+        port: the preferred one; None means any.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    server = None
+    try:
+        while server is None:
+            shop = _shop(module, account_file, directory.absolute(), free_port(port))
+            server = shop.start("serve")
+            if not _wait_until_served(shop, server):
+                server = None
+        yield shop
+    finally:
+        if server is not None:
+            _end(server)
+
+
+def _shop(module: str, account_file: Path, directory: Path, port: int) -> Shop:
+    token, password = secrets.token_urlsafe(32), secrets.token_urlsafe(9)
+    environment = {
+        **os.environ,
+        "SHOP_DIRECTORY": str(directory),
+        "SHOP_PORT": str(port),
+        "SHOP_SECRET_KEY": secrets.token_urlsafe(50),
+        "DJANGO_SETTINGS_MODULE": f"{module}.settings",
+        "DJANGO_SUPERUSER_PASSWORD": password,
+        "MPESA_ACCOUNT_FILE": str(account_file.absolute()),
+        "MPESA_CALLBACK_TOKEN": token,
+    }
+    return Shop(module, f"https://{HOST}:{port}", directory, environment, token, password)
+
+
+def buy(shop: Shop) -> None:
+    """Buy something through the shop's pages, as a browser does.
+
+    Raises:
+        SystemExit: it was not paid.
+    """
+    with shop.browser() as browser:
+        page = browser.get("/")
+        browser.submit(page, page.form(action="/basket/"))
+        console.print("Put the first product in the basket")
+        page = browser.get("/checkout/")
+        page = browser.submit(page, page.form("msisdn"), msisdn="84 123 4567")
+        console.print(f"Typed a phone number, and came to {page.url}")
+        deadline = time.monotonic() + _PATIENCE
+        shown = ""
+        while shown != "paid":
+            status = browser.json(f"{page.url}status/")
+            if status["status"] != shown:
+                shown = status["status"]
+                console.print(f"The page says: {status['message']}")
+            if time.monotonic() > deadline:
+                raise SystemExit("The purchase was not paid")
+            time.sleep(0.1)
+
+
+@contextmanager
+def opened(name: str, module: str, port: int) -> Iterator[tuple[Shop, Simulator]]:
+    """Open a shop with a gateway of its own, buy something in it, and show what that did."""
+    directory = DIRECTORY / module.rpartition(".")[2]
+    data = directory / "data"
+    shutil.rmtree(data, ignore_errors=True)
+    console.rule(f"A shop in {name}, paid asynchronously")
+    # A gateway of its own, since an account has one asynchronous response URL.
+    with Simulator(directory / "gateway") as simulator:
+        simulator.reset()
+        with running(module, simulator.state_dir / ACCOUNT_FILE, data, port) as shop:
+            simulator.response_url = shop.callback_url
+            buy(shop)
+            shop.run("show")
+            show_ledger(simulator)
+            yield shop, simulator
+
+
+def go_on(shops: list[tuple[Shop, Simulator]]) -> None:
+    """Leave the shops open until SIGINT or SIGTERM."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    reconcilers = [shop.start("mpesa_reconcile", "--every", "10") for shop, _ in shops]
+    console.rule("Open until Ctrl-C; the certificates are the demo's own, so a browser warns")
+    for shop, simulator in shops:
+        console.print(f"Shop     {shop.url}/")
+        console.print(f"Admin    {shop.url}/admin/ (user admin, password {shop.admin_password})")
+        console.print(f"Gateway  {simulator.base_url} (account in {simulator.state_dir})")
+    console.print("Phone numbers that refuse, cancel or keep silent: docs/simulator.md")
+    stop.wait()
+    for reconciler in reconcilers:
+        _end(reconciler)
+
+
+def _wait_until_served(shop: Shop, server: subprocess.Popen[bytes]) -> bool:
+    """Wait until pages come; False where another program has taken the port meanwhile."""
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        if server.poll() == PORT_TAKEN:
+            return False
+        if server.returncode is not None:
+            raise SystemExit(f"{shop.module} ended with exit code {server.returncode}")
+        try:
+            with shop.browser() as browser:
+                browser.get("/")
+        except (requests.ConnectionError, OSError):
+            time.sleep(0.05)  # not listening yet, or its certificate is not made yet
+        else:
+            return True
+    raise SystemExit(f"{shop.module} did not answer in {_PATIENCE:.0f} seconds")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--once", action="store_true", help="end after the purchases")
+    once = parser.parse_args().once
+    # So that whatever was started is ended, too.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    first_payment.main()
+    with ExitStack() as stack:
+        shops = [stack.enter_context(opened(*shop)) for shop in SHOPS]
+        if not once:
+            go_on(shops)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""A small shop in Django that is paid by M-Pesa."""

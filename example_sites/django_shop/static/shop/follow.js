@@ -1,0 +1,29 @@
+// Asks where the order stands, says it to screen readers too, and shows the page of the new status.
+"use strict";
+(() => {
+  const place = document.querySelector("[data-follow]");
+  if (!place) return;
+  const message = place.querySelector("[data-message]");
+  const began = Date.now();
+
+  async function ask() {
+    try {
+      const answer = await fetch(place.dataset.follow, { headers: { Accept: "application/json" } });
+      if (answer.ok) {
+        const news = await answer.json();
+        if (news.status !== place.dataset.status) {
+          message.textContent = news.message;
+          // Long enough for the news to be read out before the page goes.
+          setTimeout(() => location.reload(), 1200);
+          return;
+        }
+      }
+    } catch (error) {
+      // Offline for a moment: the next question may get through.
+    }
+    // Whoever types a PIN does so within a minute; after that there is no hurry.
+    setTimeout(ask, Date.now() - began < 60000 ? 1000 : 5000);
+  }
+
+  ask();
+})();

@@ -1,0 +1,115 @@
+"""The two shops of a fire run, each as its framework's users write one; they note each signal."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mpesa_integrations.core.accounts import Accounts
+from mpesa_integrations.core.config import settings_in_account_file
+from mpesa_integrations.core.records import Event
+
+TOKEN = "a-callback-token-of-more-than-32-characters"
+PORTS = {"django": 11811, "flask": 11812}
+DATABASES_OF = {"django": "mpesa_fire_django", "flask": "mpesa_fire_flask"}
+ACCOUNT: dict[str, Any] = {
+    "CALLBACK_TOKEN": TOKEN,
+    "TIMEOUT": (2, 4),
+    "RETRIES": 1,
+    # Longer than any answer takes: what the gateway does not know by then, it never had.
+    "NOT_FOUND_AFTER": 20,
+}
+
+
+class Shop(NamedTuple):
+    """One framework's shop in this process.
+
+    Attributes:
+        accounts: its accounts.
+        wsgi: its callback endpoint.
+        done: called by a thread at its end, and after an error.
+    """
+
+    accounts: Accounts[Any, Any]
+    wsgi: Any
+    done: Callable[[], None]
+
+
+def make_shop(framework: str, directory: Path) -> Shop:
+    """The shop, set up against the run's gateway and database."""
+    return _django(directory) if framework == "django" else _flask(directory)
+
+
+def make_tables(framework: str, directory: Path) -> None:
+    """The shop's tables, in its empty database."""
+    shop = make_shop(framework, directory)
+    if framework == "django":
+        from django.core.management import call_command
+
+        call_command("migrate", verbosity=0)
+    else:
+        from .flask_models import Base, engine
+
+        Base.metadata.create_all(engine)
+    shop.done()
+
+
+def _note(directory: Path) -> Callable[[Event, Any, str], None]:
+    """Append a line per signal: short enough that lines of several processes do not mix."""
+    file = os.open(directory / "signals.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    def note(event: Event, record: Any, event_id: str) -> None:
+        line = f"{event} {record.third_party_reference} {record.amount} {event_id}\n"
+        os.write(file, line.encode())
+
+    return note
+
+
+def _django(directory: Path) -> Shop:
+    os.environ["FIRE_DIR"] = str(directory)
+    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.fire.django_settings"
+    import django
+    from django.core.wsgi import get_wsgi_application
+
+    django.setup()
+    from django.db import connections
+
+    from django_mpesa import mpesa, signals
+
+    note = _note(directory / "django")
+    for event in Event:
+
+        def receive(
+            sender: Any, transaction: Any, event_id: str, _event: Event = event, **rest: Any
+        ) -> None:
+            note(_event, transaction, event_id)
+
+        getattr(signals, event.value).connect(receive, weak=False)
+    return Shop(mpesa, get_wsgi_application(), connections.close_all)
+
+
+def _flask(directory: Path) -> Shop:
+    from flask import Flask
+
+    from flask_mpesa import Mpesa, signals
+
+    from .flask_models import engine, records
+
+    app = Flask("fire")
+    found = settings_in_account_file(directory / "flask" / "account.json")
+    account = {**{name.upper(): value for name, value in found.items()}, **ACCOUNT}
+    app.config.update({f"MPESA_{name}": value for name, value in account.items()})
+    app.testing = True
+    Mpesa(app, records=records)
+    note = _note(directory / "flask")
+    for event in Event:
+
+        def receive(
+            sender: Any, transaction: Any, event_id: str, _event: Event = event, **rest: Any
+        ) -> None:
+            note(_event, transaction, event_id)
+
+        getattr(signals, event.value).connect(receive, weak=False)
+    return Shop(app.extensions["mpesa"], app, engine.dispose)

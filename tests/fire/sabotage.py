@@ -1,0 +1,51 @@
+"""Takes a rule out of the library, to see that a fire run then finds what it is there for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mpesa_integrations.core.lifecycle import State
+from mpesa_integrations.core.payments import Payments
+from mpesa_integrations.core.records import Event
+
+WAYS = ("early-record", "conditional-update", "early-callback")
+
+
+def apply(way: str) -> None:
+    """Take out one of WAYS; "" takes out nothing."""
+    if way == "early-record":
+        _send_before_recording()
+    elif way == "conditional-update":
+        _update_whatever_the_state()
+    elif way == "early-callback":
+        # Callbacks that come before the answer are never looked at again.
+        Payments._apply_waiting_callbacks = lambda self, record: record  # type: ignore[method-assign]
+    elif way:
+        raise ValueError(f"there is no sabotage {way!r}; there are {', '.join(WAYS)}")
+
+
+def _send_before_recording() -> None:
+    def send_and_record(self: Any, request: Any, values: dict[str, Any]) -> Any:
+        known = self.store.find_by_key(values["idempotency_key"])
+        if known is not None:
+            return known
+        news = self._send(request)
+        record, _ = self.store.create(values, self._notice(Event.INITIATED))
+        return self._apply(record, news)
+
+    Payments._record_and_send = send_and_record  # type: ignore[method-assign]
+
+
+def _update_whatever_the_state() -> None:
+    from django_mpesa.store import DjangoStore
+    from flask_mpesa.store import SqlAlchemyStore
+
+    for store in (DjangoStore, SqlAlchemyStore):
+        change: Any = store.change
+
+        def unconditional(
+            self: Any, record: Any, state: State, changes: Any, _change: Any = change
+        ) -> Any:
+            return _change(self, record, State(self.get(record).state), changes)
+
+        store.change = unconditional  # type: ignore[assignment]
