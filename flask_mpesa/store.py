@@ -85,7 +85,7 @@ class SqlAlchemyStore:
 
     def get(self, record: TransactionMixin) -> TransactionMixin:
         """Select by primary key."""
-        with self._session() as session:
+        with self._reading() as session:
             return self._read(session, record.pk)
 
     def change(
@@ -233,6 +233,14 @@ class SqlAlchemyStore:
             return [(entry, entry.body) for entry in entries]
 
     @contextmanager
+    def _reading(self) -> Iterator[Session]:
+        """For one SELECT, without BEGIN and COMMIT around it."""
+        engine = self._records.engine.execution_options(isolation_level="AUTOCOMMIT")
+        with Session(engine) as session:
+            yield session
+            session.expunge_all()
+
+    @contextmanager
     def _session(self) -> Iterator[Session]:
         with Session(_connecting(self._records.engine), expire_on_commit=False) as session:
             with session.begin():
@@ -262,7 +270,7 @@ class SqlAlchemyStore:
     def _first(self, *conditions: Any) -> TransactionMixin | None:
         model = self._transaction
         statement = select(model).where(model.account == self._account, *conditions)
-        with self._session() as session:
+        with self._reading() as session:
             return cast(
                 "TransactionMixin | None",
                 session.scalars(statement.order_by(model.id).limit(1)).first(),
