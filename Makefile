@@ -66,9 +66,10 @@ build: $(VENV)/.dev
 	$(BIN)/twine check --strict dist/*
 	$(BIN)/check-wheel-contents dist
 
-# Collects the portal's texts into its catalogues, and compiles them.
+# Collects the portal's and the café's texts into their catalogues, and compiles them.
 translations: $(VENV)/.dev
 	$(BIN)/python -m tests.simulator.portal_catalogue
+	$(BIN)/python -m tests.shops.cafe_catalogue
 
 clean:
 	rm -rf $(VENV) build dist .demo

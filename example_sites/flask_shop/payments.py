@@ -15,11 +15,16 @@ from .models import Order, Payment, PaymentCallback, PaymentNotice, Status, db
 
 mpesa = Mpesa(records=Records(lambda: db.engine, Payment, PaymentCallback, PaymentNotice))
 
+_RAN_OUT = _(
+    "It did not go through; perhaps the PIN was not typed in time. Have your phone at hand and try "
+    "again."
+)
 _REASONS = {
     "INS-2006": _(
         "There is not enough money in this M-Pesa account. Put some in, or pay from another number."
     ),
     "INS-6": _("M-Pesa could not complete it; perhaps the PIN was not right. Try once more."),
+    "INS-9": _RAN_OUT,
     "INS-16": _("M-Pesa is very busy at the moment. Give it a minute, then try again."),
     "INS-995": _(
         "Something is wrong with this M-Pesa account. Dial *150# or ask at a Vodacom shop, or pay "
@@ -32,10 +37,6 @@ _REASONS = {
     "INS-2051": _("M-Pesa does not know this phone number. Check it and try again."),
 }
 _UNREACHED = _("M-Pesa could not be reached. Give it a minute, then try again.")
-_RAN_OUT = _(
-    "It did not go through; perhaps the PIN was not typed in time. Have your phone at hand and try "
-    "again."
-)
 _OTHER = _("M-Pesa did not accept the payment. Try again, or pay from another number.")
 
 

@@ -1,4 +1,4 @@
-"""The shop's Portuguese: everything that is marked is translated, and what is compiled is that."""
+"""The shops' Portuguese: everything that is marked is translated, and what is compiled is that."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import re
 from pathlib import Path
 
 import example_sites.django_shop
+
+from . import cafe_catalogue
 
 SHOP = Path(example_sites.django_shop.__file__).parent
 MESSAGES = SHOP / "locale" / "pt" / "LC_MESSAGES"
@@ -36,3 +38,18 @@ def _marked() -> set[str]:
         found |= {ast.literal_eval(f"({text})") for text in IN_CODE.findall(module.read_text())}
     assert len(found) > 80
     return found
+
+
+def test_the_cafe_is_translated_too() -> None:
+    written = cafe_catalogue.written()
+    entries = {str(message.id): message for message in written if message.id}
+    assert set(entries) == {message.id for message in cafe_catalogue.collected() if message.id}
+    for key, message in entries.items():
+        assert message.string, key
+        assert not message.fuzzy
+        assert not list(message.check(written)), f"{key} has other placeholders"
+    with cafe_catalogue.MO_FILE.open("rb") as compiled:
+        catalogue = gettext.GNUTranslations(compiled)
+    assert {key: catalogue.gettext(key) for key in entries} == {
+        key: message.string for key, message in entries.items()
+    }

@@ -1,4 +1,4 @@
-"""`make demo`, as its target runs it: a purchase, then the sites stay open until told to stop."""
+"""`make demo`, as its target runs it: purchases, then the sites stay open until told to stop."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def press_ctrl_c(demo: subprocess.Popen[str]) -> None:
 def test_the_demo_buys_and_stays_open_until_told_to_stop(
     tmp_path: Path, mpesa_simulator: Simulator, end: Callable[[subprocess.Popen[str]], None]
 ) -> None:
-    for directory in (".demo", ".demo/django_shop/gateway"):
+    for directory in (".demo", ".demo/django_shop/gateway", ".demo/flask_shop/gateway"):
         # With keys that were made before: new ones take seconds.
         shutil.copytree(mpesa_simulator.state_dir, tmp_path / directory)
     with subprocess.Popen(
@@ -52,8 +52,10 @@ def test_the_demo_buys_and_stays_open_until_told_to_stop(
                 shown += line
                 if "docs/simulator.md" in line:
                     break
-            url = re.findall(r"^Shop +(\S+)", shown, re.MULTILINE)[0]
+            url, cafe = re.findall(r"^Shop +(\S+)", shown, re.MULTILINE)
             password = re.findall(r"user admin, password (\S+)\)", shown)[0]
+            with Browser(cafe, tmp_path / ".demo/flask_shop/data" / CA_FILE) as browser:
+                assert browser.get("/").form("galao")
             with Browser(url, tmp_path / ".demo/django_shop/data" / CA_FILE) as browser:
                 login = browser.get("/admin/")
                 form = login.form("username", "password")
@@ -64,6 +66,7 @@ def test_the_demo_buys_and_stays_open_until_told_to_stop(
             shown += demo.stdout.read()
         assert demo.wait(30) == 0, shown
     assert "is completed, so ORDER 1 is paid" in shown
+    assert "is completed, so CAFE 1 is paid" in shown
     assert "All wallets together: 0.00 MZN" in shown
     assert "258841234567" not in shown
     assert "Traceback" not in shown

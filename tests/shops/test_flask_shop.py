@@ -1,0 +1,109 @@
+"""What only the Flask café does: its menu, its form's token, its factory and commands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from flask import Flask
+
+from example_sites.flask_shop.app import create_app
+from example_sites.flask_shop.models import Order, Payment, db
+from flask_mpesa import signals
+
+from .conftest import PHONE, Open, page_with_status
+
+
+@pytest.fixture
+def app(flask_shop: Open) -> Iterator[Flask]:
+    """The café that is served, once more in this process: with its database and its account."""
+    app = create_app(flask_shop.shop.environment)
+    with app.app_context():
+        yield app
+    app.extensions["mpesa"].forget()
+
+
+def test_old_news_and_news_of_an_earlier_attempt_change_nothing(
+    flask_shop: Open, app: Flask
+) -> None:
+    flask_shop.simulator.scenarios.queue("wrong_pin", operation="c2b")
+    with flask_shop.shop.browser() as browser:
+        page = page_with_status(browser, flask_shop.order(browser), "refused")
+        again = browser.submit(page, page.form("msisdn", "attempt"), msisdn=PHONE)
+        page_with_status(browser, again, "paid")
+    order = db.session.scalars(db.select(Order).order_by(Order.id.desc())).first()
+    assert order is not None
+    payments = db.session.scalars(
+        db.select(Payment).filter_by(order_id=order.id).order_by(Payment.id)
+    )
+    refused, paid = payments
+    assert (refused.state, paid.state, order.status) == ("failed", "completed", "paid")
+    for transaction in (refused, paid):
+        for name in ("initiated", "pending", "unknown", "failed", "cancelled"):
+            signal = getattr(signals, f"payment_{name}")
+            assert signal.send(app, transaction=transaction, event_id="old")
+    db.session.refresh(order)
+    assert (order.status, order.payment, order.attempts) == ("paid", paid, 2)
+
+
+@pytest.mark.parametrize(
+    ("quantities", "words"),
+    [
+        ({}, "Choose something first"),
+        ({"galao": "0", "prego": ""}, "Choose something first"),
+        ({"galao": "21"}, "a number from 0 to 20"),
+        ({"galao": "1", "prego": "-1"}, "a number from 0 to 20"),
+        ({"galao": "two"}, "a number from 0 to 20"),
+    ],
+)
+def test_what_is_no_order_is_said_above_the_menu(
+    flask_shop: Open, quantities: dict[str, str], words: str
+) -> None:
+    with flask_shop.shop.browser() as browser:
+        page = browser.get("/")
+        said = browser.submit(page, page.form("galao"), **quantities)
+    assert said.url == page.url
+    assert f'role="alert">{words}' in said.text or words in said.text
+    assert "Internal" not in said.text
+
+
+def test_several_things_are_one_bill(flask_shop: Open) -> None:
+    with flask_shop.shop.browser() as browser:
+        page = browser.get("/")
+        page = browser.submit(page, page.form("galao"), prego="2", galao="1")
+        assert "Pay 771.00\N{NO-BREAK SPACE}MZN" in page.text
+        page = browser.submit(page, page.form("msisdn"), msisdn=PHONE)
+        page_with_status(browser, page, "paid")
+    assert flask_shop.charged() == 771
+
+
+def test_a_form_from_elsewhere_changes_nothing(flask_shop: Open) -> None:
+    with flask_shop.shop.browser() as browser:
+        page = flask_shop.choose(browser)
+        forged = browser.submit(page, page.form("msisdn"), msisdn=PHONE, csrf_token="forged")
+        assert forged.status == 400
+        assert "Nothing was ordered or paid" in forged.text
+        assert browser.json(f"{page.url}status/")["status"] == "new"
+    assert flask_shop.simulator.ledger.transactions() == []
+
+
+@pytest.mark.parametrize(
+    "elsewhere", ["https://evil.example/", "//evil.example/", "/\\evil.example"]
+)
+def test_the_language_switch_leads_to_no_other_site(flask_shop: Open, elsewhere: str) -> None:
+    with flask_shop.shop.browser() as browser:
+        page = browser.get("/")
+        switch = page.form("next", action="/language/")
+        assert browser.submit(page, switch, language="pt", next=elsewhere).url == page.url
+
+
+def test_nothing_may_run_that_is_not_the_cafes_own(flask_shop: Open, app: Flask) -> None:
+    answer = app.test_client().get("/", base_url=flask_shop.shop.url)
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'self'")
+    assert "style=" not in answer.text
+    assert answer.text.count("<script") == answer.text.count('<script src="/static/')
+
+
+def test_the_callback_url_is_the_one_that_the_gateway_has(flask_shop: Open, app: Flask) -> None:
+    result = app.test_cli_runner().invoke(args=["mpesa", "callback-url"])
+    assert result.output.strip() == flask_shop.shop.callback_url
