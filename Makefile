@@ -40,9 +40,9 @@ build: $(VENV)/.dev
 	$(BIN)/python -m build
 	$(BIN)/twine check --strict dist/*
 
-# Collects the portal's texts into its catalogues, and compiles them.
+# Collects all texts that people see into their catalogues, and compiles them.
 translations: $(VENV)/.dev
-	$(BIN)/python -m tests.simulator.portal_catalogue
+	$(BIN)/python -m tests.catalogues
 
 clean:
 	rm -rf $(VENV) build dist .demo
