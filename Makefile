@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-postgresql test-mariadb fire lint types build translations clean
+.PHONY: demo test test-postgresql test-mariadb fire lint types build translations screenshots clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m example_sites.demo $(if $(ONCE),--once)
@@ -43,6 +43,10 @@ build: $(VENV)/.dev
 # Collects all texts that people see into their catalogues, and compiles them.
 translations: $(VENV)/.dev
 	$(BIN)/python -m tests.catalogues
+
+# Opens each page in Chromium as the tests do, and keeps its pictures in docs/screenshots.
+screenshots: $(VENV)/.dev
+	$(BIN)/python -m tests.browser.screenshots
 
 clean:
 	rm -rf $(VENV) build dist .demo
