@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-postgresql test-mariadb fire fuzz lint types build translations clean bench matrix docs
+.PHONY: demo test test-postgresql test-mariadb fire fuzz lint types build translations clean bench matrix docs screenshots
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m example_sites.demo $(if $(ONCE),--once)
@@ -66,10 +66,13 @@ build: $(VENV)/.dev
 	$(BIN)/twine check --strict dist/*
 	$(BIN)/check-wheel-contents dist
 
-# Collects the portal's and the café's texts into their catalogues, and compiles them.
+# Collects all texts that people see into their catalogues, and compiles them.
 translations: $(VENV)/.dev
-	$(BIN)/python -m tests.simulator.portal_catalogue
-	$(BIN)/python -m tests.shops.cafe_catalogue
+	$(BIN)/python -m tests.catalogues
+
+# Opens each page in Chromium as the tests do, and keeps its pictures in docs/screenshots.
+screenshots: $(VENV)/.dev
+	$(BIN)/python -m tests.browser.screenshots
 
 clean:
 	rm -rf $(VENV) build dist .demo

@@ -26,6 +26,7 @@ from django.http import (
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.formats import get_format, number_format
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _now_
 from django.utils.translation import gettext_lazy as _
@@ -93,7 +94,8 @@ class ReversalForm(forms.Form):
     key = forms.UUIDField(widget=forms.HiddenInput)
 
     def __init__(self, data: Any = None, *, left: Decimal, used: bool = False) -> None:
-        super().__init__(data, initial={"amount": f"{left:.2f}", "key": uuid.uuid4()})
+        amount = f"{left:.2f}".replace(".", get_format("DECIMAL_SEPARATOR"))
+        super().__init__(data, initial={"amount": amount, "key": uuid.uuid4()})
         self._left = left
         self._used = used
         if data is not None and self["amount"].errors:
@@ -109,7 +111,8 @@ class ReversalForm(forms.Form):
             )
         if amount > self._left and not self._used:
             raise forms.ValidationError(
-                _("This is too much: at most %.2f MZN can be given back.") % self._left
+                _("This is too much: at most %s MZN can be given back.")
+                % number_format(self._left, 2)
             )
         return amount
 
@@ -273,7 +276,7 @@ class TransactionAdmin(HistoryAdmin):
             reversal = _reverse(record, form)
             if reversal is not None:
                 if known is None:
-                    self.log_change(request, record, f"Reversal: {reversal}")
+                    self.log_change(request, record, _now_("Reversal: %s") % reversal)
                 _tell_reversal(request, reversal)
                 return HttpResponseRedirect(self._url("change", record.pk))
         phone = record.msisdn if self.has_full_msisdn_permission(request) else self.phone(record)
@@ -480,7 +483,7 @@ def _tell_reversal(request: HttpRequest, reversal: AbstractTransaction) -> None:
         ),
     )  # fmt: skip
     values = {
-        "amount": f"{reversal.amount:.2f}",
+        "amount": number_format(reversal.amount, 2),
         "id": reversal.transaction_id or "–",
         "said": reversal.response_description or "–",
     }

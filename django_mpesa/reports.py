@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from itertools import chain
 from typing import Any
 
 from django import forms
@@ -26,8 +27,10 @@ from django.db.models import (
 )
 from django.db.models.functions import RowNumber, TruncDate
 from django.utils import timezone
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _now_
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 
 from mpesa_integrations.core.lifecycle import FINAL_STATES, MONEY_MOVED_STATES
 from mpesa_integrations.core.msisdn import mask_msisdn
@@ -44,10 +47,13 @@ _FINAL = [state.value for state in FINAL_STATES]
 # A later reversal changes `updated_at`, so it says when a payment ended only in these states.
 _TIMED = (State.COMPLETED, State.FAILED, State.CANCELLED)
 _EXPORTED = (
-    "pk", "created_at", "updated_at", "account", "operation", "state", "amount",
-    "reversed_amount", "currency", "msisdn", "receiver_shortcode", "reference",
-    "third_party_reference", "conversation_id", "transaction_id", "response_code",
-    "response_description", "conflict",
+    gettext_noop("pk"), gettext_noop("created_at"), gettext_noop("updated_at"),
+    gettext_noop("account"), gettext_noop("operation"), gettext_noop("state"),
+    gettext_noop("amount"), gettext_noop("reversed_amount"), gettext_noop("currency"),
+    gettext_noop("msisdn"), gettext_noop("receiver_shortcode"), gettext_noop("reference"),
+    gettext_noop("third_party_reference"), gettext_noop("conversation_id"),
+    gettext_noop("transaction_id"), gettext_noop("response_code"),
+    gettext_noop("response_description"), gettext_noop("conflict"),
 )  # fmt: skip
 # What a spreadsheet takes for the beginning of a formula, full-width signs included.
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
@@ -186,7 +192,7 @@ def duration_text(duration: timedelta) -> str:
     """Write a duration as `0.8 s`, `45 s`, `3 min 20 s` or `2 h 5 min`."""
     seconds = duration.total_seconds()
     if seconds < 10:
-        return _now_("%.1f s") % seconds
+        return _now_("%s s") % number_format(round(seconds, 1), 1)
     minutes, rest = divmod(round(seconds), 60)
     if not minutes:
         return _now_("%d s") % rest
@@ -206,8 +212,13 @@ def csv_chunks(queryset: QuerySet[Any], *, whole_numbers: bool) -> Iterator[byte
         queryset: the payments, filtered.
         whole_numbers: whether phone numbers are written whole, and not masked.
     """
-    # The mark tells spreadsheets that it is UTF-8.
-    yield "\ufeff".encode() + _csv_text([_EXPORTED])
+    # The mark tells spreadsheets that it is UTF-8. The headings are in the language of now: who
+    # streams the rest may have none.
+    heading = "\ufeff".encode() + _csv_text([[_now_(name) for name in _EXPORTED]])
+    return chain([heading], _row_chunks(queryset, whole_numbers))
+
+
+def _row_chunks(queryset: QuerySet[Any], whole_numbers: bool) -> Iterator[bytes]:
     rows = queryset.order_by("-pk").values_list(*_EXPORTED)
     batch = list(rows[:EXPORT_BATCH])
     while batch:

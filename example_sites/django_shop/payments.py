@@ -17,6 +17,9 @@ _RAN_OUT = _(
     "and try again."
 )
 _REASONS: dict[str, Promise] = {
+    "INS-2": _(
+        "We cannot take M-Pesa payments just now. That is not your fault: please try again later."
+    ),
     "INS-2006": _(
         "There was not enough money in your M-Pesa account. Put some in, or pay from another "
         "number."

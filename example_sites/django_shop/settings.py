@@ -80,6 +80,8 @@ MPESA = {
         "API_KEY": _account["api_key"],
         "PUBLIC_KEY": _account["public_key"],
         "SERVICE_PROVIDER_CODE": _account["service_provider_code"],
+        "INITIATOR_IDENTIFIER": _account["initiator_identifier"],
+        "SECURITY_CREDENTIAL": _account["security_credential"],
         "ENVIRONMENT": "local",
         "HOST": _host,
         "PORT": int(_port),

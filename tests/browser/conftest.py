@@ -13,6 +13,8 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Page
 
+    from mpesa_integrations.simulator import Simulator
+
 _ARGUMENTS = [
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -56,6 +58,7 @@ def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
     """Open a page in a context of its own; fails the test if a script of the page did."""
     contexts = []
     errors: list[str] = []
+    lost: list[str] = []
 
     def open_page(**options: Any) -> Page:
         settings = {"viewport": DESKTOP, "ignore_https_errors": True, "locale": "en-GB", **options}
@@ -64,13 +67,42 @@ def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("requestfailed", lambda it: lost.append(f"{it.url}: {it.failure}"))
         page.on("console", lambda message: errors.extend(_complaint(message)))
         return page
 
     yield open_page
     for context in contexts:
         context.close()
-    assert errors == []
+    assert errors == [], lost
+
+
+def problems(page: Page) -> list[str]:
+    """What axe finds serious or critical, in words."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{row['id']} at {[node['target'] for node in row['nodes']]}"
+        for row in found
+        if row["impact"] in ("serious", "critical")
+    ]
+
+
+def scrolls_sideways(page: Page) -> bool:
+    """Whether the page is wider than the window."""
+    width = page.evaluate("document.documentElement.scrollWidth")
+    return bool(width > page.viewport_size["width"])  # type: ignore[index]
+
+
+def sign_in(page: Page, simulator: Simulator) -> None:
+    """Sign in to the portal with the account that is ready."""
+    page.goto(simulator.portal_url)
+    english = page.get_by_label("Password", exact=True)
+    field = english.or_(page.get_by_label("Palavra-passe", exact=True))
+    field.fill(simulator.portal_account.password)
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/portal/account")
 
 
 @pytest.fixture

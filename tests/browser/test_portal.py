@@ -16,7 +16,7 @@ from mpesa_integrations.simulator import Simulator
 from tests.simulator.endpoint import listening
 from tests.simulator.raw import RawClient, new_reference
 
-from .conftest import PHONE, Screenshot
+from .conftest import PHONE, Screenshot, problems, scrolls_sideways, sign_in
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -45,12 +45,7 @@ def _calls(mpesa_simulator: Simulator) -> Iterator[None]:
 def signed_in(new_page: Callable[..., Page], mpesa_simulator: Simulator) -> Callable[..., Page]:
     def open_page(**options: object) -> Page:
         page = new_page(**options)
-        page.goto(mpesa_simulator.portal_url)
-        page.get_by_label("Password", exact=True).or_(
-            page.get_by_label("Palavra-passe", exact=True)
-        ).fill(mpesa_simulator.portal_account.password)
-        page.keyboard.press("Enter")
-        page.wait_for_url("**/portal/account")
+        sign_in(page, mpesa_simulator)
         return page
 
     return open_page
@@ -63,18 +58,6 @@ def page(signed_in: Callable[..., Page]) -> Page:
 
 def _go(page: Page, simulator: Simulator, path: str) -> None:
     page.goto(f"{simulator.portal_url}{path}")
-
-
-def _problems(page: Page) -> list[str]:
-    """What axe finds serious or critical, in words."""
-    from axe_playwright_python.sync_playwright import Axe
-
-    found = Axe().run(page).response["violations"]
-    return [
-        f"{row['id']} at {[node['target'] for node in row['nodes']]}"
-        for row in found
-        if row["impact"] in ("serious", "critical")
-    ]
 
 
 @pytest.mark.parametrize(
@@ -94,9 +77,8 @@ def test_every_page_is_accessible_and_fits(
     page = signed_in(**options)
     for name, path in PAGES.items():
         _go(page, mpesa_simulator, path)
-        assert _problems(page) == [], name
-        width = page.evaluate("document.documentElement.scrollWidth")
-        assert width <= page.viewport_size["width"], name  # type: ignore[index]
+        assert problems(page) == [], name
+        assert not scrolls_sideways(page), name
         screenshot(page, f"{name}-{page.viewport_size['width']}")  # type: ignore[index]
 
 
@@ -105,7 +87,7 @@ def test_signing_up_by_hand(
 ) -> None:
     page = new_page()
     page.goto(mpesa_simulator.portal_url)
-    assert _problems(page) == []
+    assert problems(page) == []
     screenshot(page, "sign-in")
     page.get_by_role("link", name="Sign up for an account").click()
     email = f"{new_reference().lower()}@example.com"
@@ -114,7 +96,7 @@ def test_signing_up_by_hand(
     page.get_by_label("Password").fill("a long password")
     page.get_by_role("button", name="Sign up").click()
     page.get_by_text("Write a mobile number").wait_for()
-    assert _problems(page) == []
+    assert problems(page) == []
     screenshot(page, "sign-up")
     page.get_by_label("Mobile number").fill("84 123 4567")
     page.get_by_label("Password").fill("a long password")
@@ -159,7 +141,7 @@ def test_the_response_url_wrong_right_tried_and_cleared(
     page.get_by_role("button", name="Update").click()
     page.get_by_role("alert").get_by_text("11000 to 19000").wait_for()
     assert field.input_value() == "https://127.0.0.1:8000/callback"
-    assert _problems(page) == []
+    assert problems(page) == []
     screenshot(page, "account-wrong-url")
     with listening(tmp_path) as endpoint:
         field.fill(endpoint.url)
@@ -167,7 +149,7 @@ def test_the_response_url_wrong_right_tried_and_cleared(
         page.get_by_text("you are in asynchronous mode").wait_for()
         page.get_by_role("button", name="Send a test callback").click()
         page.get_by_text("answered as the gateway requires").wait_for()
-        assert _problems(page) == []
+        assert problems(page) == []
         screenshot(page, "account-test-callback")
     field.fill("")
     page.get_by_role("button", name="Update").click()
@@ -192,7 +174,7 @@ def test_the_request_box(
     assert dialog.get_by_text("output_TransactionID").is_visible()
     token = page.get_by_label("Bearer").input_value()
     assert dialog.get_by_text(token).is_visible()
-    assert _problems(page) == []
+    assert problems(page) == []
     page.wait_for_timeout(50)
     screenshot(page, f"request-box-answer-{size}")
     page.keyboard.press("Escape")
@@ -249,7 +231,7 @@ def test_a_payment_on_the_customers_phone(
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(raw.code, "c2b", input_Amount="75.50")
         page.get_by_text("Pay 75.50 MZN to 171717?").wait_for()  # without a reload
-        assert _problems(page) == []
+        assert problems(page) == []
         screenshot(page, f"customers-prompt-{size}")
         page.get_by_role("button", name=button).click()
         assert answer.result(30) == code
@@ -269,7 +251,7 @@ def test_the_live_log_follows_and_pauses(
     entries.first.locator("summary").click()
     assert "output_CustomerName" in entries.first.inner_text()
     assert raw.token not in page.content()
-    assert _problems(page) == []
+    assert problems(page) == []
     screenshot(page, "log-open")
     page.get_by_label("Pause").check()
     raw.call("b2c")

@@ -12,7 +12,6 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
-from gettext import GNUTranslations
 from pathlib import Path
 
 import pytest
@@ -28,7 +27,6 @@ from mpesa_integrations.simulator.portal.documentation import (
 from mpesa_integrations.simulator.portal.samples import LANGUAGES
 
 from .endpoint import listening
-from .portal_catalogue import TRANSLATIONS, catalogue, collected
 from .portal_client import PortalClient
 from .raw import RawClient, new_reference
 
@@ -585,19 +583,3 @@ class TestLanguages:
         client.post("language", on="reports", language="xx", next="https://elsewhere.example")
         assert '<html lang="en">' in client.get("account").text
         client.close()
-
-    def test_every_text_has_its_translation(self) -> None:
-        english = {message.id for message in collected() if message.id}
-        portuguese = catalogue("pt")
-        assert {message.id for message in portuguese if message.id} == english
-        for message in portuguese:
-            assert message.string, message.id
-            assert not list(message.check(portuguese)), message.id
-
-    def test_the_compiled_catalogue_is_up_to_date(self) -> None:
-        with (TRANSLATIONS / "pt/LC_MESSAGES/messages.mo").open("rb") as file:
-            compiled = GNUTranslations(file)
-        for message in catalogue("pt"):
-            if isinstance(message.id, str) and message.id:
-                assert compiled.gettext(message.id) == message.string
-        assert compiled.ngettext("%(num)s call", "%(num)s calls", 2) == "%(num)s chamadas"

@@ -8,6 +8,9 @@
     return;
   }
   const report = JSON.parse(data.textContent);
+  const language = document.documentElement.lang || "en";
+  const day = (text) =>
+    new Date(`${text}T00:00`).toLocaleDateString(language, { day: "numeric", month: "short" });
   const theme = getComputedStyle(document.body);
   const text = theme.color;
   const grid = theme.getPropertyValue("--hairline-color") || "#e8e8e8";
@@ -42,9 +45,10 @@
   });
   new Chart(canvas, {
     type: "bar",
-    data: { labels: report.days, datasets: [line, ...bars] },
+    data: { labels: report.days.map(day), datasets: [line, ...bars] },
     options: {
       animation: false,
+      locale: language,
       maintainAspectRatio: false,
       interaction: { mode: "index", intersect: false },
       plugins: { legend: { position: "bottom", labels: { color: text } } },
