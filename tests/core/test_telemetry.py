@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
+from mpesa_integrations.core import telemetry
+
+pytest.importorskip("opentelemetry.sdk")
+
 from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-
-from mpesa_integrations.core import telemetry
 
 _READER = InMemoryMetricReader()
 
