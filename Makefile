@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-postgresql test-mariadb fire lint types build translations clean bench matrix docs
+.PHONY: demo test test-postgresql test-mariadb fire fuzz lint types build translations clean bench matrix docs
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m example_sites.demo $(if $(ONCE),--once)
@@ -21,12 +21,18 @@ test-mariadb: $(VENV)/.dev
 	MPESA_TEST_DATABASE=mariadb $(BIN)/python -m pytest -n 2 tests/contract tests/django
 
 # Two shops, their workers killed and the gateway misbehaving, on PostgreSQL: then every centavo is
-# counted. make fire PAYMENTS=100000 SEED=2 SABOTAGE=conditional-update
+# counted. make fire fuzz PAYMENTS=100000 SEED=2 SABOTAGE=conditional-update
 PAYMENTS ?= 20000
 SEED ?= 1
 SABOTAGE ?=
 fire: $(VENV)/.dev
 	$(BIN)/python -m tests.fire --payments $(PAYMENTS) --seed $(SEED) --sabotage "$(SABOTAGE)"
+
+# Coverage-guided bytes at the callback endpoint. make fuzz SECONDS=600
+SECONDS ?= 60
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet atheris
+	$(BIN)/python -m tests.fuzz -max_total_time=$(SECONDS)
 
 # What the library costs, and the charts of docs/benchmarks.md; on PostgreSQL too. Takes a while.
 bench: $(VENV)/.dev
@@ -40,6 +46,7 @@ matrix: $(VENV)/.dev
 	    do printf ':%s/bin' "$$(pyenv prefix $$version)"; done)" \
 	$(BIN)/tox run-parallel --parallel 2 --parallel-no-spinner \
 	    $(if $(CI),--skip-missing-interpreters false) $(if $(ENVS),-e $(ENVS))
+
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

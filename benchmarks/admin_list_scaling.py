@@ -23,6 +23,10 @@ _PAGES = {
     "list_of_a_year": f"{_LIST}?created_at__year={datetime.now(timezone.utc).year}",
     "search_by_phone": f"{_LIST}?q=258840000077",
     "search_by_transaction": f"{_LIST}?q=T77",
+    "search_by_conversation": f"{_LIST}?q=AG_77",
+    "search_by_reference": f"{_LIST}?q=ORDER+77",
+    "search_for_nothing": f"{_LIST}?q=NOWHERE",
+    "list_of_few": f"{_LIST}?state__exact=unknown",
     "report": f"{_LIST}report/",
 }
 

@@ -14,7 +14,7 @@ _INSERT = """
         response_code, response_description, conflict, created_at, updated_at, checks, metadata
         {columns})
     SELECT 'default', 'c2b', '{state}', 150, 0, 'MZN',
-        '25884' || lpad(mod(n, 9999999)::text, 7, '0'), '', 'INVOICE 7', 'R' || n, 'AG_' || n,
+        '25884' || lpad(mod(n, 9999999)::text, 7, '0'), '', 'ORDER ' || n, 'R' || n, 'AG_' || n,
         {transaction_id}, '', '', '', moment, moment + interval '5 seconds', 0, '{{}}' {values}
     FROM generate_series({first}, {last}) AS n,
         LATERAL (SELECT now() - interval '{days_ago} days' - n * interval '10 seconds') AS t(moment)

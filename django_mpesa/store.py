@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from mpesa_integrations.core import records as core
 from mpesa_integrations.core.errors import DuplicateTransaction
-from mpesa_integrations.core.lifecycle import State
+from mpesa_integrations.core.lifecycle import OPEN_STATES, State
 from mpesa_integrations.core.payments import NOTICE_GRACE
 
 from .models import AbstractTransaction, CallbackLog, Notice
@@ -122,15 +122,24 @@ class DjangoStore:
 
     def find(self, third_party_reference: str) -> AbstractTransaction | None:
         """Select by third-party reference."""
-        return self._first(third_party_reference=third_party_reference)
+        return self._only(third_party_reference=third_party_reference)
 
     def find_by_key(self, idempotency_key: str) -> AbstractTransaction | None:
         """Select by idempotency key."""
-        return self._first(idempotency_key=idempotency_key)
+        return self._only(idempotency_key=idempotency_key)
 
     def find_paid(self, transaction_id: str) -> AbstractTransaction | None:
         """Select by transaction ID."""
-        return self._first(transaction_id=transaction_id, operation__in=("c2b", "b2c", "b2b"))
+        paid = self._mine.filter(operation__in=("c2b", "b2c", "b2b"))
+        found: AbstractTransaction | None = paid.filter(transaction_id=transaction_id).first()
+        return found
+
+    def oldest_open(self) -> AbstractTransaction | None:
+        """Select the first open one; an index has states and times."""
+        found: AbstractTransaction | None = (
+            self._mine.filter(state__in=OPEN_STATES).order_by("created_at").first()
+        )
+        return found
 
     def claim_due(self, now: datetime, until: datetime, limit: int) -> list[AbstractTransaction]:
         """Put off the next checks that are due, and give their records."""
@@ -241,9 +250,8 @@ class DjangoStore:
             setattr(row, column, until)
         return bool(found.update(**{column: until}))
 
-    def _first(self, **lookup: Any) -> AbstractTransaction | None:
-        found: AbstractTransaction | None = self._mine.filter(**lookup).first()
-        return found
+    def _only(self, **unique: Any) -> AbstractTransaction | None:
+        return next(iter(self._mine.filter(**unique).order_by()[:1]), None)
 
 
 def _with_values(record: AbstractTransaction, values: Mapping[str, Any]) -> AbstractTransaction:

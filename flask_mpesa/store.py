@@ -15,7 +15,7 @@ from sqlalchemy.sql.base import Executable
 
 from mpesa_integrations.core import records as core
 from mpesa_integrations.core.errors import CalledInTransaction, DuplicateTransaction
-from mpesa_integrations.core.lifecycle import State
+from mpesa_integrations.core.lifecycle import OPEN_STATES, State
 from mpesa_integrations.core.payments import NOTICE_GRACE
 
 from .records import CallbackLogMixin, Records, TransactionMixin
@@ -85,7 +85,7 @@ class SqlAlchemyStore:
 
     def get(self, record: TransactionMixin) -> TransactionMixin:
         """Select by primary key."""
-        with self._session() as session:
+        with self._reading() as session:
             return self._read(session, record.pk)
 
     def change(
@@ -132,6 +132,17 @@ class SqlAlchemyStore:
             self._transaction.transaction_id == transaction_id,
             self._transaction.operation != "reversal",
         )
+
+    def oldest_open(self) -> TransactionMixin | None:
+        """Select the first open one; an index has states and times."""
+        model = self._transaction
+        is_open = model.state.in_([state.value for state in OPEN_STATES])
+        statement = select(model).where(model.account == self._account, is_open)
+        with self._session() as session:
+            return cast(
+                "TransactionMixin | None",
+                session.scalars(statement.order_by(model.created_at).limit(1)).first(),
+            )
 
     def claim_due(self, now: datetime, until: datetime, limit: int) -> list[TransactionMixin]:
         """Put off the next checks that are due, and give their records."""
@@ -222,6 +233,14 @@ class SqlAlchemyStore:
             return [(entry, entry.body) for entry in entries]
 
     @contextmanager
+    def _reading(self) -> Iterator[Session]:
+        """For one SELECT, without BEGIN and COMMIT around it."""
+        engine = self._records.engine.execution_options(isolation_level="AUTOCOMMIT")
+        with Session(engine) as session:
+            yield session
+            session.expunge_all()
+
+    @contextmanager
     def _session(self) -> Iterator[Session]:
         with Session(_connecting(self._records.engine), expire_on_commit=False) as session:
             with session.begin():
@@ -251,7 +270,7 @@ class SqlAlchemyStore:
     def _first(self, *conditions: Any) -> TransactionMixin | None:
         model = self._transaction
         statement = select(model).where(model.account == self._account, *conditions)
-        with self._session() as session:
+        with self._reading() as session:
             return cast(
                 "TransactionMixin | None",
                 session.scalars(statement.order_by(model.id).limit(1)).first(),

@@ -16,7 +16,7 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from mpesa_integrations.core.errors import DuplicateTransaction
-from mpesa_integrations.core.lifecycle import State
+from mpesa_integrations.core.lifecycle import OPEN_STATES, State
 from mpesa_integrations.core.records import Change, Notice, Verdict, after_reversal
 
 _KEPT = 10_000
@@ -150,6 +150,12 @@ class UnrecordedStore:
         """Look through the latest."""
         found = self._find(transaction_id=transaction_id)
         return None if found is None or found.operation == "reversal" else found
+
+    def oldest_open(self) -> Payment | None:
+        """Look through the latest."""
+        with self._lock:
+            found = [p for p in self._payments.values() if State(p.state) in OPEN_STATES]
+            return min(found, key=lambda payment: payment.created_at, default=None)
 
     def claim_due(self, now: datetime, until: datetime, limit: int) -> list[Payment]:
         """Put off the next checks that are due, and give their payments."""

@@ -16,7 +16,7 @@ from .core.conftest import API_KEY, CALLBACK_TOKEN, SECURITY_CREDENTIAL
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
 
-_MSISDN = re.compile(r"(?<![0-9A-Za-z])(258)?8[2-7][0-9]{7}(?![0-9])")
+_MSISDN = re.compile(r"(?<![0-9A-Za-z_])(258)?8[2-7][0-9]{7}(?![0-9A-Za-z])")
 _TOKEN = "a-callback-token-of-more-than-32-characters"
 _OURS = ("mpesa_integrations", "django_mpesa", "flask_mpesa", "urllib3", "requests", "django")
 

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-NAMES = [
+ALONE = [
     "bearer_cached",
     "bearer_cold_vs_cryptography",
     "c2b_vs_reconnecting_client",
     "c2b_vs_requests_session",
     "import_core",
     "threads",
+]
+WITH_POSTGRESQL = [
+    "admin_list_scaling",
+    "callback_vs_bare_view",
+    "reconcile_scaling",
+    "recorded_c2b_vs_plain_insert",
 ]
 
 
@@ -27,10 +35,38 @@ def run(*names: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ALONE)
 def test_a_benchmark_runs(name: str) -> None:
+    check(name)
+
+
+@pytest.mark.service
+@pytest.mark.parametrize("name", WITH_POSTGRESQL)
+def test_a_benchmark_with_databases_runs(name: str) -> None:
+    try:
+        socket.create_connection(("127.0.0.1", 5432), timeout=5).close()
+    except OSError:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip("PostgreSQL does not listen on port 5432")
+    check(name)
+
+
+def check(name: str) -> None:
     results = run(name)
     assert results
     for result in results:
         assert str(result["name"]).startswith(name)
         assert {"ratio", "a_ms", "b_ms"} <= result.keys()
+
+
+def test_results_are_drawn(tmp_path: Path) -> None:
+    results = tmp_path / "results.jsonl"
+    results.write_text(
+        '{"name": "threads.1", "ratio": 0.9, "a_ms": 1, "b_ms": 1.1, "target": 1.1, "threads": 1,'
+        ' "payments_per_second": 18}\n'
+        '{"name": "a", "ratio": 1.4, "a_ms": 1.4, "b_ms": 1, "target": null}\n'
+    )
+    command = [sys.executable, "-m", "benchmarks.charts", str(results), str(tmp_path)]
+    subprocess.run(command, check=True, cwd=Path(__file__).parents[1], timeout=100)
+    assert "threads.1" in (tmp_path / "ratios.svg").read_text()

@@ -37,6 +37,7 @@ from .operations import OPERATIONS, REVERSAL, Operation
 from .references import new_third_party_reference
 from .results import CustomerNameResult, Result, TransactionStatusResult
 from .schemas import CustomerNameAnswerSchema, RequestSchema
+from .telemetry import note_duration
 from .transport import (
     HttpRequest,
     HttpResponse,
@@ -455,12 +456,14 @@ class MpesaClient:
             )
             return None, error
         except NoAnswer as error:
+            elapsed = time.monotonic() - started
+            note_duration(operation.name, "no_answer", elapsed)
             logger.warning(
                 "call.no_answer operation=%s third_party_reference=%s problem=%s elapsed=%.3f",
                 operation.name,
                 reference,
                 error,
-                time.monotonic() - started,
+                elapsed,
             )
             raise _unanswered(operation, error, reference) from error
         return _read(operation, response, reference, started), None
@@ -563,6 +566,7 @@ def _read(
         third_party_reference=reference,
         elapsed=time.monotonic() - started,
     )
+    note_duration(operation.name, result.kind.value, result.elapsed)
     logger.info(
         "call.answered operation=%s third_party_reference=%s code=%s kind=%s http_status=%s "
         "conversation_id=%s transaction_id=%s elapsed=%.3f",

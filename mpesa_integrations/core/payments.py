@@ -51,6 +51,7 @@ from .records import (
 )
 from .results import CustomerNameResult, Result, TransactionStatusResult
 from .schemas import parse_amount
+from .telemetry import count_callback, count_transition
 
 if TYPE_CHECKING:
     from .reconcile import Reconciled
@@ -275,6 +276,14 @@ class Payments(Generic[R, C]):
 
         return self.store.isolated(decide)
 
+    def oldest_open(self) -> timedelta | None:
+        """The age of the oldest payment whose outcome is open, for a health check; or None.
+
+        More than `stuck_after` and growing: reconcile does not run, or the gateway does not tell.
+        """
+        oldest = self.store.oldest_open()
+        return None if oldest is None else _now() - oldest.created_at
+
     def accepts(self, token: str) -> bool:
         """Whether a callback URL's token is the account's, compared in constant time."""
         expected = self.client.config.callback_token
@@ -498,6 +507,7 @@ class Payments(Generic[R, C]):
         changed = self.store.change(record, State(record.state), change)
         if changed is None:
             return None
+        self._note(changed[0], change)
         self._tell(change.notices, changed[0])
         if changed[1] is not None:
             self._tell(change.of_original, changed[1])
@@ -507,6 +517,16 @@ class Payments(Generic[R, C]):
                 record.third_party_reference,
             )
         return changed[0]
+
+    def _note(self, record: R, change: Change) -> None:
+        if "state" in change.values:
+            logger.info(
+                "payment.%s operation=%s third_party_reference=%s",
+                record.state,
+                record.operation,
+                record.third_party_reference,
+            )
+            count_transition(self.alias, record.operation, record.state)
 
     def _note_conflict(self, record: R, news: _News) -> R:
         said = f"{news.evidence} ({news.code or 'no code'}, "
@@ -560,11 +580,14 @@ class Payments(Generic[R, C]):
         kept = {**kept, "verdict": Verdict.APPLIED}
         change = replace(self._change_by(record, news), callback=kept)
         try:
-            return self._make(change, record) is not None
+            applied = self._make(change, record) is not None
         except Exception:
             # Whatever broke: what arrived is stored, by itself, before that is tried again.
             logger.exception("callback.not_applied account=%s", self.alias)
             return False
+        if applied:
+            count_callback(self.alias, Verdict.APPLIED.value)
+        return applied
 
     def _decide(self, entry: C, callback: Callback) -> None:
         record = self.store.find(callback.third_party_reference)
@@ -578,6 +601,7 @@ class Payments(Generic[R, C]):
                     self.store.change(record, State(record.state), sooner)
                 return
         verdict = self._verdict(record, callback)
+        count_callback(self.alias, verdict.value)
         if verdict in REJECTED:
             self._reject(entry, verdict, record)
         else:

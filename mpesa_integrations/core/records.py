@@ -212,6 +212,9 @@ class Store(Protocol[R, C]):
     def find_paid(self, transaction_id: str) -> R | None:
         """Find the account's payment, not a reversal, with a transaction ID."""
 
+    def oldest_open(self) -> R | None:
+        """Find the account's payment that was open first, of those that still are."""
+
     def claim_due(self, now: datetime, until: datetime, limit: int) -> list[R]:
         """Hand out payments whose next check is due, the longest waiting first.
 

@@ -67,6 +67,21 @@ def test_why_a_payment_failed_is_not_forgotten_when_a_query_confirms_it(
     assert (record.state, record.response_code) == (state, code)
 
 
+def test_the_oldest_open_payment_tells_whether_reconcile_runs(
+    payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator
+) -> None:
+    payments.c2b(**PAYMENT)
+    assert payments.oldest_open() is None
+    _unknown(payments, mpesa_simulator, 2)
+    backend.set_all(created_at=_in(-60))
+    age = payments.oldest_open()
+    assert age is not None
+    assert timedelta(minutes=59) < age < timedelta(minutes=61)
+    backend.make_due()
+    payments.reconcile()
+    assert payments.oldest_open() is None
+
+
 def test_payouts_and_reversals_reconcile_too(
     payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator
 ) -> None:

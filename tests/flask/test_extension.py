@@ -408,7 +408,8 @@ def test_the_commands(app: Flask, mpesa: Mpesa, mpesa_simulator: Simulator) -> N
     mpesa_simulator.scenarios.queue("insufficient_balance")
     assert run("c2b", "--msisdn", "841234567", "--amount", "1", "--reference", "T").exit_code == 5
     assert run("status", "NOSUCHTHING").exit_code == 8
-    assert run("reconcile").output == "default: 0 asked, 0 told, 0 callbacks decided\n"
+    # rich 13.7 ends a progress bar that is not shown with an empty line.
+    assert run("reconcile").output.strip() == "default: 0 asked, 0 told, 0 callbacks decided"
     assert run("callback-url").exit_code == 2
     assert run("c2b", "--account", "x", "--msisdn", "1", "--amount", "1", "--reference", "T"
                ).exit_code == 2  # fmt: skip

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -97,24 +100,32 @@ def _make_due() -> None:
 
 
 def _pending(simulator: Simulator) -> Transaction:
-    simulator.response_url = "https://127.0.0.1:18997/nobody"
-    simulator.scenarios.queue("callback_never", operation="c2b")
-    record = mpesa.c2b(**PAYMENT)
-    simulator.callbacks.drain()
+    record = _pending_in(mpesa, simulator)
     assert isinstance(record, Transaction)
     return record
 
 
-def _call_back(record: Transaction) -> int:
-    body = {
+def _pending_in(accounts: Any, simulator: Simulator) -> Any:
+    simulator.response_url = "https://127.0.0.1:18997/nobody"
+    simulator.scenarios.queue("callback_never", operation="c2b")
+    record = accounts.c2b(**PAYMENT)
+    simulator.callbacks.drain()
+    return record
+
+
+def _body(record: Any) -> dict[str, str]:
+    return {
         "input_OriginalConversationID": record.conversation_id,
         "input_ThirdPartyReference": record.third_party_reference,
         "input_TransactionID": "4XDF12345",
         "input_ResultCode": "0",
         "input_ResultDesc": "Request processed successfully",
     }
-    answer = Client().post(f"/mpesa/callback/{TOKEN}/", json.dumps(body), "application/json")
-    return answer.status_code
+
+
+def _call_back(record: Transaction) -> int:
+    url = f"/mpesa/callback/{TOKEN}/"
+    return Client().post(url, json.dumps(_body(record)), "application/json").status_code
 
 
 def test_a_worker_reconciles_what_is_due(
@@ -174,3 +185,49 @@ def test_djangos_own_tasks_are_used_where_configured(
     record.refresh_from_db()
     assert record.state == "completed"
     assert django_settings.TASKS
+
+
+def test_a_flask_shops_worker_applies_callbacks_and_reconciles(
+    celery_app: Any, mpesa_simulator: Simulator, tmp_path: Path
+) -> None:
+    from .flask_brokers import make_celery, make_flask_app
+
+    database = str(tmp_path / "shop.sqlite3")
+    account = str(mpesa_simulator.state_dir / "account.json")
+    app = make_flask_app(database, account)
+    celery = make_celery(app, celery_app.conf.broker_url, celery_app.conf.task_default_queue)
+    accounts = app.extensions["mpesa"]
+    mpesa_simulator.scenarios.queue("cut_after", operation="c2b")
+    lost = accounts.c2b(**PAYMENT)
+    pending = _pending_in(accounts, mpesa_simulator)
+    answer = app.test_client().post(f"/mpesa/callback/{TOKEN}/", json=_body(pending))
+    assert answer.status_code == 200
+    assert accounts.store.get(pending).state == "pending"
+    _make_due_in(database)
+    from flask_mpesa.tasks import reconcile
+
+    reconcile.delay()
+    environment = {
+        **os.environ,
+        "MPESA_TEST_BROKER": celery.conf.broker_url,
+        "MPESA_TEST_QUEUE": celery.conf.task_default_queue,
+        "MPESA_TEST_FLASK_DATABASE": database,
+        "MPESA_TEST_ACCOUNT": account,
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "celery", "-A", "tests.services.flask_brokers:celery_app", "worker",
+         "--pool", "solo", "--without-gossip", "--without-mingle", "--loglevel", "warning"],
+        env=environment, text=True,
+    )  # fmt: skip
+    try:
+        _until(lambda: {accounts.store.get(r).state for r in (lost, pending)} == {"completed"})
+    finally:
+        process.terminate()
+        process.wait(20)
+        accounts.forget()
+        celery.close()
+
+
+def _make_due_in(database: str) -> None:
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("UPDATE payment SET next_check_at = '2020-01-01 00:00:00.000000'")
