@@ -12,8 +12,11 @@ from mpesa_integrations.core.config import settings_in_account_file
 from mpesa_integrations.core.records import Event
 
 TOKEN = "a-callback-token-of-more-than-32-characters"
-PORTS = {"django": 11811, "flask": 11812}
-DATABASES_OF = {"django": "mpesa_fire_django", "flask": "mpesa_fire_flask"}
+# Of this run alone: `__main__` chooses them, its workers are told.
+_RUN = os.environ.get("FIRE_RUN", "")
+_FIRST_PORT = int(os.environ.get("FIRE_PORT", "11811"))
+PORTS = {"django": _FIRST_PORT, "flask": _FIRST_PORT + 1}
+DATABASES_OF = {"django": f"mpesa_fire{_RUN}_django", "flask": f"mpesa_fire{_RUN}_flask"}
 ACCOUNT: dict[str, Any] = {
     "CALLBACK_TOKEN": TOKEN,
     "TIMEOUT": (2, 4),

@@ -3,6 +3,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +13,7 @@ import pytest
 
 from example_sites.browser import Browser, Page
 from example_sites.demo import DJANGO, FLASK, Shop, Site, running
+from example_sites.flask_shop.app import create_app
 from mpesa_integrations.simulator import Simulator
 from mpesa_integrations.simulator.account import ACCOUNT_FILE
 
@@ -45,7 +47,10 @@ class Open:
         return browser.submit(page, page.form("msisdn"), msisdn=phone)
 
     def reconcile(self) -> None:
-        self.shop.run(*self.shop.site.reconcile)
+        if self.shop.site is FLASK:
+            _run_in_flask(self.shop, self.shop.site.reconcile)
+        else:
+            self.shop.run(*self.shop.site.reconcile)
 
     def charged(self) -> int:
         """How much the customer's wallet has given, in meticais."""
@@ -80,6 +85,16 @@ class Open:
             f"UPDATE {self.payments} SET next_check_at = '2020-01-01 00:00:00.000001'"
             f" WHERE id = (SELECT max(id) FROM {self.payments})"
         )
+
+
+def _run_in_flask(shop: Shop, command: tuple[str, ...]) -> None:
+    """Run one of the café's commands in this process, which is quicker than in one of its own."""
+    app = create_app(shop.environment)
+    # Not in the main thread: the command would take over pytest's Ctrl-C.
+    with ThreadPoolExecutor(1) as pool:
+        result = pool.submit(app.test_cli_runner().invoke, args=command).result()
+    app.extensions["mpesa"].forget()
+    assert result.exit_code == 0, result.output
 
 
 def until(true: Callable[[], bool]) -> None:
