@@ -90,6 +90,12 @@ def test_every_command_runs(page: Path, project: Path, mpesa_simulator: Simulato
                 _run(shlex.split(line.removeprefix("$ ")), mpesa_simulator)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_every_picture_is_there_and_small(page: Path) -> None:
+    for name in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", page.read_text()):
+        assert (page.parent / name).stat().st_size < 60_000, name
+
+
 def _run(words: list[str], simulator: Simulator) -> None:
     if words[0] == "make":
         assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
