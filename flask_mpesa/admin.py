@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 from flask import flash
@@ -17,6 +18,14 @@ from mpesa_integrations.core.lifecycle import State
 
 from .extension import accounts_of_current_app
 
+try:
+    from flask_babel import Domain
+except ImportError:
+    from flask_admin.babel import gettext, lazy_gettext, ngettext  # English as it stands
+else:
+    _texts = Domain(str(Path(__file__).parent / "translations"), domain="flask_mpesa")
+    gettext, lazy_gettext, ngettext = _texts.gettext, _texts.lazy_gettext, _texts.ngettext
+
 # Background and text, each pair with a contrast of more than 4.5 to 1.
 _BADGES = {
     State.COMPLETED: ("#d1f0d9", "#0b5223"),
@@ -28,13 +37,45 @@ _BADGES = {
     State.REVERSED: ("#e9dcf7", "#432068"),
     State.PARTLY_REVERSED: ("#e9dcf7", "#432068"),
 }
+_STATES = {
+    State.INITIATED: lazy_gettext("initiated"),
+    State.PENDING: lazy_gettext("pending"),
+    State.UNKNOWN: lazy_gettext("unknown"),
+    State.COMPLETED: lazy_gettext("completed"),
+    State.FAILED: lazy_gettext("failed"),
+    State.CANCELLED: lazy_gettext("cancelled"),
+    State.PARTLY_REVERSED: lazy_gettext("partly reversed"),
+    State.REVERSED: lazy_gettext("reversed"),
+}
+_LABELS = {
+    "account": lazy_gettext("Account"),
+    "amount": lazy_gettext("Amount"),
+    "checks": lazy_gettext("Checks"),
+    "conflict": lazy_gettext("Contradicting news"),
+    "conversation_id": lazy_gettext("Conversation ID"),
+    "created_at": lazy_gettext("Created"),
+    "currency": lazy_gettext("Currency"),
+    "msisdn": lazy_gettext("Phone number"),
+    "next_check_at": lazy_gettext("Next check"),
+    "operation": lazy_gettext("Operation"),
+    "receiver_shortcode": lazy_gettext("Receiver"),
+    "reference": lazy_gettext("Reference"),
+    "response_code": lazy_gettext("Response code"),
+    "response_description": lazy_gettext("Response"),
+    "reversed_amount": lazy_gettext("Amount given back"),
+    "state": lazy_gettext("State"),
+    "stuck_at": lazy_gettext("Given to a person"),
+    "third_party_reference": lazy_gettext("Third-party reference"),
+    "transaction_id": lazy_gettext("Transaction ID"),
+    "updated_at": lazy_gettext("Updated"),
+}
 _LIST = ("created_at", "operation", "state", "amount", "msisdn", "reference", "transaction_id")
 
 
 def _badge(view: Any, context: Any, record: Any, name: str) -> Markup:
     background, text = _BADGES[State(record.state)]
     style = f"background:{background};color:{text};padding:2px 8px;border-radius:9px"
-    return Markup('<span style="{}">{}</span>').format(style, record.state.replace("_", " "))
+    return Markup('<span style="{}">{}</span>').format(style, _STATES[State(record.state)])
 
 
 def _masked(view: Any, context: Any, record: Any, name: str) -> str:
@@ -57,6 +98,7 @@ class TransactionView(ModelView):  # type: ignore[misc] # Flask-Admin's base is 
     can_delete = False
     can_view_details = True
     column_list: Sequence[str] = _LIST
+    column_labels: ClassVar[dict[str, Any]] = _LABELS
     column_default_sort = ("id", True)
     column_searchable_list = ("third_party_reference", "transaction_id", "reference", "msisdn")
     column_filters: Sequence[str | BaseSQLAFilter] = (
@@ -73,7 +115,9 @@ class TransactionView(ModelView):  # type: ignore[misc] # Flask-Admin's base is 
         return bool(name != "reverse" or self.can_reverse)
 
     @action(  # type: ignore[untyped-decorator]
-        "ask_gateway", "Ask the gateway now", "Ask the gateway what became of these payments?"
+        "ask_gateway",
+        lazy_gettext("Ask the gateway now"),
+        lazy_gettext("Ask the gateway what became of these payments?"),
     )
     def ask_gateway(self, ids: Sequence[str]) -> None:
         """Ask what became of the chosen payments."""
@@ -86,10 +130,17 @@ class TransactionView(ModelView):  # type: ignore[misc] # Flask-Admin's base is 
             else:
                 asked += 1
         if asked:
-            flash(f"The gateway was asked about {asked} payments.", "success")
+            told = ngettext(
+                "The gateway was asked about %(num)d payment.",
+                "The gateway was asked about %(num)d payments.",
+                asked,
+            )
+            flash(told, "success")
 
     @action(  # type: ignore[untyped-decorator]
-        "reverse", "Give the money back", "Give back all that is left of these payments' money?"
+        "reverse",
+        lazy_gettext("Give the money back"),
+        lazy_gettext("Give back all that is left of these payments' money?"),
     )
     def reverse(self, ids: Sequence[str]) -> None:
         """Give back what is left of the chosen payments, each once however often it is asked."""
@@ -102,4 +153,5 @@ class TransactionView(ModelView):  # type: ignore[misc] # Flask-Admin's base is 
             except MpesaError as error:
                 flash(f"{record.third_party_reference}: {error}", "error")
             else:
-                flash(f"{record.third_party_reference}: the reversal is {reversal.state}.", "info")
+                told = gettext("the reversal is %(state)s.", state=_STATES[State(reversal.state)])
+                flash(f"{record.third_party_reference}: {told}", "info")

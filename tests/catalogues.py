@@ -129,6 +129,10 @@ CATALOGUES = {
         "The Django app of mpesa-integrations.",
         "django_mpesa", "locale/pt/LC_MESSAGES/django.po", _django,
     ),
+    "flask": Catalogue(
+        "The Flask extension of mpesa-integrations.",
+        "flask_mpesa", "translations/pt/LC_MESSAGES/flask_mpesa.po", "jinja2",
+    ),
     "portal": Catalogue(
         "The portal of mpesa-integrations.",
         "mpesa_integrations/simulator/portal", "translations/pt/LC_MESSAGES/messages.po", "jinja2",

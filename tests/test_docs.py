@@ -136,6 +136,12 @@ def test_the_site_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
     assert not [page for page in pages if loaded.search(page.read_text(encoding="utf-8"))]
 
 
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_every_picture_is_there_and_small(page: Path) -> None:
+    for name in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", page.read_text()):
+        assert (page.parent / name).stat().st_size < 80_000, name
+
+
 def _run(words: list[str], simulator: Simulator) -> None:
     if words[0] == "make":
         assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)

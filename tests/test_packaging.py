@@ -51,6 +51,7 @@ def test_the_wheel_holds_the_packages_and_nothing_else(tmp_path: Path) -> None:
         f"{portal}/static/vendor/chart.LICENSE.md",
         f"{portal}/translations/pt/LC_MESSAGES/messages.mo",
         "django_mpesa/locale/pt/LC_MESSAGES/django.mo",
+        "flask_mpesa/translations/pt/LC_MESSAGES/flask_mpesa.mo",
     } <= set(names)  # fmt: skip
     assert any(name.endswith("licenses/LICENSE") for name in names)
 

@@ -155,12 +155,17 @@ class _MaskNumbers(logging.Filter):
 _MASK_NUMBERS = _MaskNumbers()
 
 
+def mask_numbers_in_urllib3s_log() -> None:
+    """Keep phone numbers out of the log of whoever sends a query with them; once is enough."""
+    for name in ("urllib3.connectionpool", "urllib3.connection"):
+        logging.getLogger(name).addFilter(_MASK_NUMBERS)
+
+
 class RequestsTransport:
     """The transport over `requests`: one session, its connections kept alive and shared."""
 
     def __init__(self) -> None:
-        for name in ("urllib3.connectionpool", "urllib3.connection"):
-            logging.getLogger(name).addFilter(_MASK_NUMBERS)
+        mask_numbers_in_urllib3s_log()
         self._session = requests.Session()
         self._session.trust_env = False
         for scheme in ("https://", "http://"):

@@ -222,7 +222,9 @@ class TestOwner:
         page = admin()
         mpesa_simulator.response_url = None  # so that the gateway says it at once
         page.locator("#result_list").get_by_text("Paid").first.wait_for()
+        page.locator("#toggle-nav-sidebar").click()  # room for all columns
         screenshot(page, "admin-list")
+        page.locator("#toggle-nav-sidebar").click()
         page.locator("#result_list tbody input[type=checkbox]").first.check()
         page.get_by_label("Action:").select_option("reverse")
         page.get_by_role("button", name="Go", exact=True).click()

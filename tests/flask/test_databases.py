@@ -195,7 +195,7 @@ def test_flask_admin_shows_asks_gives_back_and_edits_nothing(
     assert state() == "unknown"  # no token, nothing done
     token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page)
     assert token is not None
-    assert "asked about 1 payments" in act("ask_gateway", csrf_token=token[1])
+    assert "asked about 1 payment." in act("ask_gateway", csrf_token=token[1])
     assert state() == "completed"
     for _ in range(2):
         act("reverse", csrf_token=token[1])
@@ -205,3 +205,19 @@ def test_flask_admin_shows_asks_gives_back_and_edits_nothing(
         assert client.get(f"/admin/payments/{path}").status_code in (302, 404)
     assert client.get(f"/admin/payments/details/?id={lost.id}").status_code == 200
     assert "ORDER 7" in client.get("/admin/payments/?search=ORDER").text
+
+
+def test_flask_admin_speaks_portuguese(shop: Shop, mpesa_simulator: Simulator) -> None:
+    Babel(shop.app, default_locale="pt")
+    Admin(shop.app).add_view(ReversingView(shop.payment, shop.db, endpoint="payments"))
+    paid = shop.mpesa.c2b(**PAYMENT)
+    client = shop.app.test_client()
+    page = client.get("/admin/payments/").text
+    for words in ("concluído", "Número de telefone", "Perguntar agora ao gateway", "Valor"):
+        assert words in page, words
+    assert "Referência de terceiros" in client.get(f"/admin/payments/details/?id={paid.id}").text
+    token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page)
+    assert token is not None
+    form = {"action": "reverse", "rowid": str(paid.id), "csrf_token": token[1]}
+    told = client.post("/admin/payments/action/", data=form, follow_redirects=True).text
+    assert "a reversão está no estado: concluído" in told

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
+from mpesa_integrations.core.transport import mask_numbers_in_urllib3s_log
 from mpesa_integrations.simulator import Account, Simulator
 
 PATHS = {
@@ -39,6 +40,7 @@ class RawClient:
     """Sends whatever it is given, and gives back what came."""
 
     def __init__(self, simulator: Simulator) -> None:
+        mask_numbers_in_urllib3s_log()
         self.account = simulator.account
         self.session = requests.Session()
         self.session.trust_env = False

@@ -17,6 +17,7 @@ from mpesa_integrations.core.codes import ResponseCode
 from mpesa_integrations.core.config import DEFAULT_ORIGIN
 from mpesa_integrations.core.credentials import encrypt_api_key
 from mpesa_integrations.core.operations import OPERATIONS, Operation
+from mpesa_integrations.core.transport import mask_numbers_in_urllib3s_log
 from mpesa_integrations.simulator.calls import shorten, shown_parameters, shown_text
 from mpesa_integrations.simulator.gateway import DOCUMENTED_PORTS
 
@@ -158,6 +159,7 @@ def _exchange(
     if form["bearer"]:
         headers["Authorization"] = f"Bearer {form['bearer']}"
     is_get = form["method"] == "GET"
+    mask_numbers_in_urllib3s_log()
     with requests.Session() as session:
         session.trust_env = False
         answer = session.request(
