@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.db import IntegrityError, connection, connections, transaction
+from django.db.models import F
 from django.test import Client, override_settings
 from django.utils import timezone
 from pytest_django import Settings
@@ -170,7 +171,7 @@ def test_an_interrupted_process_leaves_a_record_to_reconcile(
 def _make_due() -> None:
     past = timezone.now() - timedelta(seconds=1)
     Transaction.objects.filter(next_check_at__isnull=False).update(next_check_at=past)
-    Notice.objects.update(due_at=past)
+    Notice.objects.update(due_at=F("due_at") - timedelta(hours=1))
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 from django.utils import timezone, translation
 from pytest_django import Settings
@@ -83,7 +84,8 @@ def test_report_and_export(paid: Transaction, browser: Client) -> None:
         assert words in seen, words
     chart = browser.get(f"{LIST}report/").context["report"].chart
     assert chart["labels"]["success_rate"] == "Taxa de sucesso, %"
-    assert f"{timezone.localdate(paid.created_at):%d/%m/%Y}" in seen
+    if connection.features.has_zoneinfo_database:  # MariaDB's tables are loaded by its owner
+        assert f"{timezone.localdate(paid.created_at):%d/%m/%Y}" in seen
     heading = _text(browser.get(f"{LIST}export/")).splitlines()[0].split(",")
     assert "referência_de_terceiros" in heading
     assert "valor" in heading
