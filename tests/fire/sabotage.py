@@ -8,15 +8,17 @@ from mpesa_integrations.core.lifecycle import State
 from mpesa_integrations.core.payments import Payments
 from mpesa_integrations.core.records import Event
 
+from .apps import Shop
+
 WAYS = ("early-record", "conditional-update", "early-callback")
 
 
-def apply(way: str) -> None:
-    """Take out one of WAYS; "" takes out nothing."""
+def apply(way: str, shop: Shop) -> None:
+    """Take out one of WAYS in this process; "" takes out nothing."""
     if way == "early-record":
         _send_before_recording()
     elif way == "conditional-update":
-        _update_whatever_the_state()
+        _update_whatever_the_state(type(shop.accounts["default"].store))
     elif way == "early-callback":
         # Callbacks that come before the answer are never looked at again.
         Payments._apply_waiting_callbacks = lambda self, record: record  # type: ignore[method-assign]
@@ -36,16 +38,10 @@ def _send_before_recording() -> None:
     Payments._record_and_send = send_and_record  # type: ignore[method-assign]
 
 
-def _update_whatever_the_state() -> None:
-    from django_mpesa.store import DjangoStore
-    from flask_mpesa.store import SqlAlchemyStore
+def _update_whatever_the_state(store: Any) -> None:
+    change: Any = store.change
 
-    for store in (DjangoStore, SqlAlchemyStore):
-        change: Any = store.change
+    def unconditional(self: Any, record: Any, state: State, changes: Any) -> Any:
+        return change(self, record, State(self.get(record).state), changes)
 
-        def unconditional(
-            self: Any, record: Any, state: State, changes: Any, _change: Any = change
-        ) -> Any:
-            return _change(self, record, State(self.get(record).state), changes)
-
-        store.change = unconditional  # type: ignore[assignment]
+    store.change = unconditional

@@ -39,8 +39,8 @@ def main(
 ) -> None:
     """Do one thing until it is done, or until killed."""
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
-    sabotage.apply(sabotaged)
     shop = make_shop(framework, directory)
+    sabotage.apply(sabotaged, shop)
     if role == "serve":
         _serve(shop, framework, directory)
     elif role == "reconcile":
