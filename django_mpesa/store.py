@@ -15,7 +15,6 @@ from django.db.models import Model, QuerySet
 from django.utils import timezone
 
 from mpesa_integrations.core import records as core
-from mpesa_integrations.core.errors import DuplicateTransaction
 from mpesa_integrations.core.lifecycle import OPEN_STATES, State
 from mpesa_integrations.core.payments import NOTICE_GRACE
 
@@ -69,18 +68,10 @@ class DjangoStore:
                 record.save(using=self.alias, force_insert=True)
                 self._keep(notices, record)
         except IntegrityError:
-            key = values.get("idempotency_key")
-            found = self.find_by_key(key) if key else None
-            if found is not None:
-                return found, False
-            reference = values["third_party_reference"]
-            if self.find(reference) is None:
+            found = core.recorded_already(self, values)
+            if found is None:
                 raise
-            raise DuplicateTransaction(
-                f"Nothing was sent. The third-party reference {reference} is on record already; "
-                "leave it out to have one made",
-                third_party_reference=reference,
-            ) from None
+            return found, False
         return record, True
 
     def get(self, record: AbstractTransaction) -> AbstractTransaction:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.base import Executable
 
 from mpesa_integrations.core import records as core
-from mpesa_integrations.core.errors import CalledInTransaction, DuplicateTransaction
+from mpesa_integrations.core.errors import CalledInTransaction
 from mpesa_integrations.core.lifecycle import OPEN_STATES, State
 from mpesa_integrations.core.payments import NOTICE_GRACE
 
@@ -62,18 +62,10 @@ class SqlAlchemyStore:
                 session.flush()
                 self._keep(session, notices, record)
         except IntegrityError:
-            key = values.get("idempotency_key")
-            found = self.find_by_key(key) if key else None
-            if found is not None:
-                return found, False
-            reference = values["third_party_reference"]
-            if self.find(reference) is None:
+            found = core.recorded_already(self, values)
+            if found is None:
                 raise
-            raise DuplicateTransaction(
-                f"Nothing was sent. The third-party reference {reference} is on record already; "
-                "leave it out to have one made",
-                third_party_reference=reference,
-            ) from None
+            return found, False
         except OperationalError as error:
             if "locked" not in str(error.orig):
                 raise
@@ -135,14 +127,8 @@ class SqlAlchemyStore:
 
     def oldest_open(self) -> TransactionMixin | None:
         """Select the first open one; an index has states and times."""
-        model = self._transaction
-        is_open = model.state.in_([state.value for state in OPEN_STATES])
-        statement = select(model).where(model.account == self._account, is_open)
-        with self._session() as session:
-            return cast(
-                "TransactionMixin | None",
-                session.scalars(statement.order_by(model.created_at).limit(1)).first(),
-            )
+        is_open = self._transaction.state.in_([state.value for state in OPEN_STATES])
+        return self._first(is_open, by=self._transaction.created_at)
 
     def claim_due(self, now: datetime, until: datetime, limit: int) -> list[TransactionMixin]:
         """Put off the next checks that are due, and give their records."""
@@ -169,11 +155,11 @@ class SqlAlchemyStore:
         due = select(model).where(model.account == self._account, model.due_at <= now)
         with self._session() as session:
             claimed = self._claim(session, due, model.due_at, until, limit)
+            keys = {notice.transaction_key for notice in claimed}
+            told_of = select(self._transaction).where(self._transaction.id.in_(keys))
+            records = {record.pk: record for record in session.scalars(told_of)}
             return [
-                (
-                    core.Notice(core.Event(notice.event), notice.id),
-                    self._read(session, notice.transaction_key),
-                )
+                (core.Notice(core.Event(notice.event), notice.id), records[notice.transaction_key])
                 for notice in claimed
             ]
 
@@ -267,13 +253,15 @@ class SqlAlchemyStore:
             ).one(),
         )
 
-    def _first(self, *conditions: Any) -> TransactionMixin | None:
+    def _first(self, *conditions: Any, by: Any = None) -> TransactionMixin | None:
         model = self._transaction
         statement = select(model).where(model.account == self._account, *conditions)
         with self._reading() as session:
             return cast(
                 "TransactionMixin | None",
-                session.scalars(statement.order_by(model.id).limit(1)).first(),
+                session.scalars(
+                    statement.order_by(model.id if by is None else by).limit(1)
+                ).first(),
             )
 
     def _keep(
@@ -308,15 +296,18 @@ class SqlAlchemyStore:
     ) -> list[Any]:
         """Take rows for this worker: nobody waits for a row that another is taking."""
         due = due.order_by(column).limit(limit)
-        skips = _skips_locked(session)
-        rows = session.scalars(due.with_for_update(skip_locked=True) if skips else due).all()
-        taken = []
-        for row in rows:
-            seen = getattr(row, column.key)
-            statement = update(type(row)).where(type(row).id == row.id, column == seen)
-            if _rows(session, statement.values({column.key: until})):
-                taken.append(row)
-        return taken
+        model = column.class_
+        put_off = update(model).values({column.key: until})
+        if _skips_locked(session):
+            rows = list(session.scalars(due.with_for_update(skip_locked=True)))
+            if rows:
+                _rows(session, put_off.where(model.id.in_([row.id for row in rows])))
+            return rows
+        return [
+            row
+            for row in session.scalars(due).all()
+            if _rows(session, put_off.where(model.id == row.id, column == getattr(row, column.key)))
+        ]
 
 
 def _rows(session: Session, statement: Executable) -> int:

@@ -341,13 +341,7 @@ class Payments(Generic[R, C]):
 
     def learn(self, record: R, answer: TransactionStatusResult) -> R:
         """Move a payment on by the answer to `question`, and note that it was asked for."""
-        news = _News(
-            evidence=self._evidence_of(record, answer),
-            description=f"Status query: {answer.transaction_status or 'N/A'}",
-            conversation_id=answer.conversation_id,
-            transaction_id=answer.transaction_id,
-            asked=True,
-        )
+        news = self._news_of_status(record, answer)
         return self._escalate(self._apply_waiting_callbacks(self._apply(record, news)))
 
     def put_off(self, record: R, problem: Exception) -> R:
@@ -379,6 +373,15 @@ class Payments(Generic[R, C]):
             self.put_off(record, error)
             raise
         return self.learn(record, answer)
+
+    def _news_of_status(self, record: R, answer: TransactionStatusResult) -> _News:
+        return _News(
+            evidence=self._evidence_of(record, answer),
+            description=f"Status query: {answer.transaction_status or 'N/A'}",
+            conversation_id=answer.conversation_id,
+            transaction_id=answer.transaction_id,
+            asked=True,
+        )
 
     def _evidence_of(self, record: R, answer: TransactionStatusResult) -> Evidence:
         """What a status says of a payment.
@@ -602,13 +605,11 @@ class Payments(Generic[R, C]):
                 return
         verdict = self._verdict(record, callback)
         count_callback(self.alias, verdict.value)
-        if verdict in REJECTED:
-            self._reject(entry, verdict, record)
-        else:
-            self.store.judge_callback(entry, verdict, record)
-
-    def _reject(self, entry: C, verdict: Verdict, record: R | None = None) -> None:
         self.store.judge_callback(entry, verdict, record)
+        if verdict in REJECTED:
+            self._reject(entry, verdict)
+
+    def _reject(self, entry: C, verdict: Verdict) -> None:
         logger.warning("callback.rejected account=%s verdict=%s", self.alias, verdict)
         self.notifier.callback_rejected(entry, verdict)
 
@@ -634,13 +635,7 @@ class Payments(Generic[R, C]):
         except MpesaError as error:
             self.put_off(record, error)
             return Verdict.UNCONFIRMED
-        news = _News(
-            evidence=evidence_of_status(answer.transaction_status),
-            description=f"Status query: {answer.transaction_status or 'N/A'}",
-            transaction_id=answer.transaction_id,
-            asked=True,
-        )
-        after = self._apply(record, news)
+        after = self._apply(record, self._news_of_status(record, answer))
         return Verdict.APPLIED if State(after.state) in MONEY_MOVED_STATES else Verdict.UNCONFIRMED
 
 

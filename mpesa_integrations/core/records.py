@@ -13,6 +13,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any, Protocol, TypeVar
 
+from .errors import DuplicateTransaction
 from .lifecycle import State
 
 
@@ -242,6 +243,33 @@ class Store(Protocol[R, C]):
 
     def undecided_callbacks(self, before: datetime, limit: int) -> list[tuple[C, bytes]]:
         """The stored callbacks received before a time that nobody has looked at, oldest first."""
+
+
+def recorded_already(store: Store[Any, Any], values: Mapping[str, Any]) -> Any | None:
+    """What keeps a payment from being written down, once a database has refused it as not unique.
+
+    Args:
+        store: the account's.
+        values: what was to be written.
+
+    Returns:
+        The record that has the idempotency key; None if nothing of the account's is in the way.
+
+    Raises:
+        DuplicateTransaction: the third-party reference is taken.
+    """
+    key = values.get("idempotency_key")
+    found = store.find_by_key(key) if key else None
+    if found is not None:
+        return found
+    reference = values["third_party_reference"]
+    if store.find(reference) is None:
+        return None
+    raise DuplicateTransaction(
+        f"Nothing was sent. The third-party reference {reference} is on record already; "
+        "leave it out to have one made",
+        third_party_reference=reference,
+    ) from None  # the database's own error shows what was to be written
 
 
 class Notifier(Protocol[R_contra, C_contra]):
