@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from flask import Flask, abort, request
 from sqlalchemy import URL, create_engine, update
 from sqlalchemy.engine import Engine
-from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.orm import Session
 
 from flask_mpesa import Mpesa
-from flask_mpesa.records import CallbackLogMixin, NoticeMixin, Records, TransactionMixin
+from flask_mpesa.records import Records
+from tests.flask.models import Base, Payment, PaymentCallback, PaymentNotice
 
 from . import databases
 from .by_hand import acknowledgement
@@ -25,22 +26,6 @@ _URLS = {
         "postgresql+psycopg", databases.USER, None, databases.HOST, None, databases.NAME
     ),
 }
-
-
-class Base(DeclarativeBase):
-    pass
-
-
-class Payment(TransactionMixin, Base):
-    __tablename__ = "payment"
-
-
-class PaymentCallback(CallbackLogMixin, Base):
-    __tablename__ = "payment_callback"
-
-
-class PaymentNotice(NoticeMixin, Base):
-    __tablename__ = "payment_notice"
 
 
 @contextlib.contextmanager

@@ -74,8 +74,7 @@ def _flask(database: str, config: MpesaConfig, call: _Call, *, rounds: int) -> I
     from sqlalchemy.orm import Session
 
     from flask_mpesa.signals import SignalNotifier, payment_completed
-
-    from .flask_site import Payment
+    from tests.flask.models import Payment
 
     with flask_site.engine(database) as engine:
 

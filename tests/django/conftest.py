@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +10,7 @@ from pytest_django import Settings
 
 from django_mpesa import signals
 from mpesa_integrations.simulator import Simulator
+from tests.hearing import hearing
 
 TOKEN = "a-callback-token-of-more-than-32-characters"
 SIGNALS = {name: value for name, value in vars(signals).items() if isinstance(value, Signal)}
@@ -34,15 +34,5 @@ def simulator(mpesa_simulator: Simulator, settings: Settings) -> Simulator:
 @pytest.fixture
 def heard() -> Iterator[list[tuple[str, Any]]]:
     """The signals that were sent, with the state that the record had then."""
-    found: list[tuple[str, Any]] = []
-    receivers = {}
-    for name, signal in SIGNALS.items():
-
-        def receive(sender: Any, _name: str = name, **values: Any) -> None:
-            found.append((_name, copy.copy(values.get("transaction") or values.get("callback"))))
-
-        receivers[name] = receive
-        signal.connect(receive)
-    yield found
-    for name, signal in SIGNALS.items():
-        signal.disconnect(receivers[name])
+    with hearing(SIGNALS) as found:
+        yield found

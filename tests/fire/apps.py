@@ -53,21 +53,26 @@ def make_tables(framework: str, directory: Path) -> None:
 
         call_command("migrate", verbosity=0)
     else:
-        from .flask_models import Base, engine
+        from tests.flask.models import Base
+
+        from .flask_models import engine
 
         Base.metadata.create_all(engine)
     shop.done()
 
 
-def _note(directory: Path) -> Callable[[Event, Any, str], None]:
+def _note_signals(signals: Any, directory: Path) -> None:
     """Append a line per signal: short enough that lines of several processes do not mix."""
     file = os.open(directory / "signals.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    for event in Event:
 
-    def note(event: Event, record: Any, event_id: str) -> None:
-        line = f"{event} {record.third_party_reference} {record.amount} {event_id}\n"
-        os.write(file, line.encode())
+        def receive(
+            sender: Any, transaction: Any, event_id: str, _event: Event = event, **rest: Any
+        ) -> None:
+            reference, amount = transaction.third_party_reference, transaction.amount
+            os.write(file, f"{_event} {reference} {amount} {event_id}\n".encode())
 
-    return note
+        getattr(signals, event.value).connect(receive, weak=False)
 
 
 def _django(directory: Path) -> Shop:
@@ -81,15 +86,7 @@ def _django(directory: Path) -> Shop:
 
     from django_mpesa import mpesa, signals
 
-    note = _note(directory / "django")
-    for event in Event:
-
-        def receive(
-            sender: Any, transaction: Any, event_id: str, _event: Event = event, **rest: Any
-        ) -> None:
-            note(_event, transaction, event_id)
-
-        getattr(signals, event.value).connect(receive, weak=False)
+    _note_signals(signals, directory / "django")
     return Shop(mpesa, get_wsgi_application(), connections.close_all)
 
 
@@ -106,13 +103,5 @@ def _flask(directory: Path) -> Shop:
     app.config.update({f"MPESA_{name}": value for name, value in account.items()})
     app.testing = True
     Mpesa(app, records=records)
-    note = _note(directory / "flask")
-    for event in Event:
-
-        def receive(
-            sender: Any, transaction: Any, event_id: str, _event: Event = event, **rest: Any
-        ) -> None:
-            note(_event, transaction, event_id)
-
-        getattr(signals, event.value).connect(receive, weak=False)
+    _note_signals(signals, directory / "flask")
     return Shop(app.extensions["mpesa"], app, engine.dispose)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from sqlalchemy import create_engine
-from sqlalchemy.orm import DeclarativeBase
 
-from flask_mpesa.records import CallbackLogMixin, NoticeMixin, Records, TransactionMixin
+from flask_mpesa.records import Records
+from tests.flask.models import Payment, PaymentCallback, PaymentNotice
 
 from .apps import DATABASES_OF
 
@@ -14,22 +14,6 @@ engine = create_engine(
     pool_size=20,
     pool_pre_ping=True,
 )
-
-
-class Base(DeclarativeBase):
-    pass
-
-
-class Payment(TransactionMixin, Base):
-    __tablename__ = "payment"
-
-
-class PaymentCallback(CallbackLogMixin, Base):
-    __tablename__ = "payment_callback"
-
-
-class PaymentNotice(NoticeMixin, Base):
-    __tablename__ = "payment_notice"
 
 
 records = Records(engine, Payment, PaymentCallback, PaymentNotice)

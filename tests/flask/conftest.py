@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,31 +9,18 @@ import pytest
 from blinker import NamedSignal
 from flask import Flask
 from sqlalchemy import create_engine
-from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
 from flask_mpesa import Mpesa, signals
-from flask_mpesa.records import CallbackLogMixin, NoticeMixin, Records, TransactionMixin
+from flask_mpesa.records import Records
 from mpesa_integrations.simulator import Simulator
+from tests.hearing import hearing
+
+from .models import Base, Payment, PaymentCallback, PaymentNotice
 
 TOKEN = "a-callback-token-of-more-than-32-characters"
 SIGNALS = {name: value for name, value in vars(signals).items() if isinstance(value, NamedSignal)}
-
-
-class Base(DeclarativeBase):
-    pass
-
-
-class Payment(TransactionMixin, Base):
-    __tablename__ = "payment"
-
-
-class PaymentCallback(CallbackLogMixin, Base):
-    __tablename__ = "payment_callback"
-
-
-class PaymentNotice(NoticeMixin, Base):
-    __tablename__ = "payment_notice"
 
 
 def account_config(simulator: Simulator, **changes: Any) -> dict[str, Any]:
@@ -86,15 +72,5 @@ def session(records: Records) -> Iterator[Session]:
 @pytest.fixture
 def heard() -> Iterator[list[tuple[str, Any]]]:
     """The signals that were sent, with the state that the record had then."""
-    found: list[tuple[str, Any]] = []
-    receivers = {}
-    for name, signal in SIGNALS.items():
-
-        def receive(sender: Any, _name: str = name, **values: Any) -> None:
-            found.append((_name, copy.copy(values.get("transaction") or values.get("callback"))))
-
-        receivers[name] = receive
-        signal.connect(receive)
-    yield found
-    for name, signal in SIGNALS.items():
-        signal.disconnect(receivers[name])
+    with hearing(SIGNALS) as found:
+        yield found

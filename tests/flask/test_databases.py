@@ -26,7 +26,8 @@ from flask_mpesa.admin import TransactionView
 from flask_mpesa.records import CallbackLogMixin, NoticeMixin, Records, TransactionMixin
 from mpesa_integrations.simulator import Simulator
 
-from .conftest import Base, Payment, flat_config
+from .conftest import flat_config
+from .models import Base, Payment, PaymentCallback, PaymentNotice
 
 PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "150.00", "reference": "ORDER 7"}
 
@@ -83,19 +84,13 @@ def test_flask_sqlalchemy_lite(mpesa_simulator: Simulator, tmp_path: Path) -> No
     url = f"sqlite:///{tmp_path / 'shop.db'}"
     app = _app(mpesa_simulator, SQLALCHEMY_ENGINES={"default": {"url": url, "poolclass": NullPool}})
     db.init_app(app)
-    records = Records(lambda: db.engine, Payment, *_others())
+    records = Records(lambda: db.engine, Payment, PaymentCallback, PaymentNotice)
     mpesa = Mpesa(app, records=records)
     with app.app_context():
         Base.metadata.create_all(db.engine)
         paid = mpesa.c2b(**PAYMENT)
         assert db.session.scalars(select(Payment.state)).one() == paid.state == "completed"
     app.extensions["mpesa"].forget()
-
-
-def _others() -> tuple[Any, Any]:
-    from .conftest import PaymentCallback, PaymentNotice
-
-    return PaymentCallback, PaymentNotice
 
 
 @pytest.fixture
@@ -110,7 +105,7 @@ def migrations(tmp_path: Path) -> Config:
     env = tmp_path / "migrations" / "env.py"
     env.write_text(
         env.read_text()
-        .replace("target_metadata = None", "from tests.flask.conftest import Base\n"
+        .replace("target_metadata = None", "from tests.flask.models import Base\n"
                  "target_metadata = Base.metadata")
         .replace("fileConfig(config.config_file_name)", "pass")
     )  # fmt: skip
@@ -145,12 +140,15 @@ def test_the_columns_are_those_of_the_django_app() -> None:
     def flask(model: Any) -> set[str]:
         return {column.name for column in model.__table__.columns}
 
-    callback, notice = _others()
     generic = {"content_type_id", "object_id"}  # what is paid for, which only Django has
     assert django(Transaction) - generic == flask(Payment)
-    assert django(CallbackLog) == flask(callback)
-    assert django(Notice) == flask(notice)
-    for model, mixin in ((Transaction, Payment), (CallbackLog, callback), (Notice, notice)):
+    assert django(CallbackLog) == flask(PaymentCallback)
+    assert django(Notice) == flask(PaymentNotice)
+    for model, mixin in (
+        (Transaction, Payment),
+        (CallbackLog, PaymentCallback),
+        (Notice, PaymentNotice),
+    ):
         for field in model._meta.fields:
             length = getattr(field, "max_length", None)
             columns: Any = mixin.__table__.columns

@@ -23,7 +23,8 @@ from mpesa_integrations.core.errors import CalledInTransaction
 from mpesa_integrations.core.payments import IdempotencyConflict
 from mpesa_integrations.simulator import Simulator
 
-from .conftest import TOKEN, Payment, PaymentCallback, account_config, flat_config
+from .conftest import TOKEN, account_config, flat_config
+from .models import Payment, PaymentCallback
 
 PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "150.00", "reference": "ORDER 7"}
 ASYNC_URL = "https://127.0.0.1:18997/nobody"

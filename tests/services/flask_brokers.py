@@ -13,7 +13,8 @@ from sqlalchemy.pool import NullPool
 from flask_mpesa import Mpesa
 from flask_mpesa.records import Records
 from mpesa_integrations.core.config import settings_in_account_file
-from tests.flask.conftest import TOKEN, Base, Payment, PaymentCallback, PaymentNotice
+from tests.flask.conftest import TOKEN
+from tests.flask.models import Base, Payment, PaymentCallback, PaymentNotice
 
 
 def make_flask_app(database: str, account_file: str) -> Flask:
