@@ -70,20 +70,30 @@ def celery_app(request: pytest.FixtureRequest, simulator: Simulator) -> Iterator
     app.close()
 
 
-def _worker(app: Any, simulator: Simulator) -> subprocess.Popen[str]:
-    environment = {
-        **os.environ,
-        "MPESA_TEST_BROKER": app.conf.broker_url,
-        "MPESA_TEST_QUEUE": app.conf.task_default_queue,
-        "MPESA_TEST_DJANGO_NAME": str(connection.settings_dict["NAME"]),
-        "MPESA_TEST_ACCOUNT": str(simulator.state_dir / "account.json"),
-        "MPESA_TEST_APPLY": "worker",
-    }
+def _start(module: str, app: Any, **environment: str) -> subprocess.Popen[str]:
+    """Start a worker of a Celery app. Its name is its own: RabbitMQ lets no other have it."""
+    conf = app.conf
     return subprocess.Popen(
-        [sys.executable, "-m", "celery", "-A", "tests.services.brokers", "worker",
+        [sys.executable, "-m", "celery", "-A", module, "worker",
+         "--hostname", f"{conf.task_default_queue}@%h",
          "--pool", "solo", "--without-gossip", "--without-mingle", "--loglevel", "warning"],
-        env=environment, text=True,
+        env={
+            **os.environ,
+            "MPESA_TEST_BROKER": conf.broker_url,
+            "MPESA_TEST_QUEUE": conf.task_default_queue,
+            **environment,
+        },
+        text=True,
     )  # fmt: skip
+
+
+def _worker(app: Any, simulator: Simulator) -> subprocess.Popen[str]:
+    return _start(
+        "tests.services.brokers",
+        app,
+        MPESA_TEST_DJANGO_NAME=str(connection.settings_dict["NAME"]),
+        MPESA_TEST_ACCOUNT=str(simulator.state_dir / "account.json"),
+    )
 
 
 @pytest.fixture
@@ -207,18 +217,12 @@ def test_a_flask_shops_worker_applies_callbacks_and_reconciles(
     from flask_mpesa.tasks import reconcile
 
     reconcile.delay()
-    environment = {
-        **os.environ,
-        "MPESA_TEST_BROKER": celery.conf.broker_url,
-        "MPESA_TEST_QUEUE": celery.conf.task_default_queue,
-        "MPESA_TEST_FLASK_DATABASE": database,
-        "MPESA_TEST_ACCOUNT": account,
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "celery", "-A", "tests.services.flask_brokers:celery_app", "worker",
-         "--pool", "solo", "--without-gossip", "--without-mingle", "--loglevel", "warning"],
-        env=environment, text=True,
-    )  # fmt: skip
+    process = _start(
+        "tests.services.flask_brokers:celery_app",
+        celery,
+        MPESA_TEST_FLASK_DATABASE=database,
+        MPESA_TEST_ACCOUNT=account,
+    )
     try:
         _until(lambda: {accounts.store.get(r).state for r in (lost, pending)} == {"completed"})
     finally:
