@@ -28,9 +28,9 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.formats import get_format, number_format
 from django.utils.html import format_html, format_html_join
+from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _now_
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 
 from mpesa_integrations.core.answers import UnreadableBody, read_json_object
 from mpesa_integrations.core.errors import CalledInTransaction, MpesaError, ValidationError
@@ -441,9 +441,11 @@ def _reverse(record: AbstractTransaction, form: ReversalForm) -> AbstractTransac
             _("This form was sent before, with another amount. Look at the payment again first."),
         )
     except ValidationError as error:
-        for argument, problems in error.errors.items():
-            field = argument if argument in form.fields else None
-            form.add_error(field, [f"{argument} {problem}" for problem in problems])
+        for argument, problems in error.errors_in(get_language()).items():
+            if argument in form.fields:
+                form.add_error(argument, problems)
+            else:
+                form.add_error(None, [f"{argument}: {problem}" for problem in problems])
     except MpesaError as error:
         form.add_error(None, str(error))
     return None

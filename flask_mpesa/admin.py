@@ -13,15 +13,20 @@ from flask_admin.contrib.sqla.filters import BaseSQLAFilter
 from flask_admin.form import SecureForm
 from markupsafe import Markup
 
-from mpesa_integrations.core.errors import MpesaError
+from mpesa_integrations.core.errors import MpesaError, ValidationError
 from mpesa_integrations.core.lifecycle import State
 
 from .extension import accounts_of_current_app
 
 try:
-    from flask_babel import Domain
+    from flask_babel import Domain, get_locale
 except ImportError:
     from flask_admin.babel import gettext, lazy_gettext, ngettext  # English as it stands
+
+    def get_locale() -> str:
+        """The language of the page."""
+        return "en"
+
 else:
     _texts = Domain(str(Path(__file__).parent / "translations"), domain="flask_mpesa")
     gettext, lazy_gettext, ngettext = _texts.gettext, _texts.lazy_gettext, _texts.ngettext
@@ -82,6 +87,14 @@ def _masked(view: Any, context: Any, record: Any, name: str) -> str:
     return str(record.masked_msisdn)
 
 
+def _said(error: MpesaError) -> str:
+    """An error in the language of the page, as far as core has words for it."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    problems = error.errors_in(str(get_locale()))
+    return "; ".join(f"{argument}: {' '.join(said)}" for argument, said in problems.items())
+
+
 class TransactionView(ModelView):  # type: ignore[misc] # Flask-Admin's base is not typed
     """Payments to look at and to ask about; who may is `is_accessible`, as in any view of yours.
 
@@ -126,7 +139,7 @@ class TransactionView(ModelView):  # type: ignore[misc] # Flask-Admin's base is 
             try:
                 accounts_of_current_app()[record.account].check(record)
             except MpesaError as error:
-                flash(f"{record.third_party_reference}: {error}", "error")
+                flash(f"{record.third_party_reference}: {_said(error)}", "error")
             else:
                 asked += 1
         if asked:
@@ -151,7 +164,7 @@ class TransactionView(ModelView):  # type: ignore[misc] # Flask-Admin's base is 
                     transaction_id=record.transaction_id, idempotency_key=f"admin-{given}"
                 )
             except MpesaError as error:
-                flash(f"{record.third_party_reference}: {error}", "error")
+                flash(f"{record.third_party_reference}: {_said(error)}", "error")
             else:
                 told = gettext("the reversal is %(state)s.", state=_STATES[State(reversal.state)])
                 flash(f"{record.third_party_reference}: {told}", "info")

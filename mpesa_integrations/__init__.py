@@ -20,6 +20,7 @@ from .core.errors import (
     PaymentDeclined,
     ValidationError,
 )
+from .core.msisdn import MsisdnError, normalise_msisdn
 from .core.results import (
     CustomerNameResult,
     Result,
@@ -42,6 +43,7 @@ __all__ = [
     "MpesaClient",
     "MpesaConfig",
     "MpesaError",
+    "MsisdnError",
     "OutcomeUnknown",
     "PaymentDeclined",
     "PreparedRequest",
@@ -52,5 +54,6 @@ __all__ = [
     "ValidationError",
     "acknowledgement",
     "bearer_token",
+    "normalise_msisdn",
     "read_callback",
 ]

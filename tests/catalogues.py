@@ -19,7 +19,7 @@ from babel.messages.pofile import read_po, write_po
 from django.utils.translation.template import templatize
 
 from mpesa_integrations.core.codes import CODES
-from mpesa_integrations.core.operations import OPERATIONS
+from mpesa_integrations.core.lifecycle import State
 from mpesa_integrations.simulator import SCENARIOS
 from mpesa_integrations.simulator.callbacks import URL_PROBLEMS
 
@@ -30,6 +30,7 @@ _KEYWORDS = {
     "gettext_noop": None,
     "lazy_gettext": None,
     "english": None,
+    "Problem": None,
 }
 
 
@@ -114,17 +115,21 @@ def _django(file: Any, keywords: Any, comment_tags: Any, options: Any) -> Iterat
     yield from extract_python(io.BytesIO(lines.encode()), keywords, comment_tags, options)
 
 
-def _shown_by_the_portal() -> Iterator[str]:
-    for operation in OPERATIONS.values():
-        for field in operation.request_schema().fields.values():
-            if rule := getattr(field, "rule", ""):
-                yield rule
+def _put_into_problems() -> Iterator[str]:
     yield from (info.meaning for info in CODES.values())
+    yield from map(str, State)
+
+
+def _shown_by_the_portal() -> Iterator[str]:
     yield from (row.description for row in SCENARIOS.values() if row.msisdn)
     yield from URL_PROBLEMS.values()
 
 
 CATALOGUES = {
+    "core": Catalogue(
+        "The core of mpesa-integrations: what is wrong with a value, and what a code means.",
+        "mpesa_integrations/core", "locale/pt/LC_MESSAGES/core.po", "jinja2", _put_into_problems,
+    ),
     "django": Catalogue(
         "The Django app of mpesa-integrations.",
         "django_mpesa", "locale/pt/LC_MESSAGES/django.po", _django,

@@ -50,6 +50,7 @@ def test_the_wheel_holds_the_packages_and_nothing_else(tmp_path: Path) -> None:
         f"{portal}/static/portal.css", f"{portal}/static/vendor/htmx.LICENSE.txt",
         f"{portal}/static/vendor/chart.LICENSE.md",
         f"{portal}/translations/pt/LC_MESSAGES/messages.mo",
+        "mpesa_integrations/core/locale/pt/LC_MESSAGES/core.mo",
         "django_mpesa/locale/pt/LC_MESSAGES/django.mo",
         "flask_mpesa/translations/pt/LC_MESSAGES/flask_mpesa.mo",
     } <= set(names)  # fmt: skip

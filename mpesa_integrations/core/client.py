@@ -32,8 +32,10 @@ from .errors import (
     OutcomeUnknown,
     PaymentDeclined,
     ValidationError,
+    nothing_sent,
 )
 from .operations import OPERATIONS, REVERSAL, Operation
+from .problems import Problem
 from .references import new_third_party_reference
 from .results import CustomerNameResult, Result, TransactionStatusResult
 from .schemas import CustomerNameAnswerSchema, RequestSchema
@@ -390,7 +392,7 @@ class MpesaClient:
         try:
             values = schema.load(given)
         except marshmallow.ValidationError as error:
-            raise _invalid(error) from None
+            raise nothing_sent(cast("dict[str, list[str]]", error.messages)) from None
         return PreparedRequest(
             operation=operation,
             values=values,
@@ -546,12 +548,6 @@ def _reversal_credentials(config: MpesaConfig) -> dict[str, str]:
     return cast("dict[str, str]", found)
 
 
-def _invalid(error: marshmallow.ValidationError) -> ValidationError:
-    messages = cast("dict[str, list[str]]", error.messages)
-    text = "; ".join(f"{name}: {' '.join(problems)}" for name, problems in messages.items())
-    return ValidationError(f"Nothing was sent. {text}", errors=messages)
-
-
 def _was_not_accepted(result: Result | None) -> bool:
     return result is not None and result.kind is Kind.NOT_ACCEPTED
 
@@ -601,9 +597,15 @@ def _error_for(operation: Operation, result: Result) -> MpesaError:
     text = f"{label} (third-party reference {reference})" if reference else label
     if result.kind is Kind.VALIDATION and result.code is not None:
         argument = _ARGUMENT_OF_CODE.get(result.code, "request")
+        problem = Problem(
+            "%(code)s %(meaning)s",
+            english=label,  # as the gateway worded it
+            code=result.code.value,
+            meaning=result.code.meaning,
+        )
         return ValidationError(
             text,
-            errors={argument: [label]},
+            errors={argument: [problem]},
             result=result,
             third_party_reference=reference,
         )

@@ -8,6 +8,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
+from .problems import Problem, in_language
+
 
 class Kind(str, Enum):
     """What an answer proves, and so what a caller may do next."""
@@ -111,7 +113,15 @@ class ResponseCode(str, Enum):
     def meaning(self) -> str:
         """The documented meaning; says so for a code that is not in the table."""
         info = CODES.get(self.value)
-        return info.meaning if info else "Not in the documented table"
+        return info.meaning if info else Problem("Not in the documented table")
+
+    def meaning_in(self, language: str | None) -> str:
+        """The meaning in the language of whoever is to read it.
+
+        Args:
+            language: `pt`, `pt-MZ`, `pt_BR` and so on give Portuguese; any other, or None, English.
+        """
+        return in_language(self.meaning, language)
 
     @property
     def http_status(self) -> int | None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from .problems import in_language
+
 if TYPE_CHECKING:
     from .results import Result
 
@@ -50,7 +52,8 @@ class ValidationError(MpesaError):
     """A value was refused, before sending (`result` is None) or by the gateway. No money moved.
 
     Attributes:
-        errors: messages by argument name, as in `{"amount": ["must be more than 0"]}`.
+        errors: what is wrong, by argument name, as in `{"amount": ["must be at most 5.00"]}`. In
+            English, as the error's own text.
     """
 
     def __init__(
@@ -63,6 +66,17 @@ class ValidationError(MpesaError):
     ) -> None:
         super().__init__(message, result=result, third_party_reference=third_party_reference)
         self.errors: dict[str, list[str]] = dict(errors or {})
+
+    def errors_in(self, language: str | None) -> dict[str, list[str]]:
+        """Give `errors` in the language of whoever is to read them.
+
+        Args:
+            language: `pt`, `pt-MZ`, `pt_BR` and so on give Portuguese; any other, or None, English.
+        """
+        return {
+            argument: [in_language(problem, language) for problem in problems]
+            for argument, problems in self.errors.items()
+        }
 
 
 class AuthenticationError(MpesaError):
@@ -87,3 +101,9 @@ class OutcomeUnknown(MpesaError):  # noqa: N818
 
 class CalledInTransaction(MpesaError):  # noqa: N818
     """The payment cannot be recorded safely inside the caller's transaction. Nothing was sent."""
+
+
+def nothing_sent(errors: Mapping[str, list[str]]) -> ValidationError:
+    """Make the error for arguments that were refused before anything was sent."""
+    told = (f"{name}: {' '.join(problems).rstrip('.')}." for name, problems in errors.items())
+    return ValidationError(f"Nothing was sent. {' '.join(told)}", errors=errors)

@@ -3,59 +3,110 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Sequence
+
+from .problems import Problem
 
 COUNTRY_CODE = "258"
 DEFAULT_PREFIXES = ("84", "85")
 
 _CANONICAL = re.compile(r"258[0-9]{9}")
-_TYPED = re.compile(r"[0-9+()./\s-]{1,40}")
+_TYPED = re.compile(r"[\s(]*\+?[0-9()./\s-]*")
+_LONGEST = 20  # digits; no phone number of the world has more than 15
 # Longer digit runs are masked too: a number with a typing error is still somebody's number.
 _IN_TEXT = re.compile(
     r"(?<![0-9A-Za-z])(\+?(?:00)?258[\s.-]?)?(8[0-9])[\s.-]?([0-9]{3})[\s.-]?([0-9]{4})(?![0-9])"
 )
 
 
-def normalise_msisdn(value: object, prefixes: Collection[str] = DEFAULT_PREFIXES) -> str:
+class MsisdnError(ValueError):
+    """A text that is no phone number that M-Pesa is on.
+
+    Attributes:
+        problem: what is wrong, in words for whoever typed it. The number is not repeated.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+
+def normalise_msisdn(value: object, prefixes: Sequence[str] = DEFAULT_PREFIXES) -> str:
     """Bring a phone number, as people type it, to the gateway's form (PROTOCOL.md, "Call context").
 
     Args:
-        value: text as `84 123 4567`, `+258 84…`, `00258…` or `258…`, or the same digits as int.
+        value: text as `84 123 4567`, `084 123 4567`, `+258 84…`, `00258…` or `258…`, or the same
+            digits as int.
         prefixes: the two-digit operator prefixes that are accepted.
 
     Returns:
         `258` and nine digits.
 
     Raises:
-        ValueError: it is not such a number; the message says what would be, without the number.
+        MsisdnError: it is not such a number; `problem` says in words what is wrong with it.
     """
     if isinstance(value, bool) or not isinstance(value, (str, int)):
-        raise ValueError(f"must be text, not {type(value).__name__}")  # noqa: TRY004 - one error type
-    text = str(value).strip()
-    canonical = text if _CANONICAL.fullmatch(text) else _parse_typed(text)
-    if canonical is None or not canonical.startswith(
-        tuple(COUNTRY_CODE + prefix for prefix in prefixes)
-    ):
-        expected = " or ".join(prefixes)
-        raise ValueError(
-            f"is not an M-Pesa number: expected {expected} and seven digits, as in "
-            f"{next(iter(prefixes))} 123 4567, with or without +258 in front"
+        problem = Problem(
+            "A phone number must be given as text, not as %(type)s.", type=type(value).__name__
         )
+        raise MsisdnError(problem)
+    text = str(value)
+    canonical = text if _CANONICAL.fullmatch(text) else _parse_typed(text)
+    accepted = tuple(COUNTRY_CODE + prefix for prefix in prefixes)
+    if canonical is None or not canonical.startswith(accepted):
+        raise MsisdnError(_problem(text, canonical, prefixes))
     return canonical
 
 
 def _parse_typed(text: str) -> str | None:
-    if not _TYPED.fullmatch(text):
+    """Give the gateway's form of a Mozambican number, of whatever operator."""
+    digits = _digits(text)
+    if not _TYPED.fullmatch(text) or not 0 < len(digits) <= _LONGEST:
         return None
     # Imported when first needed: its metadata takes longer to load than all of core.
     import phonenumbers
 
     try:
-        number = phonenumbers.parse(text, "MZ")
+        number = phonenumbers.parse(digits, "MZ")
     except phonenumbers.NumberParseException:
         return None
     canonical = f"{number.country_code}{phonenumbers.national_significant_number(number)}"
     return canonical if _CANONICAL.fullmatch(canonical) else None
+
+
+def _digits(text: str) -> str:
+    """The digits with a + in front, if there is one, and without the 0 that many type."""
+    return re.sub(r"^0(?=8)", "", re.sub(r"[^0-9+]", "", text))
+
+
+def _problem(text: str, canonical: str | None, prefixes: Sequence[str]) -> Problem:
+    example = f"{prefixes[0]} 123 4567"
+    digits = _digits(text)
+    if not _TYPED.fullmatch(text):
+        return Problem("A phone number has only digits, as in %(example)s.", example=example)
+    if re.match(r"(\+|00)(?!258)", digits):
+        return Problem(
+            "M-Pesa is on Mozambican numbers, as in %(example)s; this one is of another country.",
+            example=example,
+        )
+    if canonical is None:
+        return Problem(
+            "A phone number has nine digits, as in %(example)s; this one has %(count)d.",
+            example=example,
+            count=len(re.sub(r"^(\+|00)?258", "", digits)),
+        )
+    return Problem(
+        "M-Pesa is on numbers that begin with %(prefixes)s; this one begins with %(prefix)s.",
+        prefixes=_alternatives(prefixes),
+        prefix=canonical[3:5],
+    )
+
+
+def _alternatives(prefixes: Sequence[str]) -> str:
+    *others, last = prefixes
+    if not others:
+        return last
+    return Problem("%(others)s or %(last)s", others=", ".join(others), last=last)
 
 
 def mask_msisdn(msisdn: str) -> str:

@@ -19,12 +19,7 @@ from .account_settings import AccountSettings
 from .answers import UnreadableBody
 from .callbacks import Callback, acknowledgement, read_callback
 from .client import MpesaClient, PreparedRequest
-from .errors import (
-    GatewayUnavailable,
-    MpesaError,
-    OutcomeUnknown,
-    ValidationError,
-)
+from .errors import GatewayUnavailable, MpesaError, OutcomeUnknown, nothing_sent
 from .lifecycle import (
     FINAL_STATES,
     MONEY_MOVED_STATES,
@@ -36,6 +31,7 @@ from .lifecycle import (
     evidence_of_status,
     transition,
 )
+from .problems import Problem
 from .records import (
     EVENT_OF_STATE,
     REJECTED,
@@ -265,13 +261,17 @@ class Payments(Generic[R, C]):
             State.CANCELLED: Evidence.CANCELLED,
         }.get(State(state))
         if evidence is None:
-            raise _refused("state", "must be completed, failed or cancelled")
+            problem = Problem("must be completed, failed or cancelled")
+            raise nothing_sent({"state": [problem]})
         news = _News(evidence=evidence, description=f"Decided by {by}: {note}")
 
         def decide() -> R:
             known = self.store.get(record)
             if State(known.state) in FINAL_STATES:
-                raise _refused("record", f"the payment is {known.state}, which is final")
+                problem = Problem(
+                    "the payment is %(state)s, which is final", state=str(known.state)
+                )
+                raise nothing_sent({"record": [problem]})
             return self._apply(known, news)
 
         return self.store.isolated(decide)
@@ -710,19 +710,20 @@ def _contradicts(known: str, said: str | None) -> bool:
 
 def _reversible(original: R | None, amount: Decimal | None) -> R:
     if original is None:
-        raise _refused("transaction_id", "no payment with this transaction ID is on record")
+        problem = Problem("no payment with this transaction ID is on record")
+        raise nothing_sent({"transaction_id": [problem]})
     if State(original.state) not in (State.COMPLETED, State.PARTLY_REVERSED):
-        raise _refused(
-            "transaction_id", f"the payment is {original.state}; only what completed goes back"
+        problem = Problem(
+            "the payment is %(state)s; only what completed goes back", state=str(original.state)
         )
+        raise nothing_sent({"transaction_id": [problem]})
     left = original.amount - original.reversed_amount
     if amount is not None and amount > left:
-        raise _refused("amount", f"must be at most {left:.2f}, which is what is left of it")
+        problem = Problem(
+            "must be at most %(left)s, which is what is left of it", left=f"{left:.2f}"
+        )
+        raise nothing_sent({"amount": [problem]})
     return original
-
-
-def _refused(argument: str, problem: str) -> ValidationError:
-    return ValidationError(f"Nothing was sent. {argument}: {problem}", errors={argument: [problem]})
 
 
 def _repeated(record: R, values: Mapping[str, Any]) -> R:

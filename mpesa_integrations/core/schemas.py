@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
 
 from .msisdn import DEFAULT_PREFIXES, normalise_msisdn
+from .problems import Problem
 
 if TYPE_CHECKING:  # marshmallow 3's Field cannot be subscripted at run time
     _StringField = fields.Field[str | None]
@@ -25,27 +26,31 @@ _CENTAVO = Decimal("0.01")
 AMOUNT_LIMIT = Decimal(10) ** 12
 """Amounts stay below this: far over any wallet, and within what records can hold."""
 NOT_APPLICABLE = "N/A"
+# In place of marshmallow's own words, which its next release may change.
+_NEEDED: dict[str, Any] = {"required": Problem("is missing"), "null": Problem("is missing")}
 
 
 class Msisdn(_StringField):
     """A phone number, however people type it; normalised to `258` and nine digits."""
 
-    rule = "must be 258, then 84 or 85, then seven digits, as in 258841234567"
+    rule = Problem("must be 258, then 84 or 85, then seven digits, as in 258841234567")
+    default_error_messages = _NEEDED
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         try:
             return normalise_msisdn(value, getattr(self.root, "msisdn_prefixes", DEFAULT_PREFIXES))
         except ValueError as error:
-            raise ValidationError(str(error)) from None
+            raise ValidationError(error.args[0]) from None
 
 
 class Amount(_DecimalField):
     """Meticais: a positive decimal of two places at most, given as str, int or Decimal."""
 
-    rule = (
+    rule = Problem(
         "must be a positive number of meticais with at most 2 decimals, as in 150 or 99.50, "
         "and less than 1000000000000"
     )
+    default_error_messages = _NEEDED
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Decimal:
         amount = parse_amount(value)
@@ -57,7 +62,9 @@ class Amount(_DecimalField):
 class PatternText(_StringField):
     """Text that must match a pattern whole; spaces around it are forgiven."""
 
-    def __init__(self, pattern: str, rule: str, **kwargs: Any) -> None:
+    default_error_messages = _NEEDED
+
+    def __init__(self, pattern: str, rule: Problem, **kwargs: Any) -> None:
         self._pattern = re.compile(pattern)
         self.rule = rule
         super().__init__(**kwargs)
@@ -94,16 +101,16 @@ def amount_text(amount: Decimal) -> str:
     return str(int(whole)) if whole == amount else f"{amount:.2f}"
 
 
-def _amount_problem(value: object) -> str:
+def _amount_problem(value: object) -> Problem:
     if isinstance(value, float):
-        return "must not be a float, which is not exact: give a Decimal, an int or text"
+        return Problem("must not be a float, which is not exact: give a Decimal, an int or text")
     return Amount.rule
 
 
 def _transaction_reference() -> PatternText:
     return PatternText(
         r"[^\x00-\x1f\x7f-\x9f]{1,20}",
-        "must have 1 to 20 characters on one line",
+        Problem("must have 1 to 20 characters on one line"),
         required=True,
     )
 
@@ -111,13 +118,15 @@ def _transaction_reference() -> PatternText:
 def _third_party_reference() -> PatternText:
     return PatternText(
         r"[A-Za-z0-9]{1,20}",
-        "must have 1 to 20 letters and digits, and nothing else",
+        Problem("must have 1 to 20 letters and digits, and nothing else"),
         required=True,
     )
 
 
 def _shortcode() -> PatternText:
-    return PatternText(r"[0-9]{5,6}", "must be a shortcode of 5 or 6 digits", required=True)
+    return PatternText(
+        r"[0-9]{5,6}", Problem("must be a shortcode of 5 or 6 digits"), required=True
+    )
 
 
 class RequestSchema(Schema):
@@ -126,6 +135,7 @@ class RequestSchema(Schema):
     `wire` gives each argument's name in the gateway's parameter table.
     """
 
+    error_messages = {"unknown": Problem("is no argument of this call")}  # noqa: RUF012
     wire: Mapping[str, str] = {}
 
     third_party_reference = _third_party_reference()
@@ -186,7 +196,7 @@ class ReversalRequestSchema(RequestSchema):
         "amount": "input_ReversalAmount",
     }
     transaction_id = PatternText(
-        r"[A-Za-z0-9]{1,50}", "must be a transaction ID, as in 4XDF12345", required=True
+        r"[A-Za-z0-9]{1,50}", Problem("must be a transaction ID, as in 4XDF12345"), required=True
     )
     security_credential = fields.String(required=True)
     initiator_identifier = fields.String(required=True)
@@ -204,7 +214,7 @@ class QueryTransactionStatusRequestSchema(RequestSchema):
     }
     query_reference = PatternText(
         r"[A-Za-z0-9_-]{1,50}",
-        "must be a transaction ID, a conversation ID or a third-party reference",
+        Problem("must be a transaction ID, a conversation ID or a third-party reference"),
         required=True,
     )
     service_provider_code = _shortcode()

@@ -122,8 +122,11 @@ def test_a_reversal_in_parts_adds_up_to_the_centavo(
     )
     assert (part.state, part.amount, part.original_id) == ("completed", Decimal("0.10"), paid.pk)
     assert backend.records()[0].state == "partly_reversed"
-    with pytest.raises(ValidationError, match=r"0\.20"):
+    with pytest.raises(ValidationError, match=r"0\.20") as caught:
         payments.reverse(transaction_id=paid.transaction_id, amount="0.21")
+    assert caught.value.errors_in("pt") == {
+        "amount": ["tem de ser no máximo 0.20, que é o que resta"]
+    }
     payments.reverse(transaction_id=paid.transaction_id, amount="0.20")
     original = backend.records()[0]
     assert (original.state, original.reversed_amount) == ("reversed", Decimal("0.30"))
@@ -131,8 +134,12 @@ def test_a_reversal_in_parts_adds_up_to_the_centavo(
         transaction_id=paid.transaction_id, amount="0.10", idempotency_key="refund-1"
     )
     assert again.pk == part.pk
-    with pytest.raises(ValidationError, match="reversed"):
+    with pytest.raises(ValidationError, match="reversed") as caught:
         payments.reverse(transaction_id=paid.transaction_id)
+    assert "no estado “devolvido”" in caught.value.errors_in("pt")["transaction_id"][0]
+    with pytest.raises(ValidationError, match="on record") as caught:
+        payments.reverse(transaction_id="NOSUCHTHING")
+    assert "não há registo" in caught.value.errors_in("pt")["transaction_id"][0]
     assert heard.names.count("reversed") == 2
     assert backend.notices() == 0
 
@@ -324,14 +331,16 @@ def test_a_person_decides_what_the_gateway_never_told(
 ) -> None:
     mpesa_simulator.scenarios.queue("cut_before")
     record = payments.c2b(**PAYMENT)
-    with pytest.raises(ValidationError, match="completed, failed or cancelled"):
+    with pytest.raises(ValidationError, match="completed, failed or cancelled") as caught:
         payments.resolve(record, State.PENDING, by="Ana", note="?")
+    assert caught.value.errors_in("pt") == {"state": ["tem de ser completed, failed ou cancelled"]}
     decided = payments.resolve(record, State.FAILED, by="Ana", note="not on the statement")
     assert decided.state == "failed"
     assert decided.response_description == "Decided by Ana: not on the statement"
     assert heard.names[-1] == "failed"
-    with pytest.raises(ValidationError, match="final"):
+    with pytest.raises(ValidationError, match="final") as caught:
         payments.resolve(record, State.COMPLETED, by="Ana", note="oh")
+    assert "no estado “falhado”, que é definitivo" in caught.value.errors_in("pt")["record"][0]
 
 
 def test_a_check_that_gets_no_answer_is_put_off(

@@ -23,6 +23,7 @@ from mpesa_integrations import (
     MpesaError,
     OutcomeUnknown,
     PaymentDeclined,
+    ResponseCode,
     Result,
     TransactionStatus,
     TransactionStatusResult,
@@ -230,7 +231,10 @@ def test_every_code_but_success_raises_the_error_of_its_kind(code: str) -> None:
         assert (type(one), str(one), one.result) == (type(error), str(error), error.result)
         assert one.third_party_reference == "REF1"
     if isinstance(error, ValidationError):
-        assert len(error.errors) == 1
+        ((problem,),) = error.errors.values()
+        assert problem == f"{code} why"
+        ((portuguese,),) = error.errors_in("pt").values()
+        assert portuguese == f"{code} {ResponseCode(code).meaning_in('pt')}"
 
 
 def test_an_unanswered_question_may_be_asked_again() -> None:

@@ -11,8 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpesa_integrations import ConfigurationError, MpesaClient, MpesaConfig, ValidationError
-from mpesa_integrations.core.msisdn import mask_msisdn, mask_msisdns_in, normalise_msisdn
+from mpesa_integrations import (
+    ConfigurationError,
+    MpesaClient,
+    MpesaConfig,
+    MsisdnError,
+    ValidationError,
+    normalise_msisdn,
+)
+from mpesa_integrations.core.msisdn import mask_msisdn, mask_msisdns_in
 from mpesa_integrations.core.operations import OPERATIONS
 from mpesa_integrations.core.references import new_third_party_reference
 from mpesa_integrations.core.schemas import amount_text, parse_amount
@@ -37,6 +44,10 @@ PAYMENT: dict[str, Any] = {"msisdn": "841234567", "amount": 10, "reference": "T1
         "258841234567",
         "258 84 1234567",
         "  841234567\n",
+        "084 123 4567",
+        "0841234567",
+        "(0)84 123 4567",
+        "(+258) 84 123 4567",
         841234567,
         258841234567,
     ],
@@ -50,14 +61,43 @@ def test_a_phone_number_is_taken_as_people_type_it(typed: object) -> None:
     [
         "", "84123456", "8412345678", "821234567", "861234567", "+27841234567", "abc",
         "84CALLNOW", "84 123 4567 ext. 5", "258258841234567", "８４１２３４５６７", True, 1.5,
-        None, "841234567;drop", "8" * 500, b"841234567",
+        None, "841234567;drop", "8" * 500, b"841234567", "84+1234567", "+258 084 123 4567",
     ],
 )  # fmt: skip
 def test_another_phone_number_is_refused_without_being_repeated(typed: object) -> None:
-    with pytest.raises(ValueError, match=r"84|text") as caught:
+    with pytest.raises(MsisdnError, match=r"84|text") as caught:
         normalise_msisdn(typed)
     if isinstance(typed, str) and len(typed) > 4:
         assert typed not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("typed", "english", "portuguese"),
+    [
+        ("my phone", "has only digits, as in 84 123 4567", "só tem algarismos, como 84 123 4567"),
+        ("84 123 456", "nine digits, as in 84 123 4567; this one has 8.", "este tem 8."),
+        ("84 123 45678", "this one has 10.", "este tem 10."),
+        ("+258 84 123 456", "this one has 8.", "este tem 8."),
+        ("084 123 456", "this one has 8.", "este tem 8."),
+        (84123456, "this one has 8.", "este tem 8."),
+        ("", "this one has 0.", "este tem 0."),
+        ("86 123 4567", "begin with 84 or 85; this one begins with 86.",
+         "começam por 84 ou 85; este começa por 86."),
+        ("+258 82 123 4567", "this one begins with 82.", "este começa por 82."),
+        ("212345678", "this one begins with 21.", "este começa por 21."),
+        ("+27 84 123 4567", "is on Mozambican numbers", "este é de outro país"),
+        ("+841234567", "this one is of another country", "números moçambicanos"),
+        (None, "as text, not as NoneType", "como texto, não como NoneType"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_phone_number_is_said_in_words(
+    typed: object, english: str, portuguese: str
+) -> None:
+    with pytest.raises(MsisdnError) as caught:
+        normalise_msisdn(typed)
+    problem = caught.value.problem
+    assert english in str(caught.value) == problem.in_language("en") == problem
+    assert portuguese in problem.in_language("pt")
 
 
 def test_the_accepted_prefixes_are_a_setting() -> None:
@@ -65,8 +105,13 @@ def test_the_accepted_prefixes_are_a_setting() -> None:
     assert client.prepare("c2b", **{**PAYMENT, "msisdn": "861234567"}).values["msisdn"] == (
         "258861234567"
     )
-    with pytest.raises(ValidationError, match="86 and seven digits"):
+    with pytest.raises(ValidationError, match="begin with 86; this one begins with 84"):
         client.prepare("c2b", **PAYMENT)
+    with pytest.raises(MsisdnError, match="86, 87 or 88; this one begins with 84") as caught:
+        normalise_msisdn("84 123 4567", ("86", "87", "88"))
+    assert "86, 87 ou 88; este" in caught.value.problem.in_language("pt")
+    with pytest.raises(MsisdnError, match="as in 86 123 4567; this one has 2"):
+        normalise_msisdn("12", ("86", "87", "88"))
 
 
 def test_masking() -> None:
@@ -240,14 +285,39 @@ def test_every_amount_of_centavos_survives_the_way_out_and_back(centavos: int) -
     assert re.fullmatch(r"[0-9]{1,12}(\.[0-9]{2})?", text)
 
 
-@given(st.text(alphabet=string.digits + " +-().", max_size=24))
-def test_normalising_a_number_twice_changes_nothing(typed: str) -> None:
+_typed = (
+    st.text(alphabet=string.digits + " +-()./", max_size=24)
+    | st.from_regex(
+        r"(\+258|00258|258|0|\(0\))?[ -]?8[2-7][ -]?[0-9]{3}[ .]?[0-9]{3,5}", fullmatch=True
+    )
+    | st.text(max_size=24)
+    | st.integers()
+)  # fmt: skip
+
+
+@given(typed=_typed, prefixes=st.lists(st.from_regex(r"8[2-7]", fullmatch=True), min_size=1))
+def test_a_number_is_normalised_once_and_for_all_or_refused_without_being_repeated(
+    typed: str | int, prefixes: list[str]
+) -> None:
     try:
-        found = normalise_msisdn(typed)
-    except ValueError:
+        found = normalise_msisdn(typed, prefixes)
+    except MsisdnError as error:
+        english, portuguese = str(error), error.problem.in_language("pt")
+    else:
+        assert re.fullmatch(r"258[0-9]{9}", found)
+        assert found[3:5] in prefixes
+        assert normalise_msisdn(found, prefixes) == found
         return
-    assert re.fullmatch(r"2588[45][0-9]{7}", found)
-    assert normalise_msisdn(found) == found
+    assert english != portuguese
+    for said in (english, portuguese):
+        assert not re.search(r"[0-9]{7}", said)
+        assert not re.search(r"[0-9]{7}", re.sub(r"8[2-7] 123 4567", "", said).replace(" ", ""))
+
+
+def _said_in_portuguese_as_well(error: ValidationError) -> None:
+    said = error.errors_in("pt-MZ")
+    assert list(said) == list(error.errors)
+    assert not [text for problems in said.values() for text in problems if text in str(error)]
 
 
 _FORMATS = {
@@ -282,7 +352,8 @@ def test_no_argument_makes_anything_but_a_validation_error_or_a_right_request(
 ) -> None:
     try:
         request = CLIENT.prepare(operation, **arguments)
-    except ValidationError:
+    except ValidationError as error:
+        _said_in_portuguese_as_well(error)
         return
     for name, value in request.parameters.items():
         assert isinstance(value, str)

@@ -59,6 +59,13 @@ def test_the_code_table_is_the_documented_one() -> None:
     assert all(row.meaning for row in CODES.values())
 
 
+def test_every_meaning_is_told_in_portuguese_too() -> None:
+    assert ResponseCode("INS-2006").meaning_in("pt-MZ") == "Saldo insuficiente"
+    assert ResponseCode("INS-2006").meaning_in("en") == "Insufficient balance"
+    for code in (*ResponseCode, ResponseCode("INS-4711")):
+        assert code.meaning_in("pt") != code.meaning == code.meaning_in(None)
+
+
 def test_the_operation_table_is_the_documented_one() -> None:
     found = {name: (op.method, op.port, op.path, op.moves_money) for name, op in OPERATIONS.items()}
     assert found == {
@@ -100,7 +107,7 @@ def test_the_core_imports_no_framework_and_nothing_it_may_not_need() -> None:
     script = (
         "import sys, mpesa_integrations, mpesa_integrations.core.lifecycle;"
         "print([m for m in ('flask', 'django', 'sqlalchemy', 'celery', 'click', 'rich',"
-        "'phonenumbers', 'mpesa_integrations.simulator') if m in sys.modules])"
+        "'gettext', 'phonenumbers', 'mpesa_integrations.simulator') if m in sys.modules])"
     )
     found = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True

@@ -70,6 +70,10 @@ def test_the_reverse_page_speaks_of_money_as_people_write_it(
     key = str(answer.context["form"]["key"].value())
     wrong = _text(browser.post(page, {"amount": "2000", "key": key}))
     assert "no máximo 1150,50 MZN" in wrong
+    Transaction.objects.update(transaction_id="not one")
+    refused = _text(browser.post(page, {"amount": "150,50", "key": key}))
+    assert "transaction_id: tem de ser um ID de transação, como 4XDF12345" in refused
+    Transaction.objects.update(transaction_id=paid.transaction_id)
     done = _text(browser.post(page, {"amount": "150,50", "key": key}, follow=True))
     assert "Foram devolvidos 150,50 MZN" in done
     assert "Devolvido em parte" in done

@@ -219,3 +219,6 @@ def test_flask_admin_speaks_portuguese(shop: Shop, mpesa_simulator: Simulator) -
     form = {"action": "reverse", "rowid": str(paid.id), "csrf_token": token[1]}
     told = client.post("/admin/payments/action/", data=form, follow_redirects=True).text
     assert "a reversão está no estado: concluído" in told
+    shop.db.session.expire_all()
+    again = client.post("/admin/payments/action/", data=form, follow_redirects=True).text
+    assert "transaction_id: o pagamento está no estado “devolvido”; só se devolve" in again

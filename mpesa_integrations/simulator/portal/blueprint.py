@@ -24,6 +24,8 @@ from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
+from mpesa_integrations.core.problems import in_language
+
 from . import account_page, api_pages, customers, live_log, people, reports, request_box
 from .store import Store
 
@@ -146,6 +148,7 @@ def install_portal(app: Flask, simulator: Simulator, store: Store) -> None:
     live_log.add_pages(blueprint, simulator)
     app.register_blueprint(blueprint)
     app.add_template_filter(_moment, "moment")
+    app.add_template_filter(in_language)
 
     @app.get("/")
     def root() -> AnyResponse:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import requests
 from flask import Blueprint, abort, g, redirect, render_template, request, url_for
-from flask_babel import gettext
+from flask_babel import get_locale, gettext
 from werkzeug.wrappers import Response as AnyResponse
 
 from mpesa_integrations.core.codes import ResponseCode
@@ -118,12 +118,13 @@ def _send(simulator: Simulator, form: dict[str, str]) -> dict[str, Any]:
         return sent
     outputs = _object_in(text) or {}
     code = str(outputs.get("output_ResponseCode") or outputs.get("output_ResultCode") or "")
+    meaning = ResponseCode(code).meaning_in(str(get_locale())) if code else ""
     sent.update(
         status=status,
         milliseconds=round((time.monotonic() - started) * 1000),
         outputs={name: _as_text(value) for name, value in outputs.items()},
         text="" if outputs else text,
-        meaning=f"{code}: {gettext(ResponseCode(code).meaning)}" if code else "",
+        meaning=f"{code}: {meaning}" if code else "",
     )
     return sent
 
