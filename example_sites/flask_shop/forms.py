@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
-from flask_babel import gettext
+from flask_babel import get_locale, gettext
 from flask_babel import lazy_gettext as _
 from flask_wtf import FlaskForm
 from wtforms import Form, IntegerField, TelField
 from wtforms.validators import DataRequired, InputRequired, NumberRange, Optional, ValidationError
 from wtforms.widgets import HiddenInput
 
-from mpesa_integrations.core.msisdn import normalise_msisdn
+from mpesa_integrations import MsisdnError, normalise_msisdn
 
 from .menu import ITEMS, Item
-
-_ANY_OPERATOR = [f"8{digit}" for digit in range(10)]
 
 
 def is_msisdn(form: Form, field: TelField) -> None:
@@ -25,12 +22,10 @@ def is_msisdn(form: Form, field: TelField) -> None:
     Raises:
         ValidationError: what is wrong with it, in the customer's language.
     """
-    # Many type a 0 in front, as in the countries around.
-    text = re.sub(r"^\s*\(?0\)?\s*(?=8)", "", field.data)
     try:
-        field.data = normalise_msisdn(text)
-    except ValueError:
-        raise ValidationError(_problem(text)) from None
+        field.data = normalise_msisdn(field.data)
+    except MsisdnError as error:
+        raise ValidationError(error.problem.in_language(str(get_locale()))) from None
 
 
 class PaymentForm(FlaskForm):  # type: ignore[misc] # Flask-WTF is not typed
@@ -61,28 +56,3 @@ class MenuForm(FlaskForm):  # type: ignore[misc]
 for _item in ITEMS:
     _count = IntegerField(_item.name, [Optional(), NumberRange(0, 20)], default=0)
     setattr(MenuForm, _item.slug, _count)
-
-
-def _problem(text: str) -> str:
-    digits = re.sub(r"^(\+|00)?258", "", re.sub(r"[^0-9+]", "", text))
-    if re.search(r"[^0-9+()./\s-]", text):
-        problem = gettext("A phone number has only digits, as in 84 123 4567.")
-    elif _is_msisdn(text):
-        problem = gettext(
-            "M-Pesa is on numbers that begin with 84 or 85; this one begins with %(prefix)s.",
-            prefix=digits[:2],
-        )
-    else:
-        problem = gettext(
-            "This number has %(count)d digits; it should have nine, as in 84 123 4567.",
-            count=len(digits),
-        )
-    return str(problem)
-
-
-def _is_msisdn(text: str) -> bool:
-    try:
-        normalise_msisdn(text, _ANY_OPERATOR)
-    except ValueError:
-        return False
-    return True

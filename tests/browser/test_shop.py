@@ -59,13 +59,13 @@ class Words(NamedTuple):
 
 
 ENGLISH = Words(
-    "Add to basket", "Basket", "Pay with M-Pesa", "Phone number with M-Pesa", "has 2 digits",
+    "Add to basket", "Basket", "Pay with M-Pesa", "Phone number with M-Pesa", "this one has 2",
     "Pay 450.00 MZN", "Confirm on your phone with your PIN", "Approve", "Refuse",
     "Thank you, it is paid", "You cancelled the payment", "It was not paid", "Try again",
 )  # fmt: skip
 PORTUGUESE = Words(
     "Pôr no cesto", "Cesto", "Pagar com M-Pesa", "Número de telefone com M-Pesa",
-    "tem 2 algarismos", "Pagar 450,00 MZN", "Confirme no telefone com o seu PIN", "Aprovar",
+    "este tem 2", "Pagar 450,00 MZN", "Confirme no telefone com o seu PIN", "Aprovar",
     "Recusar", "Obrigado, está pago", "Cancelou o pagamento", "Não foi pago", "Tentar de novo",
 )  # fmt: skip
 
