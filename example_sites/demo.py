@@ -131,17 +131,22 @@ def running(
         port: the preferred one; None means any.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    server = None
+    while True:
+        shop = _shop(site, account_file, directory.absolute(), free_port(port))
+        with serving(shop) as served:
+            if served:
+                yield shop
+                return
+
+
+@contextmanager
+def serving(shop: Shop) -> Iterator[bool]:
+    """Serve a shop, for the first time or again; gives False where its port was taken meanwhile."""
+    server = shop.start("serve")
     try:
-        while server is None:
-            shop = _shop(site, account_file, directory.absolute(), free_port(port))
-            server = shop.start("serve")
-            if not _wait_until_served(shop, server):
-                server = None
-        yield shop
+        yield _wait_until_served(shop, server)
     finally:
-        if server is not None:
-            _end(server)
+        _end(server)
 
 
 def _shop(site: Site, account_file: Path, directory: Path, port: int) -> Shop:

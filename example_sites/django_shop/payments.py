@@ -16,10 +16,13 @@ _RAN_OUT = _(
     "It did not go through, perhaps because the PIN was not typed in time. Keep your phone at hand "
     "and try again."
 )
+_OUR_ACCOUNT = _(
+    "We cannot take M-Pesa payments just now. That is not your fault: please try again later."
+)
 _REASONS: dict[str, Promise] = {
-    "INS-2": _(
-        "We cannot take M-Pesa payments just now. That is not your fault: please try again later."
-    ),
+    "INS-2": _OUR_ACCOUNT,
+    "INS-4": _OUR_ACCOUNT,
+    "INS-26": _OUR_ACCOUNT,
     "INS-2006": _(
         "There was not enough money in your M-Pesa account. Put some in, or pay from another "
         "number."

@@ -19,7 +19,14 @@ _RAN_OUT = _(
     "It did not go through; perhaps the PIN was not typed in time. Have your phone at hand and try "
     "again."
 )
+_OUR_ACCOUNT = _(
+    "We cannot take M-Pesa payments at the moment; that is our fault, not yours. Try again later, "
+    "or pay at the counter."
+)
 _REASONS = {
+    "INS-2": _OUR_ACCOUNT,
+    "INS-4": _OUR_ACCOUNT,
+    "INS-26": _OUR_ACCOUNT,
     "INS-2006": _(
         "There is not enough money in this M-Pesa account. Put some in, or pay from another number."
     ),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from example_sites.demo import FLASK, Shop, running
+from example_sites.demo import FLASK, Shop, running, serving
 from mpesa_integrations.simulator import Simulator
 from mpesa_integrations.simulator.account import ACCOUNT_FILE
 
@@ -113,3 +114,37 @@ def test_an_order_that_the_customer_refuses_and_then_approves(
     assert mpesa_simulator.ledger.balance(MSISDN) == 100_000 - 240
     page.close()
     phone.close()
+
+
+def test_an_order_is_paid_once_the_cafe_has_the_renewed_api_key(
+    tmp_path: Path, new_page: Callable[..., Page], screenshot: Screenshot
+) -> None:
+    # A gateway of its own: the other tests' café would not know the new key either.
+    with Simulator(tmp_path / "gateway") as simulator:
+        page, owner = new_page(), new_page()
+        sign_in(owner, simulator)
+        with running(FLASK, simulator.state_dir / ACCOUNT_FILE, tmp_path / "cafe") as cafe:
+            simulator.response_url = cafe.callback_url
+            page.goto(cafe.url)
+            page.locator("#galao").fill("2")
+            page.get_by_role("button", name=ENGLISH.order, exact=True).click()
+            owner.get_by_role("button", name="Renew API Key").click()
+            owner.get_by_text("The old one no longer works").wait_for()
+            page.get_by_label(ENGLISH.phone).fill("84 123 4567")
+            page.get_by_role("button", name=re.compile(ENGLISH.pay)).click()
+            page.get_by_role("heading", name="It was not paid").wait_for()
+            page.get_by_text("We cannot take M-Pesa payments at the moment").wait_for()
+            page.get_by_text("No money was taken").wait_for()
+            assert problems(page) == []
+            screenshot(page, "cafe-refused")
+            assert simulator.ledger.transactions() == []
+        with serving(cafe) as served:  # which reads the account's file anew
+            assert served
+            page.get_by_label(ENGLISH.phone).fill("84 123 4567")
+            page.get_by_role("button", name=ENGLISH.again).click()
+            page.get_by_role("heading", name=ENGLISH.paid).wait_for()
+            page.reload()
+            page.get_by_role("heading", name=ENGLISH.paid).wait_for()
+            assert simulator.ledger.balance(MSISDN) == 100_000 - 240
+            page.close()
+            owner.close()
