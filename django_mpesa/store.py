@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
+from functools import cached_property
 from typing import Any, TypeVar
 
 from django.apps import apps
@@ -113,11 +114,15 @@ class DjangoStore:
 
     def find(self, third_party_reference: str) -> AbstractTransaction | None:
         """Select by third-party reference."""
-        return self._only(third_party_reference=third_party_reference)
+        found = self._records.raw(self._by_reference, (self._account, third_party_reference))
+        return next(iter(found), None)
 
     def find_by_key(self, idempotency_key: str) -> AbstractTransaction | None:
         """Select by idempotency key."""
-        return self._only(idempotency_key=idempotency_key)
+        found: AbstractTransaction | None = self._mine.filter(
+            idempotency_key=idempotency_key
+        ).first()
+        return found
 
     def find_paid(self, transaction_id: str) -> AbstractTransaction | None:
         """Select by transaction ID."""
@@ -187,6 +192,13 @@ class DjangoStore:
         )
         return self._with_body(waiting.order_by("pk")[:limit])
 
+    @cached_property
+    def _by_reference(self) -> str:
+        """Compiled once: each callback asks it, and compiling takes a quarter of its time."""
+        found = self._records.filter(account="a").filter(third_party_reference="r").order_by()
+        compiled: tuple[str, Sequence[Any]] = found.query.get_compiler(self.alias).as_sql()
+        return compiled[0]
+
     @staticmethod
     def _with_body(entries: QuerySet[CallbackLog]) -> list[tuple[CallbackLog, bytes]]:
         return [(entry, bytes(entry.body)) for entry in entries]
@@ -240,9 +252,6 @@ class DjangoStore:
         for row in rows:
             setattr(row, column, until)
         return bool(found.update(**{column: until}))
-
-    def _only(self, **unique: Any) -> AbstractTransaction | None:
-        return next(iter(self._mine.filter(**unique).order_by()[:1]), None)
 
 
 def _with_values(record: AbstractTransaction, values: Mapping[str, Any]) -> AbstractTransaction:

@@ -50,10 +50,10 @@ def _answer(request: HttpRequest, token: str) -> HttpResponse:
         mpesa,
         CallbackRequest(
             token=token,
-            content_type=request.headers.get("Content-Type", ""),
-            content_length=request.headers.get("Content-Length"),
+            content_type=request.META.get("CONTENT_TYPE", ""),
+            content_length=request.META.get("CONTENT_LENGTH"),
             remote_address=request.META.get("REMOTE_ADDR", ""),
-            forwarded_for=request.headers.get("X-Forwarded-For", ""),
+            forwarded_for=request.META.get("HTTP_X_FORWARDED_FOR", ""),
             read=read,
         ),
     )

@@ -20,7 +20,6 @@ from mpesa_integrations.core.payments import Payments
 from .callbacks import callback_blueprint, exempt_from_csrf
 from .cli import mpesa_cli
 from .signals import SignalNotifier
-from .unrecorded import UnrecordedStore
 
 if TYPE_CHECKING:
     from .records import Records
@@ -149,8 +148,12 @@ def _options(app: Flask) -> Mapping[str, Mapping[str, Any]]:
 def _build(
     app: Flask, records: Records | None, alias: str, settings: AccountSettings
 ) -> Payments[Any, Any]:
-    store = UnrecordedStore(alias) if records is None else records.store(alias)
-    return Payments(alias, settings, store, SignalNotifier(app))
+    if records is not None:
+        return Payments(alias, settings, records.store(alias), SignalNotifier(app))
+    # Imported here, as `records` does its store: an app has the one or the other.
+    from .unrecorded import UnrecordedStore
+
+    return Payments(alias, settings, UnrecordedStore(alias), SignalNotifier(app))
 
 
 def _check(app: Flask, accounts: Accounts[Any, Any]) -> None:

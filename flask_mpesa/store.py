@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
+from functools import cached_property
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import CursorResult, Select, Update, delete, select, update
-from sqlalchemy.engine import Engine
+from sqlalchemy import CursorResult, Select, bindparam, delete, select, update
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.base import Executable
@@ -86,8 +86,7 @@ class SqlAlchemyStore:
         """Update where the state is still the one expected."""
         model = self._transaction
         with self._session() as session:
-            statement = update(model).where(model.id == record.pk, model.state == state.value)
-            changed = self._update(session, statement.values(**_plain(change.values)), record)
+            changed = self._update(session, record, model.state == state.value, change.values)
             if changed is None:
                 return None
             self._keep(session, change.notices, record)
@@ -104,15 +103,16 @@ class SqlAlchemyStore:
         """Note it where it is not what was noted last."""
         model = self._transaction
         with self._session() as session:
-            statement = update(model).where(model.id == record.pk, model.conflict != text)
-            changed = self._update(session, statement.values(conflict=text), record)
+            changed = self._update(session, record, model.conflict != text, {"conflict": text})
             if changed is not None:
                 self._keep(session, notices, record)
             return changed
 
     def find(self, third_party_reference: str) -> TransactionMixin | None:
         """Select by third-party reference."""
-        return self._first(self._transaction.third_party_reference == third_party_reference)
+        with self._reading() as session:
+            found = session.scalars(self._by_reference, {"reference": third_party_reference})
+            return cast("TransactionMixin | None", found.one_or_none())
 
     def find_by_key(self, idempotency_key: str) -> TransactionMixin | None:
         """Select by idempotency key."""
@@ -210,6 +210,13 @@ class SqlAlchemyStore:
         )
         return self._with_body(statement.limit(limit))
 
+    @cached_property
+    def _by_reference(self) -> Select[Any]:
+        """Written once: each callback asks it. Not before, since models may be mapped late."""
+        model = self._transaction
+        is_meant = model.third_party_reference == bindparam("reference")
+        return select(model).where(model.account == self._account, is_meant)
+
     def _entry(self, values: Mapping[str, Any]) -> CallbackLogMixin:
         return cast("CallbackLogMixin", self._callback(account=self._account, **_plain(values)))
 
@@ -221,27 +228,32 @@ class SqlAlchemyStore:
     @contextmanager
     def _reading(self) -> Iterator[Session]:
         """For one SELECT, without BEGIN and COMMIT around it."""
-        engine = self._records.engine.execution_options(isolation_level="AUTOCOMMIT")
-        with Session(engine) as session:
+        with Session(self._records.engine) as session:
+            session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
             yield session
             session.expunge_all()
 
     @contextmanager
     def _session(self) -> Iterator[Session]:
-        with Session(_connecting(self._records.engine), expire_on_commit=False) as session:
+        with Session(self._records.engine, expire_on_commit=False) as session:
             with session.begin():
+                if session.get_bind().dialect.name in _SKIPS_LOCKED:
+                    # To see what others committed: MariaDB's default does not, and locks gaps.
+                    session.connection(execution_options={"isolation_level": "READ COMMITTED"})
                 yield session
             session.expunge_all()
 
     def _update(
-        self, session: Session, statement: Update, record: TransactionMixin
+        self, session: Session, record: TransactionMixin, still: Any, values: Mapping[str, Any]
     ) -> TransactionMixin | None:
         """Update a record and read it; both at once where the database can. None if not found."""
-        statement = statement.values(updated_at=_now())
+        model = self._transaction
+        statement = update(model).where(model.id == record.pk, still)
+        statement = statement.values(**_plain(values), updated_at=_now())
         if not session.get_bind().dialect.update_returning:
             return self._read(session, record.pk) if _rows(session, statement) else None
         options = {"synchronize_session": False, "populate_existing": True}
-        found = session.scalars(statement.returning(self._transaction), execution_options=options)
+        found = session.scalars(statement.returning(model), execution_options=options)
         return cast("TransactionMixin | None", found.one_or_none())
 
     def _read(self, session: Session, key: Any) -> TransactionMixin:
@@ -314,13 +326,6 @@ def _rows(session: Session, statement: Executable) -> int:
     options = {"synchronize_session": False}
     result = cast("CursorResult[Any]", session.execute(statement, execution_options=options))
     return int(result.rowcount)
-
-
-def _connecting(engine: Engine) -> Engine:
-    """The engine, seeing what others committed: MariaDB's default does not, and locks gaps."""
-    if engine.dialect.name in _SKIPS_LOCKED:
-        return engine.execution_options(isolation_level="READ COMMITTED")
-    return engine
 
 
 def _skips_locked(session: Session) -> bool:

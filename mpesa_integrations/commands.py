@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from enum import IntEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .core.account_settings import find_problems
 from .core.accounts import Accounts
@@ -26,7 +26,9 @@ from .core.errors import (
 from .core.lifecycle import MONEY_MOVED_STATES, State
 from .core.msisdn import mask_msisdn
 from .core.payments import Payments
-from .core.reconcile import Reconciled, Reconciler
+
+if TYPE_CHECKING:
+    from .core.reconcile import Reconciled, Reconciler
 
 Echo = Callable[[str], object]
 _SHOWN = (
@@ -199,6 +201,9 @@ def reconcile(
         rate: questions a second at the most.
         echo: takes what is to be shown.
     """
+    # Imported here: an app that imports its commands should not wait for what a worker needs.
+    from .core.reconcile import Reconciler
+
     stop = threading.Event()
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -216,7 +221,7 @@ def reconcile(
 
 
 def _run_with_progress(alias: str, reconciler: Reconciler[Any, Any]) -> Reconciled:
-    # Imported here: an app that imports its commands should not wait for what draws a terminal.
+    # Imported here for the same reason: these draw a terminal.
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
