@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import random
 import shutil
 import signal
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import click
+import kombu
 import psycopg
 import trustme
 from rich.console import Console
@@ -32,7 +34,7 @@ from rich.table import Table
 from mpesa_integrations.simulator import Simulator
 
 from . import sabotage
-from .apps import ACCOUNT, DATABASES_OF, PORTS, TOKEN, make_tables
+from .apps import ACCOUNT, BROKERS, DATABASES_OF, PORTS, QUEUES, TOKEN, make_tables
 from .compare import compare_signals, compare_with_ledger, count_twice_charged
 from .faults import FAULTS, QUERY_CUT, PlannedScenarios
 
@@ -68,7 +70,8 @@ class Worker:
     def kill(self) -> None:
         """As a machine that loses its power."""
         if self._process is not None:
-            self._process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)  # Celery's has children
 
     def stop(self) -> None:
         """End it for good."""
@@ -90,7 +93,7 @@ class Worker:
             self._attempt += 1
             with subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                stderr=self._run.log, text=True,
+                stderr=self._run.log, text=True, start_new_session=True,
             ) as process:  # fmt: skip
                 self._process = process
                 self._feed(process)
@@ -159,7 +162,7 @@ class Run:
     def _burn(self) -> None:
         stop = threading.Event()
         servers = [Worker(self, "serve", framework) for framework in FRAMEWORKS]
-        reconcilers = [Worker(self, "reconcile", f) for f in FRAMEWORKS for _ in range(2)]
+        reconcilers = [Worker(self, r, f) for f in FRAMEWORKS for r in ("reconcile", "celery")]
         payers = [
             Worker(self, "pay", FRAMEWORKS[k % 2], set(range(k, self.payments, 4)))
             for k in range(4)
@@ -351,6 +354,12 @@ def _drop_databases() -> None:
             connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
+def _drop_queues() -> None:
+    for framework, url in BROKERS.items():
+        with kombu.Connection(url) as broker, broker.channel() as channel:
+            kombu.Queue(QUEUES[framework], channel=channel).delete()
+
+
 def _connect(database: str, **options: Any) -> psycopg.Connection[Any]:
     return psycopg.connect(
         host="127.0.0.1", user="postgres", dbname=database, autocommit=True, **options
@@ -391,6 +400,7 @@ def main(payments: int, seed: int, kill_every: float, sabotaged: str, keep: bool
     finally:
         run.log.close()
         _drop_databases()
+        _drop_queues()
         if keep or not right:
             console.print(f"Logs and ledgers are in {directory}")
         else:

@@ -32,4 +32,4 @@ DATABASES = {
 }
 _found = settings_in_account_file(_DIR / "django" / "account.json")
 MPESA = {"default": {**{name.upper(): value for name, value in _found.items()}, **ACCOUNT}}
-CELERY_BROKER = os.environ.get("FIRE_BROKER", "redis://127.0.0.1:6379/0")
+MPESA["default"]["APPLY_CALLBACKS"] = os.environ["FIRE_APPLY_CALLBACKS"]

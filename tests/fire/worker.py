@@ -1,4 +1,4 @@
-"""One process of a shop under fire: it pays, serves callbacks, reconciles or gives money back.
+"""One process of a shop under fire: it pays, serves, reconciles, gives money back, or is Celery.
 
 It may be killed at any moment; whoever started it starts it again.
 """
@@ -28,7 +28,7 @@ _THREADS = 6
 
 
 @click.command()
-@click.argument("role", type=click.Choice(["pay", "serve", "reconcile", "reverse"]))
+@click.argument("role", type=click.Choice(["pay", "serve", "reconcile", "celery", "reverse"]))
 @click.argument("framework", type=click.Choice(["django", "flask"]))
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--seed", type=int, required=True)
@@ -39,12 +39,15 @@ def main(
 ) -> None:
     """Do one thing until it is done, or until killed."""
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
-    shop = make_shop(framework, directory)
+    # Callbacks are applied in the request by every second server, and by Celery for the others.
+    shop = make_shop(framework, directory, apply_callbacks="inline" if attempt % 2 else "worker")
     sabotage.apply(sabotaged, shop)
     if role == "serve":
         _serve(shop, framework, directory)
     elif role == "reconcile":
         _reconcile(shop)
+    elif role == "celery":
+        _celery(shop, framework, directory)
     elif role == "pay":
         _pay(shop, seed, attempt)
     else:
@@ -132,6 +135,16 @@ def _reconcile(shop: Shop) -> None:
             shop.done()
         else:
             return
+
+
+def _celery(shop: Shop, framework: str, directory: Path) -> None:
+    """A worker with two processes of its own, and beat, which starts a reconcile each second."""
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # its banner is no payment's number
+    shop.celery.worker_main([
+        "worker", "--beat", "--schedule", str(directory / f"{framework}.beat"),
+        "--hostname", f"{shop.celery.conf.task_default_queue}@%h", "--concurrency", "2",
+        "--without-gossip", "--without-mingle", "--loglevel", "error",
+    ])  # fmt: skip
 
 
 if __name__ == "__main__":

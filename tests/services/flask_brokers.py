@@ -31,7 +31,7 @@ def make_flask_app(database: str, account_file: str) -> Flask:
     return app
 
 
-def make_celery(app: Flask, broker: str, queue: str) -> Celery:
+def make_celery(app: Flask, broker: str | None = None, queue: str = "mpesa-test") -> Celery:
     """Celery whose tasks run in the app's context."""
 
     class ContextTask(Task):  # type: ignore[misc] # Celery is not typed

@@ -327,11 +327,8 @@ def test_each_sample_works_as_it_stands(
         assert "INS-0" in output
 
 
-def test_on_the_documented_ports_the_pages_name_them(tmp_path: Path) -> None:
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
-    with Simulator(
-        tmp_path, host=f"127.0.0.{40 + int(worker)}", documented_ports=True
-    ) as simulator:
+def test_on_the_documented_ports_the_pages_name_them(tmp_path: Path, own_address: str) -> None:
+    with Simulator(tmp_path, host=own_address, documented_ports=True) as simulator:
         portal = PortalClient(simulator)
         portal.sign_in()
         page = portal.get("apis/c2b").text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import stat
 import time
@@ -17,12 +16,6 @@ from mpesa_integrations import MpesaClient
 from mpesa_integrations.simulator import Ledger, PortTaken, Simulator
 
 from .raw import PATHS, RawClient, bearer
-
-
-def _own_address() -> str:
-    """A loopback address per test worker, so that fixed ports do not meet."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
-    return f"127.0.0.{10 + int(worker)}"
 
 
 def test_account_json_is_private_and_complete(tmp_path: Path) -> None:
@@ -92,18 +85,17 @@ def test_a_temporary_gateway_leaves_nothing_behind() -> None:
     assert not directory.exists()
 
 
-def test_each_documented_port_serves_its_own_operation(tmp_path: Path) -> None:
+def test_each_documented_port_serves_its_own_operation(tmp_path: Path, own_address: str) -> None:
     """As an unmodified client calls: fixed ports, one host, certificate checked."""
-    host = _own_address()
-    with Simulator(tmp_path, host=host, documented_ports=True) as simulator:
+    with Simulator(tmp_path, host=own_address, documented_ports=True) as simulator:
         account = simulator.account
-        assert account.base_url == f"https://{host}"
+        assert account.base_url == f"https://{own_address}"
         raw = RawClient(simulator)
         for operation, (method, port, path) in PATHS.items():
             carrier = "params" if method == "GET" else "json"
             answer = raw.session.request(
                 method,
-                f"https://{host}:{port}{path}",
+                f"https://{own_address}:{port}{path}",
                 headers={"Authorization": f"Bearer {bearer(account)}", "Origin": "*"},
                 timeout=10,
                 **{carrier: raw.parameters(operation)},  # type: ignore[arg-type]
@@ -112,7 +104,10 @@ def test_each_documented_port_serves_its_own_operation(tmp_path: Path) -> None:
             assert code == ("INS-18" if operation == "reversal" else "INS-0")
             other = next(found for name, found in PATHS.items() if name != operation)
             wrong = raw.session.request(
-                other[0], f"https://{host}:{port}{other[2]}", headers=raw.headers(), timeout=10
+                other[0],
+                f"https://{own_address}:{port}{other[2]}",
+                headers=raw.headers(),
+                timeout=10,
             )
             assert wrong.status_code == 404
         with MpesaClient(simulator.config) as client:
