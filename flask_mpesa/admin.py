@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,11 +18,12 @@ from markupsafe import Markup
 
 from mpesa_integrations.core.errors import MpesaError, ValidationError
 from mpesa_integrations.core.lifecycle import State
+from mpesa_integrations.core.msisdn import mask_msisdns_in
 
 from .extension import accounts_of_current_app
 
 try:
-    from flask_babel import Domain, get_locale
+    from flask_babel import Domain, format_datetime, format_decimal, get_locale
 except ImportError:
     from flask_admin.babel import gettext, lazy_gettext, ngettext  # English as it stands
 
@@ -27,7 +31,21 @@ except ImportError:
         """The language of the page."""
         return "en"
 
+    def _moment(at: datetime) -> str:
+        return f"{at:%Y-%m-%d %H:%M:%S %Z}"
+
+    def _money(amount: Decimal) -> str:
+        return f"{amount:,.2f}"
+
 else:
+
+    def _moment(at: datetime) -> str:
+        # With the zone: an application that set none shows UTC, not what the shop's clock says.
+        return f"{format_datetime(at, 'medium')} {format_datetime(at, 'z')}"
+
+    def _money(amount: Decimal) -> str:
+        return str(format_decimal(amount, "#,##0.00"))
+
     _texts = Domain(str(Path(__file__).parent / "translations"), domain="flask_mpesa")
     gettext, lazy_gettext, ngettext = _texts.gettext, _texts.lazy_gettext, _texts.ngettext
 
@@ -43,14 +61,20 @@ _BADGES = {
     State.PARTLY_REVERSED: ("#e9dcf7", "#432068"),
 }
 _STATES = {
-    State.INITIATED: lazy_gettext("initiated"),
-    State.PENDING: lazy_gettext("pending"),
-    State.UNKNOWN: lazy_gettext("unknown"),
-    State.COMPLETED: lazy_gettext("completed"),
-    State.FAILED: lazy_gettext("failed"),
-    State.CANCELLED: lazy_gettext("cancelled"),
-    State.PARTLY_REVERSED: lazy_gettext("partly reversed"),
-    State.REVERSED: lazy_gettext("reversed"),
+    State.INITIATED: lazy_gettext("Started"),
+    State.PENDING: lazy_gettext("Waiting"),
+    State.UNKNOWN: lazy_gettext("Being checked"),
+    State.COMPLETED: lazy_gettext("Paid"),
+    State.FAILED: lazy_gettext("Failed"),
+    State.CANCELLED: lazy_gettext("Cancelled"),
+    State.PARTLY_REVERSED: lazy_gettext("Partly given back"),
+    State.REVERSED: lazy_gettext("Given back"),
+}
+_OPERATIONS = {
+    "c2b": lazy_gettext("Payment (C2B)"),
+    "b2c": lazy_gettext("Payout (B2C)"),
+    "b2b": lazy_gettext("Business payment (B2B)"),
+    "reversal": lazy_gettext("Reversal"),
 }
 _LABELS = {
     "account": lazy_gettext("Account"),
@@ -60,6 +84,7 @@ _LABELS = {
     "conversation_id": lazy_gettext("Conversation ID"),
     "created_at": lazy_gettext("Created"),
     "currency": lazy_gettext("Currency"),
+    "metadata_": lazy_gettext("Metadata"),
     "msisdn": lazy_gettext("Phone number"),
     "next_check_at": lazy_gettext("Next check"),
     "operation": lazy_gettext("Operation"),
@@ -79,7 +104,8 @@ _LIST = ("created_at", "operation", "state", "amount", "msisdn", "reference", "t
 
 def _badge(view: Any, context: Any, record: Any, name: str) -> Markup:
     background, text = _BADGES[State(record.state)]
-    style = f"background:{background};color:{text};padding:2px 8px;border-radius:9px"
+    colours = f"background:{background};color:{text}"
+    style = f"{colours};padding:2px 8px;border-radius:9px;white-space:nowrap"
     return Markup('<span style="{}">{}</span>').format(style, _STATES[State(record.state)])
 
 
@@ -93,6 +119,28 @@ def _said(error: MpesaError) -> str:
         return str(error)
     problems = error.errors_in(str(get_locale()))
     return "; ".join(f"{argument}: {' '.join(said)}" for argument, said in problems.items())
+
+
+def _amount(view: Any, context: Any, record: Any, name: str) -> str:
+    return _money(getattr(record, name))
+
+
+def _aligned(view: Any, context: Any, record: Any, name: str) -> Markup:
+    return Markup('<div class="text-right">{}</div>').format(_money(getattr(record, name)))
+
+
+def _wrapped(view: Any, context: Any, record: Any, name: str) -> Markup:
+    return _breakable(getattr(record, name))
+
+
+def _notes(view: Any, context: Any, record: Any, name: str) -> Markup | str:
+    notes = record.metadata_
+    return _breakable(mask_msisdns_in(json.dumps(notes, ensure_ascii=False))) if notes else ""
+
+
+def _breakable(text: str) -> Markup:
+    # So that a page on a phone is not as wide as its longest reference.
+    return Markup('<span style="overflow-wrap:anywhere">{}</span>').format(text)
 
 
 class TransactionView(ModelView):  # type: ignore[misc] # Flask-Admin's base is not typed
@@ -117,8 +165,27 @@ class TransactionView(ModelView):  # type: ignore[misc] # Flask-Admin's base is 
     column_filters: Sequence[str | BaseSQLAFilter] = (
         "state", "operation", "account", "created_at"
     )  # fmt: skip
-    column_formatters: ClassVar[dict[str, Any]] = {"state": _badge, "msisdn": _masked}
-    column_formatters_detail = column_formatters
+    column_choices: ClassVar[dict[str, Any]] = {
+        "state": [(state.value, name) for state, name in _STATES.items()],
+        "operation": list(_OPERATIONS.items()),
+    }
+    column_formatters: ClassVar[dict[str, Any]] = {
+        "state": _badge, "msisdn": _masked, "amount": _aligned
+    }  # fmt: skip
+    column_formatters_detail: ClassVar[dict[str, Any]] = {
+        "state": _badge,
+        "msisdn": _masked,
+        "amount": _amount,
+        "reversed_amount": _amount,
+        "third_party_reference": _wrapped,
+        "conversation_id": _wrapped,
+        "transaction_id": _wrapped,
+        "metadata_": _notes,
+    }
+    column_type_formatters: ClassVar[dict[Any, Any]] = {
+        **ModelView.column_type_formatters, datetime: lambda view, at, name: _moment(at)
+    }  # fmt: skip
+    column_type_formatters_detail = column_type_formatters
     column_details_exclude_list = ("idempotency_key",)
     # A count of all rows takes seconds at a million of them.
     simple_list_pager = True
@@ -166,5 +233,6 @@ class TransactionView(ModelView):  # type: ignore[misc] # Flask-Admin's base is 
             except MpesaError as error:
                 flash(f"{record.third_party_reference}: {_said(error)}", "error")
             else:
-                told = gettext("the reversal is %(state)s.", state=_STATES[State(reversal.state)])
+                state = _STATES[State(reversal.state)]
+                told = gettext("the reversal is now: %(state)s.", state=state)
                 flash(f"{record.third_party_reference}: {told}", "info")

@@ -21,7 +21,8 @@ from django.utils.translation.template import templatize
 from mpesa_integrations.core.codes import CODES
 from mpesa_integrations.core.lifecycle import State
 from mpesa_integrations.simulator import SCENARIOS
-from mpesa_integrations.simulator.callbacks import URL_PROBLEMS
+from mpesa_integrations.simulator.callbacks import ANSWER_PROBLEMS, URL_PROBLEMS
+from mpesa_integrations.simulator.gateway import CUT_BY_SCENARIO
 
 ROOT = Path(__file__).parents[1]
 _KEYWORDS = {
@@ -122,7 +123,7 @@ def _put_into_problems() -> Iterator[str]:
 
 def _shown_by_the_portal() -> Iterator[str]:
     yield from (row.description for row in SCENARIOS.values() if row.msisdn)
-    yield from URL_PROBLEMS.values()
+    yield from (CUT_BY_SCENARIO, *ANSWER_PROBLEMS.values(), *URL_PROBLEMS.values())
 
 
 CATALOGUES = {

@@ -10,6 +10,7 @@ from flask import Flask, Response, render_template, request, session
 from flask.typing import ResponseReturnValue
 from flask_babel import Babel, format_decimal, get_locale
 from flask_wtf.csrf import CSRFError, CSRFProtect
+from werkzeug.exceptions import HTTPException
 
 from . import cli, views
 from .models import db
@@ -34,8 +35,7 @@ def create_app(environment: Mapping[str, str] = os.environ) -> Flask:
     mpesa.init_app(app)
     connect_receivers(app)
     app.register_blueprint(views.pages)
-    app.register_error_handler(404, _not_found)
-    app.register_error_handler(CSRFError, _not_from_our_page)
+    app.register_error_handler(HTTPException, _problem)
     app.after_request(_harden)
     for command in (cli.serve, cli.show):
         app.cli.add_command(command)
@@ -54,12 +54,10 @@ def _meticais(amount: Decimal) -> str:
     return f"{format_decimal(amount, '#,##0.00')}\N{NO-BREAK SPACE}MZN"
 
 
-def _not_found(error: Exception) -> ResponseReturnValue:
-    return render_template("cafe/problem.html", problem="missing"), 404
-
-
-def _not_from_our_page(error: Exception) -> ResponseReturnValue:
-    return render_template("cafe/problem.html", problem="stale"), 400
+def _problem(error: HTTPException) -> ResponseReturnValue:
+    stale = isinstance(error, CSRFError)
+    problem = "stale" if stale else "broken" if error.code == 500 else "missing"
+    return render_template("cafe/problem.html", problem=problem), error.code or 500
 
 
 def _harden(response: Response) -> Response:

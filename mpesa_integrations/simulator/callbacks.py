@@ -84,6 +84,14 @@ class ResponseURLRefused(ValueError):  # noqa: N818 - an answer, not a fault
         self.values = values
 
 
+ANSWER_PROBLEMS = {
+    "none": "The endpoint gave no answer",
+    "status": "The endpoint must answer HTTP 200; it answered",
+    "json": "The endpoint's answer is not JSON",
+    "object": "The endpoint's answer is not a JSON object",
+    "fields": "The endpoint's answer is wrong or missing in",
+}
+"""What can be wrong with an answer; what is no sentence of these follows after a colon."""
 URL_PROBLEMS = {
     "unreadable": "The URL cannot be read; it looks like https://HOST:PORT/path",
     "scheme": "The URL must begin with https:// and name a host; the gateway calls no other",
@@ -346,7 +354,7 @@ def _post(url: SplitResult, body: dict[str, str]) -> tuple[int | None, bytes, st
         response = connection.getresponse()
         answer = response.read(_MAX_ACKNOWLEDGEMENT)
     except (OSError, http.client.HTTPException) as error:
-        return None, b"", f"The endpoint gave no answer ({type(error).__name__})"
+        return None, b"", f"{ANSWER_PROBLEMS['none']}: {type(error).__name__}"
     finally:
         connection.close()
     return response.status, answer, check_acknowledgement(response.status, answer, body)
@@ -355,13 +363,13 @@ def _post(url: SplitResult, body: dict[str, str]) -> tuple[int | None, bytes, st
 def check_acknowledgement(status: int, answer: bytes, sent: dict[str, str]) -> str | None:
     """Say what is wrong with an endpoint's answer to a callback; None if nothing is."""
     if status != 200:
-        return f"The endpoint answered HTTP {status}; it must be 200"
+        return f"{ANSWER_PROBLEMS['status']}: HTTP {status}"
     try:
         fields: Any = json.loads(answer)
     except ValueError:
-        return "The endpoint's answer is not JSON"
+        return ANSWER_PROBLEMS["json"]
     if not isinstance(fields, dict):
-        return "The endpoint's answer is not a JSON object"
+        return ANSWER_PROBLEMS["object"]
     required = {
         "output_OriginalConversationID": sent["input_OriginalConversationID"],
         "output_ThirdPartyConversationID": sent["input_ThirdPartyReference"],
@@ -369,7 +377,7 @@ def check_acknowledgement(status: int, answer: bytes, sent: dict[str, str]) -> s
         "output_ResponseDesc": "Successfully Accepted Result",
     }
     wrong = [name for name, value in required.items() if fields.get(name) != value]
-    return f"The endpoint's answer is wrong or missing in {', '.join(wrong)}" if wrong else None
+    return f"{ANSWER_PROBLEMS['fields']}: {', '.join(wrong)}" if wrong else None
 
 
 def _is_this_machine(host: str) -> bool:

@@ -40,6 +40,9 @@ _HUGE = 2 * 1024 * 1024
 _FIRST_NAMES = ("Am**ia", "Jo*o", "Ma**a", "Ca**os", "Fa**ma", "Pe**o", "Ce**a", "An**nio")
 _LAST_NAMES = ("Ma**el", "Si**e", "Co**a", "Nh**tumbo", "Mu**nga", "Ta**e", "Ch**ano")
 
+CUT_BY_SCENARIO = "The connection was cut by a scenario"
+"""What the journal says of a call that got no answer."""
+
 Parameters = dict[str, str]
 
 
@@ -210,7 +213,7 @@ def _journal_entry(endpoint: Endpoint, response: Response, at: datetime, seconds
         third_party_reference=_short_text(parameters.get("input_ThirdPartyReference")),
         sent="\n".join(lines),
         answered="" if cut else shown_body(response.get_data(as_text=True)),
-        problem="The connection was cut by a scenario" if cut else "",
+        problem=CUT_BY_SCENARIO if cut else "",
     )
 
 

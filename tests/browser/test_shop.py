@@ -52,6 +52,7 @@ class Words(NamedTuple):
     waiting: str
     approve: str
     refuse: str
+    checking: str
     paid: str
     cancelled: str
     not_paid: str
@@ -61,12 +62,14 @@ class Words(NamedTuple):
 ENGLISH = Words(
     "Add to basket", "Basket", "Pay with M-Pesa", "Phone number with M-Pesa", "this one has 2",
     "Pay 450.00 MZN", "Confirm on your phone with your PIN", "Approve", "Refuse",
-    "Thank you, it is paid", "You cancelled the payment", "It was not paid", "Try again",
+    "We are checking your payment", "Thank you, it is paid", "You cancelled the payment",
+    "It was not paid", "Try again",
 )  # fmt: skip
 PORTUGUESE = Words(
     "Pôr no cesto", "Cesto", "Pagar com M-Pesa", "Número de telefone com M-Pesa",
     "este tem 2", "Pagar 450,00 MZN", "Confirme no telefone com o seu PIN", "Aprovar",
-    "Recusar", "Obrigado, está pago", "Cancelou o pagamento", "Não foi pago", "Tentar de novo",
+    "Recusar", "Estamos a verificar o seu pagamento", "Obrigado, está pago",
+    "Cancelou o pagamento", "Não foi pago", "Tentar de novo",
 )  # fmt: skip
 
 
@@ -163,6 +166,32 @@ def test_a_purchase_that_the_customer_refuses_and_then_approves(
     page.get_by_role("heading", name=words.paid).wait_for()
     _seen(page, screenshot, "paid")
     page.reload()
+    assert mpesa_simulator.ledger.balance(MSISDN) == 100_000 - 450
+
+
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        pytest.param(ENGLISH, {"locale": "en-GB"}, id="desktop-english"),
+        pytest.param(PORTUGUESE, {"locale": "pt-MZ", "viewport": PHONE}, id="phone-portuguese"),
+    ],
+)
+def test_a_payment_that_got_no_answer_is_found_while_the_customer_looks_on(
+    shop: Shop, mpesa_simulator: Simulator, new_page: Callable[..., Page],
+    screenshot: Screenshot, words: Words, options: dict[str, object],
+) -> None:  # fmt: skip
+    mpesa_simulator.scenarios.queue("cut_after", operation="c2b")
+    page = new_page(**options)
+    _fill_basket(page, shop, words, screenshot)
+    _pay(page, words)
+    page.get_by_role("heading", name=words.checking).wait_for()
+    page.reload()
+    page.get_by_role("heading", name=words.checking).wait_for()
+    assert page.get_by_label(words.phone).count() == 0  # nothing to pay again with
+    _seen(page, screenshot, "checking")
+    mpesa_simulator.callbacks.drain()
+    shop.run(*shop.site.reconcile)
+    page.get_by_role("heading", name=words.paid).wait_for()  # by itself
     assert mpesa_simulator.ledger.balance(MSISDN) == 100_000 - 450
 
 

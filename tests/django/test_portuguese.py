@@ -54,6 +54,8 @@ def test_list_and_detail(paid: Transaction, browser: Client) -> None:
     seen = _text(browser.get(f"{LIST}{paid.pk}/change/"))
     for words in ("No gateway", "Referência de terceiros", "1150,50", "Datas e horas", "Na loja"):
         assert words in seen, words
+    assert "<h1>Transação do M-Pesa</h1>" in seen
+    assert "View" not in seen
     chosen = {"action": "ask_gateway", "_selected_action": [paid.pk]}
     assert "Não havia nada a perguntar" in _text(browser.post(LIST, chosen, follow=True))
 

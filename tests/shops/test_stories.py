@@ -236,3 +236,34 @@ def test_static_files_and_unknown_pages(open_shop: Open) -> None:
         missing = browser.get("/nothing/")
     assert missing.status == 404
     assert "There is no such page" in missing.text
+
+
+def test_a_form_that_was_open_for_too_long(open_shop: Open) -> None:
+    with open_shop.shop.browser("pt") as browser:
+        page = open_shop.choose(browser)
+        form = page.form("msisdn")
+        token = next(name for name in form.values if name.startswith("csrf"))
+        stale = browser.submit(page, form, **{token: "x"}, msisdn=PHONE)
+        assert stale.status in (400, 403)
+        assert "Isso não nos chegou" in stale.text
+        assert "Nada foi encomendado nem pago" in stale.text
+        # The switch leads to a page that can be opened, and not to the address of the form.
+        english = browser.submit(stale, stale.form("next", action="/language/"), language="en")
+    assert english.status == 200
+    assert open_shop.charged() == 0
+
+
+def test_a_shop_that_is_broken_says_what_to_do(open_shop: Open) -> None:
+    with open_shop.shop.browser("pt") as browser:
+        order_page = page_with_status(browser, open_shop.order(browser), "paid")
+        open_shop.simulator.callbacks.drain()
+        database = open_shop.shop.directory / "shop.sqlite3"
+        aside = database.rename(database.with_suffix(".aside"))
+        try:
+            broken = browser.get(order_page.url)
+        finally:
+            aside.replace(database)
+        assert broken.status == 500
+        assert '<html lang="pt">' in broken.text
+        assert "não pague já outra vez" in broken.text
+        assert "recibo" in browser.get(order_page.url).text

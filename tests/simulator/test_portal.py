@@ -580,3 +580,42 @@ class TestLanguages:
         client.post("language", on="reports", language="xx", next="https://elsewhere.example")
         assert '<html lang="en">' in client.get("account").text
         client.close()
+
+    @pytest.fixture
+    def pt(self, mpesa_simulator: Simulator) -> Iterator[PortalClient]:
+        client = PortalClient(mpesa_simulator, language="pt-MZ")
+        client.sign_in()
+        yield client
+        client.close()
+
+    def test_what_was_written_down_in_english_is_shown_in_portuguese(
+        self, pt: PortalClient, raw: RawClient, mpesa_simulator: Simulator, tmp_path: Path
+    ) -> None:
+        raw.call("c2b", input_Amount="1250.50")
+        page = pt.get("customers").text
+        for words in ("Concluído", "1.250,50", "98.749,50"):
+            assert words in page, words
+        assert re.search(r"\d\d/\d\d/\d{4} \d\d:\d\d:\d\d</time>", page)
+        with listening(tmp_path) as endpoint:
+            endpoint.answer = lambda body: ("500 Internal Server Error", b"")
+            mpesa_simulator.response_url = endpoint.url
+            said = "O endpoint tem de responder HTTP 200; respondeu: HTTP 500"
+            assert said in pt.post("account/test-callback", on="account").text
+        assert said in pt.get("log").text
+        assert "Completed" not in page
+
+    def test_every_kind_of_error_page(
+        self, pt: PortalClient, mpesa_simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        answer = pt.post("customers/prompts/1", on="customers", decision="perhaps")
+        assert (answer.status_code, "Não se conseguiu ler isso" in answer.text) == (400, True)
+        answer = pt.get("account/response-url")  # where a wrong form was, typed in again
+        assert (answer.status_code, "O menu leva a todas as páginas" in answer.text) == (404, True)
+        monkeypatch.setattr(mpesa_simulator, "calls", None)
+        answer = pt.get("reports")
+        assert (answer.status_code, "Uma falha deste gateway" in answer.text) == (500, True)
+        assert "Relatórios" in answer.text  # the menu
+
+
+def test_an_empty_log_says_how_to_fill_it(portal: PortalClient) -> None:
+    assert "Send a request, and it appears here." in portal.get("log").text

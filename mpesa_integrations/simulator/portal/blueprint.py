@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -19,7 +20,7 @@ from flask import (
     session,
     url_for,
 )
-from flask_babel import Babel, get_locale, gettext
+from flask_babel import Babel, format_decimal, get_locale, gettext
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
@@ -109,10 +110,15 @@ def install_portal(app: Flask, simulator: Simulator, store: Store) -> None:
 
     @blueprint.errorhandler(HTTPException)
     def _problem(error: HTTPException) -> tuple[str, int]:
-        title, text = error.name, error.description or ""
         if error.code == 404:
             title = gettext("Not found")
             text = gettext("There is nothing here. The menu leads to all pages.")
+        elif error.code == 500:
+            title = gettext("A fault of this gateway")
+            text = gettext("The terminal where the gateway runs says what happened.")
+        else:
+            title = gettext("That could not be read")
+            text = gettext("Go back, reload the page, and try again.")
         return render_template("error.html", title=title, text=text), error.code or 500
 
     @blueprint.context_processor
@@ -147,8 +153,8 @@ def install_portal(app: Flask, simulator: Simulator, store: Store) -> None:
     customers.add_pages(blueprint, simulator)
     live_log.add_pages(blueprint, simulator)
     app.register_blueprint(blueprint)
-    app.add_template_filter(_moment, "moment")
-    app.add_template_filter(in_language)
+    for shown in (_moment, _time_of_day, _money, _explained, in_language):
+        app.add_template_filter(shown, shown.__name__.lstrip("_"))
 
     @app.get("/")
     def root() -> AnyResponse:
@@ -163,4 +169,19 @@ def _language() -> str | None:
 
 
 def _moment(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M:%S}"
+    day = "%d/%m/%Y" if str(get_locale()) == "pt" else "%Y-%m-%d"
+    return f"{at.strftime(day)} {_time_of_day(at)}"
+
+
+def _time_of_day(at: datetime) -> str:
+    return f"{at:%H:%M:%S}"
+
+
+def _money(amount: Decimal) -> str:
+    return str(format_decimal(amount, "#,##0.00"))
+
+
+def _explained(problem: str) -> str:
+    """A problem that was written down, in the reader's language; the part after its colon stays."""
+    text, colon, detail = problem.partition(": ")
+    return f"{gettext(text)}{colon}{detail}"

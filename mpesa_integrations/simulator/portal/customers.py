@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
 from flask_babel import gettext
+from flask_babel import lazy_gettext as _
 from werkzeug.wrappers import Response as AnyResponse
 
 from mpesa_integrations.core.msisdn import mask_msisdn
@@ -17,6 +18,13 @@ from .documentation import TITLES
 if TYPE_CHECKING:
     from mpesa_integrations.simulator.server import Simulator
 
+STATUSES = {
+    "Pending": _("Pending"),
+    "Completed": _("Completed"),
+    "Failed": _("Failed"),
+    "Cancelled": _("Cancelled"),
+    "Expired": _("Expired"),
+}
 _CUSTOMERS_SHOWN = 200
 _TRANSACTIONS_SHOWN = 20
 
@@ -51,6 +59,7 @@ def add_pages(blueprint: Blueprint, simulator: Simulator) -> None:
                 if transaction.msisdn
             ],
             operations=TITLES,
+            statuses=STATUSES,
             mask=mask_msisdn,
         )
 

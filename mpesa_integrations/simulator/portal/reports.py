@@ -154,7 +154,7 @@ def _chart(calls: Iterable[Tally], by: str, period: str, now: datetime) -> dict[
     for call in calls:
         index = min(number - 1, max(0, (call.at - begin) // step))
         counts.setdefault(getattr(call, by), [0] * number)[index] += 1
-    form = "%H:%M" if length <= timedelta(days=1) else "%d.%m. %H:%M"
+    form = "%H:%M" if length <= timedelta(days=1) else "%d/%m %H:%M"
     return {
         "labels": [(begin + step * index).strftime(form) for index in range(number)],
         "series": [

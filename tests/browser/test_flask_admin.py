@@ -1,0 +1,112 @@
+"""The payments in Flask-Admin, as their owner looks at them and gives money back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from flask import Flask, request
+from flask_admin import Admin
+from flask_babel import Babel
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy.pool import NullPool
+from werkzeug.serving import make_server
+
+from flask_mpesa import Mpesa
+from flask_mpesa.admin import TransactionView
+from flask_mpesa.records import CallbackLogMixin, NoticeMixin, Records, TransactionMixin
+from mpesa_integrations import MpesaError
+from mpesa_integrations.simulator import Simulator
+from tests.flask.conftest import flat_config
+
+from .conftest import DESKTOP, PHONE, Screenshot, scrolls_sideways
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytest.importorskip("playwright")
+
+PAYERS = ("841112222", "840000014", "840000001", "840000002", "851234567")
+
+
+class ReversingView(TransactionView):
+    can_reverse = True
+
+
+@pytest.fixture
+def payments(mpesa_simulator: Simulator, tmp_path: Path) -> Iterator[str]:
+    """The address of the list, with a payment of each kind in it."""
+    db = SQLAlchemy(engine_options={"poolclass": NullPool, "connect_args": {"timeout": 20}})
+
+    class Payment(TransactionMixin, db.Model):  # type: ignore[name-defined,misc]
+        pass
+
+    class PaymentCallback(CallbackLogMixin, db.Model):  # type: ignore[name-defined,misc]
+        pass
+
+    class PaymentNotice(NoticeMixin, db.Model):  # type: ignore[name-defined,misc]
+        pass
+
+    app = Flask("shop")
+    uri = f"sqlite:///{tmp_path / 'shop.db'}"
+    app.config.update(
+        flat_config(mpesa_simulator), SECRET_KEY="s", SQLALCHEMY_DATABASE_URI=uri,
+        BABEL_DEFAULT_TIMEZONE="Africa/Maputo",
+    )  # fmt: skip
+    db.init_app(app)
+    Babel(app, locale_selector=lambda: request.accept_languages.best_match(["pt", "en"]))
+    records = Records(lambda: db.engine, Payment, PaymentCallback, PaymentNotice)
+    mpesa = Mpesa(app, records=records)
+    view: Any = ReversingView(Payment, db, name="M-Pesa", endpoint="payments")
+    Admin(app, name="Café Acácia").add_view(view)
+    with app.app_context():
+        db.create_all()
+        mpesa.b2c(msisdn="841234567", amount="1250", reference="WAGE 11")
+        for number, payer in enumerate(PAYERS, 1):
+            try:
+                mpesa.c2b(msisdn=payer, amount=f"{75 * number}.50", reference=f"CAFE {number}")
+            except MpesaError:
+                continue  # it is in the list all the same
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.port}/admin/payments/"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    app.extensions["mpesa"].forget()
+
+
+@pytest.mark.parametrize("size", ["desktop", "phone"])
+def test_the_owner_looks_at_payments(
+    payments: str, new_page: Callable[..., Page], screenshot: Screenshot, size: str
+) -> None:
+    is_phone = size == "phone"
+    page = new_page(
+        locale="pt-PT" if is_phone else "en-GB", viewport=PHONE if is_phone else DESKTOP
+    )
+    page.goto(payments)
+    page.get_by_text("Em verificação" if is_phone else "Being checked", exact=True).wait_for()
+    assert not scrolls_sideways(page)
+    screenshot(page, f"flask-admin-list-{size}")
+    page.goto(f"{payments}details/?id=1")
+    page.get_by_text("1.250,00" if is_phone else "1,250.00").wait_for()
+    assert not scrolls_sideways(page)
+    screenshot(page, f"flask-admin-payment-{size}")
+
+
+def test_the_owner_gives_a_payment_back(
+    payments: str, new_page: Callable[..., Page], mpesa_simulator: Simulator
+) -> None:
+    page = new_page()
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.goto(payments)
+    page.locator("input.action-checkbox").first.check()
+    page.get_by_text("With selected").click()
+    page.get_by_text("Give the money back", exact=True).click()
+    page.get_by_text("the reversal is now: Paid").wait_for()
+    page.get_by_text("Given back", exact=True).wait_for()
+    assert mpesa_simulator.ledger.balance("258851234567") == 100_000
