@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import IO, Any
 
 import click
-import kombu
 import psycopg
 import trustme
+from celery import Celery
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 from rich.table import Table
@@ -356,8 +356,9 @@ def _drop_databases() -> None:
 
 def _drop_queues() -> None:
     for framework, url in BROKERS.items():
-        with kombu.Connection(url) as broker, broker.channel() as channel:
-            kombu.Queue(QUEUES[framework], channel=channel).delete()
+        app = Celery(broker=url)
+        with app.connection_for_write() as broker, broker.channel() as channel:
+            app.amqp.Queue(QUEUES[framework], channel=channel).delete()
 
 
 def _connect(database: str, **options: Any) -> psycopg.Connection[Any]:
