@@ -6,6 +6,7 @@ Knows HTTP and no M-Pesa. Another HTTP library can stand in by following `Transp
 from __future__ import annotations
 
 import logging
+import os
 import ssl
 import time
 from collections.abc import Mapping
@@ -166,13 +167,8 @@ class RequestsTransport:
 
     def __init__(self) -> None:
         mask_numbers_in_urllib3s_log()
-        self._session = requests.Session()
-        self._session.trust_env = False
-        for scheme in ("https://", "http://"):
-            self._session.mount(
-                scheme,
-                _GatewayAdapter(pool_connections=POOL_SIZE, pool_maxsize=POOL_SIZE, max_retries=0),
-            )
+        self._session = _new_session()
+        self._process = os.getpid()
 
     def send(self, request: HttpRequest) -> HttpResponse:
         """Send a request once; see `Transport.send`.
@@ -183,7 +179,7 @@ class RequestsTransport:
         """
         # The adapter alone: a session's own `send` would follow redirects, keep cookies and look
         # into the environment, none of which a payment wants.
-        adapter = self._session.get_adapter(request.url)
+        adapter = self._own_session().get_adapter(request.url)
         try:
             response = adapter.send(
                 _prepared(request), stream=True, timeout=request.timeout, verify=request.verify
@@ -200,7 +196,24 @@ class RequestsTransport:
 
     def close(self) -> None:
         """Close the pooled connections."""
-        self._session.close()
+        self._own_session().close()
+
+    def _own_session(self) -> requests.Session:
+        """The session; a new one after a fork: two processes on one socket mix up their answers."""
+        if self._process != os.getpid():
+            self._session, self._process = _new_session(), os.getpid()
+        return self._session
+
+
+def _new_session() -> requests.Session:
+    session = requests.Session()
+    session.trust_env = False
+    for scheme in ("https://", "http://"):
+        session.mount(
+            scheme,
+            _GatewayAdapter(pool_connections=POOL_SIZE, pool_maxsize=POOL_SIZE, max_retries=0),
+        )
+    return session
 
 
 def _prepared(request: HttpRequest) -> requests.PreparedRequest:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import socket
 import threading
 from collections.abc import Callable
@@ -345,3 +346,16 @@ def test_another_transport_can_stand_in() -> None:
         client.c2b(**PAYMENT)
     with pytest.raises(MpesaError):
         client.query_transaction_status(query_reference="X")
+
+
+def test_a_forked_process_does_not_share_its_parents_connection() -> None:
+    with faulty_server(_then(*[answer(SUCCESS)] * 2)) as server, _client(server.port) as client:
+        client.c2b(**PAYMENT)
+        child = os.fork()
+        if child == 0:  # as a worker of gunicorn's, its app loaded before
+            client.c2b(**PAYMENT)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        assert server.connections == 2
+        client.c2b(**PAYMENT)
+        assert server.connections == 2
