@@ -107,6 +107,9 @@ class _ProvesNotConnected:
 
     def getresponse(self) -> Any:
         response = super().getresponse()  # type: ignore[misc]
+        if response.status < 200:
+            # The real answer comes after this one, and the next request would be given it.
+            raise NoAnswer(f"an interim answer came (HTTP {response.status})")
         self.last_used = time.monotonic()
         return response
 

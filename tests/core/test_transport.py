@@ -359,3 +359,21 @@ def test_a_forked_process_does_not_share_its_parents_connection() -> None:
         assert server.connections == 2
         client.c2b(**PAYMENT)
         assert server.connections == 2
+
+
+def test_an_answer_after_a_mere_wait_is_not_taken_for_the_next_requests() -> None:
+    asked_again = threading.Event()
+
+    def hint_first(connection: socket.socket, server: FaultyServer) -> None:
+        server.read_request(connection)
+        connection.sendall(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+        asked_again.wait(5)
+        connection.sendall(answer(SUCCESS))
+
+    with faulty_server(hint_first) as server, _client(server.port) as client:
+        with pytest.raises(OutcomeUnknown):
+            client.c2b(**PAYMENT)
+        server.behaviour = _then(answer(SUCCESS.replace(b"4XDF12345", b"THESECOND")))
+        assert client.c2b(**PAYMENT).transaction_id == "THESECOND"
+        asked_again.set()
+        assert server.connections == 2
