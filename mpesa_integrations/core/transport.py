@@ -191,10 +191,12 @@ class RequestsTransport:
                 body = _read(response.raw, deadline=time.monotonic() + request.timeout[1])
             finally:
                 response.close()
-        except NotConnected:
-            raise
+        except (NotConnected, NoAnswer) as error:
+            # The frames below have the bearer among their variables, for a report to show.
+            raise error.with_traceback(None)  # noqa: B904 - it is the same error
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise NoAnswer(_answer_problem(error)) from error
+            # So have these, and the text can have the URL, with a phone number in it.
+            raise NoAnswer(_answer_problem(error)) from None
         return HttpResponse(status=response.status_code, body=body)
 
     def close(self) -> None:
