@@ -324,3 +324,12 @@ def test_a_crash_between_recording_and_sending_leaves_what_can_be_asked_for(
     backend.make_due()
     assert payments.reconcile().asked == 1
     assert backend.records()[0].state == "completed"
+
+
+def test_however_long_a_question_may_take_it_is_asked(
+    make_payments: MakePayments, backend: Backend, mpesa_simulator: Simulator
+) -> None:
+    payments = make_payments(timeout=(5, 900))
+    _unknown(payments, mpesa_simulator, 1)
+    backend.make_due()
+    assert payments.reconcile().asked == 1
