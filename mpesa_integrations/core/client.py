@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from decimal import Decimal
 from types import TracebackType
 from typing import Any, cast
@@ -152,6 +153,15 @@ class MpesaClient:
     def config(self) -> MpesaConfig:
         """The settings that the next call uses."""
         return self._source if isinstance(self._source, MpesaConfig) else self._source()
+
+    @property
+    def longest_call(self) -> timedelta:
+        """The time after which a call that was begun is neither answered nor sent again."""
+        config = self.config
+        connect, read = config.timeout
+        waits = sum(_BACKOFF * 2**n + _BACKOFF_JITTER for n in range(1, config.retries))
+        # An answer's head and its body may each take the time to read.
+        return timedelta(seconds=(config.retries + 1) * (connect + 2 * read) + waits)
 
     def renew(self, *, api_key: str) -> None:
         """Use another API key from the next call on; calls under way end with the old one.

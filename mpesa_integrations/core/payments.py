@@ -387,14 +387,15 @@ class Payments(Generic[R, C]):
         """What a status says of a payment.
 
         That the gateway does not know it, says that it never had it only where the account's
-        settings say from what age on, and nothing shows that the gateway ever had it.
+        settings say from what age on, its call cannot be under way any more, and nothing shows
+        that the gateway ever had it.
         """
         grace = self.settings.not_found_after
         if (
             answer.transaction_status is None
             and grace is not None
             and not record.conversation_id
-            and _now() - record.created_at >= grace
+            and _now() - record.created_at >= max(grace, self.client.longest_call)
         ):
             return Evidence.DECLINED
         return evidence_of_status(answer.transaction_status)
@@ -448,7 +449,7 @@ class Payments(Generic[R, C]):
             "state": State.INITIATED,
             "third_party_reference": request.third_party_reference,
             "idempotency_key": idempotency_key,
-            # If this process dies now, reconcile asks once no answer can come any more.
+            # If this process dies now, reconcile asks once no answer can come to a first try.
             "next_check_at": _now()
             + timedelta(seconds=sum(self.client.config.timeout))
             + FIRST_CHECK,

@@ -19,7 +19,8 @@ from .records import C, R
 from .results import TransactionStatusResult
 
 LEASE = timedelta(minutes=10)
-"""How long a worker has the payments that it was handed; then they are handed to another."""
+"""How long a worker may ask for what it was handed. Once the last answer must be there, too, what
+is left is handed to another."""
 _Asked = Future[TransactionStatusResult]
 
 
@@ -105,7 +106,7 @@ class Reconciler(Generic[R, C]):
             told=self._tell(now),
             callbacks=self._payments.apply_callbacks(self._batch, older_than=NOTICE_GRACE),
         )
-        until = now + LEASE
+        until = now + LEASE + self._timeout
         for record, answer in self._ask(pool, until):
             problem = answer.exception()
             if problem is None:
@@ -144,8 +145,11 @@ class Reconciler(Generic[R, C]):
         if self._pause:
             self._stop.wait(max(0.0, self._next_question - time.monotonic()))
             self._next_question = time.monotonic() + self._pause
-        timeout = timedelta(seconds=sum(self._payments.client.config.timeout))
-        return not self._stop.is_set() and _now() + timeout < until
+        return not self._stop.is_set() and _now() + self._timeout < until
+
+    @property
+    def _timeout(self) -> timedelta:
+        return timedelta(seconds=sum(self._payments.client.config.timeout))
 
 
 def _now() -> datetime:

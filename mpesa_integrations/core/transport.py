@@ -6,6 +6,7 @@ Knows HTTP and no M-Pesa. Another HTTP library can stand in by following `Transp
 from __future__ import annotations
 
 import logging
+import os
 import ssl
 import time
 from collections.abc import Mapping
@@ -106,6 +107,9 @@ class _ProvesNotConnected:
 
     def getresponse(self) -> Any:
         response = super().getresponse()  # type: ignore[misc]
+        if response.status < 200:
+            # The real answer comes after this one, and the next request would be given it.
+            raise NoAnswer(f"an interim answer came (HTTP {response.status})")
         self.last_used = time.monotonic()
         return response
 
@@ -166,13 +170,8 @@ class RequestsTransport:
 
     def __init__(self) -> None:
         mask_numbers_in_urllib3s_log()
-        self._session = requests.Session()
-        self._session.trust_env = False
-        for scheme in ("https://", "http://"):
-            self._session.mount(
-                scheme,
-                _GatewayAdapter(pool_connections=POOL_SIZE, pool_maxsize=POOL_SIZE, max_retries=0),
-            )
+        self._session = _new_session()
+        self._process = os.getpid()
 
     def send(self, request: HttpRequest) -> HttpResponse:
         """Send a request once; see `Transport.send`.
@@ -183,7 +182,7 @@ class RequestsTransport:
         """
         # The adapter alone: a session's own `send` would follow redirects, keep cookies and look
         # into the environment, none of which a payment wants.
-        adapter = self._session.get_adapter(request.url)
+        adapter = self._own_session().get_adapter(request.url)
         try:
             response = adapter.send(
                 _prepared(request), stream=True, timeout=request.timeout, verify=request.verify
@@ -192,15 +191,34 @@ class RequestsTransport:
                 body = _read(response.raw, deadline=time.monotonic() + request.timeout[1])
             finally:
                 response.close()
-        except NotConnected:
-            raise
+        except (NotConnected, NoAnswer) as error:
+            # The frames below have the bearer among their variables, for a report to show.
+            raise error.with_traceback(None)  # noqa: B904 - it is the same error
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise NoAnswer(_answer_problem(error)) from error
+            # So have these, and the text can have the URL, with a phone number in it.
+            raise NoAnswer(_answer_problem(error)) from None
         return HttpResponse(status=response.status_code, body=body)
 
     def close(self) -> None:
         """Close the pooled connections."""
-        self._session.close()
+        self._own_session().close()
+
+    def _own_session(self) -> requests.Session:
+        """The session; a new one after a fork: two processes on one socket mix up their answers."""
+        if self._process != os.getpid():
+            self._session, self._process = _new_session(), os.getpid()
+        return self._session
+
+
+def _new_session() -> requests.Session:
+    session = requests.Session()
+    session.trust_env = False
+    for scheme in ("https://", "http://"):
+        session.mount(
+            scheme,
+            _GatewayAdapter(pool_connections=POOL_SIZE, pool_maxsize=POOL_SIZE, max_retries=0),
+        )
+    return session
 
 
 def _prepared(request: HttpRequest) -> requests.PreparedRequest:

@@ -84,8 +84,7 @@ def make_payments(
         config = replace(
             mpesa_simulator.config,
             callback_token=TOKEN,
-            timeout=(5, 5),
-            **{name: settings.pop(name) for name in client},
+            **{"timeout": (5, 5), **{name: settings.pop(name) for name in client}},
         )
         account = AccountSettings(config=config, **settings)
         payments: Payments[Any, Any] = Payments(alias, account, backend.store(alias), heard)

@@ -324,3 +324,30 @@ def test_a_crash_between_recording_and_sending_leaves_what_can_be_asked_for(
     backend.make_due()
     assert payments.reconcile().asked == 1
     assert backend.records()[0].state == "completed"
+
+
+def test_however_long_a_question_may_take_it_is_asked(
+    make_payments: MakePayments, backend: Backend, mpesa_simulator: Simulator
+) -> None:
+    payments = make_payments(timeout=(5, 900))
+    _unknown(payments, mpesa_simulator, 1)
+    backend.make_due()
+    assert payments.reconcile().asked == 1
+
+
+def test_a_payment_that_may_still_be_sent_is_never_taken_for_not_found(
+    make_payments: MakePayments, backend: Backend, heard: Heard,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    payments = make_payments(not_found_after=timedelta(seconds=1))
+    send = payments.client.send
+
+    def after_some_tries(request: Any) -> Any:
+        if request.operation.moves_money:
+            backend.set_all(created_at=_in(-0.5))
+            payments.check(backend.records()[0])
+        return send(request)
+
+    monkeypatch.setattr(payments.client, "send", after_some_tries)
+    assert payments.c2b(**PAYMENT).state == "completed"
+    assert heard.names == ["initiated", "unknown", "completed"]

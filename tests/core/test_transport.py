@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import socket
 import threading
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -345,3 +347,70 @@ def test_another_transport_can_stand_in() -> None:
         client.c2b(**PAYMENT)
     with pytest.raises(MpesaError):
         client.query_transaction_status(query_reference="X")
+
+
+def test_a_forked_process_does_not_share_its_parents_connection() -> None:
+    with faulty_server(_then(*[answer(SUCCESS)] * 2)) as server, _client(server.port) as client:
+        client.c2b(**PAYMENT)
+        child = os.fork()
+        if child == 0:  # as a worker of gunicorn's, its app loaded before
+            client.c2b(**PAYMENT)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        assert server.connections == 2
+        client.c2b(**PAYMENT)
+        assert server.connections == 2
+
+
+def test_an_answer_after_a_mere_wait_is_not_taken_for_the_next_requests() -> None:
+    asked_again = threading.Event()
+
+    def hint_first(connection: socket.socket, server: FaultyServer) -> None:
+        server.read_request(connection)
+        connection.sendall(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+        asked_again.wait(5)
+        connection.sendall(answer(SUCCESS))
+
+    with faulty_server(hint_first) as server, _client(server.port) as client:
+        with pytest.raises(OutcomeUnknown):
+            client.c2b(**PAYMENT)
+        server.behaviour = _then(answer(SUCCESS.replace(b"4XDF12345", b"THESECOND")))
+        assert client.c2b(**PAYMENT).transaction_id == "THESECOND"
+        asked_again.set()
+        assert server.connections == 2
+
+
+def _break_tls(connection: socket.socket, server: FaultyServer) -> None:
+    server.read_request(connection)
+    with socket.socket(fileno=os.dup(connection.fileno())) as below:
+        below.sendall(b"no TLS record at all")
+
+
+def test_no_traceback_shows_a_phone_number(tmp_path: Path) -> None:
+    AUTHORITY.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    certificate = AUTHORITY.issue_cert("127.0.0.1")
+    with (
+        faulty_server(_break_tls, certificate=certificate) as server,
+        _client(server.port, ssl=True, verify=str(tmp_path / "ca.pem")) as client,
+    ):
+        with pytest.raises(GatewayUnavailable) as caught:
+            client.query_customer_name(msisdn="841234567")
+        assert "258841234567" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("listening", [True, False])
+def test_no_frame_of_an_error_holds_the_bearer(listening: bool) -> None:
+    """A report of an error that shows local variables, as Sentry's, would give it away."""
+    with faulty_server(_close_after_reading) as server:
+        if not listening:
+            server.close()
+        with _client(server.port, retries=0) as client:
+            with pytest.raises(MpesaError) as caught:
+                client.c2b(**PAYMENT)
+            bearer = client._bearer[2]
+    error: BaseException | None = caught.value
+    while error is not None:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            shown = "" if frame.f_code.co_filename == __file__ else repr(frame.f_locals)
+            assert bearer not in shown, frame
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
