@@ -64,6 +64,7 @@ LAST_CHECK = timedelta(hours=1)
 NOTICE_GRACE = timedelta(minutes=2)
 """What was not told by then, since its process died, is told by `reconcile`."""
 _JITTER = 0.25
+_KEY_LENGTH = 100
 _COMPARED = ("operation", "original_id", "amount", "msisdn", "receiver_shortcode", "reference")
 
 
@@ -208,9 +209,11 @@ class Payments(Generic[R, C]):
             ValidationError: no such payment is on record, it did not complete, or the amount is
                 more than is left of it; nothing was sent.
         """
+        _check_key(idempotency_key)
         arguments = {"transaction_id": transaction_id, "amount": amount}
         request = self._prepare("reversal", arguments, third_party_reference)
-        original = self.store.find_paid(request.values["transaction_id"])
+        paid_as = request.values["transaction_id"]
+        original = _exactly(self.store.find_paid(paid_as), "transaction_id", paid_as)
         asked = request.values.get("amount")
         known = self.store.find_by_key(idempotency_key) if idempotency_key else None
         if known is not None:
@@ -221,6 +224,7 @@ class Payments(Generic[R, C]):
                     "operation": "reversal",
                     "original_id": original.pk if original else None,
                     "amount": asked,
+                    "idempotency_key": idempotency_key,
                 },
             )
         original = _reversible(original, asked)
@@ -424,6 +428,7 @@ class Payments(Generic[R, C]):
         idempotency_key: str | None,
         extra: dict[str, Any],
     ) -> R:
+        _check_key(idempotency_key)
         request = self._prepare(operation, arguments, third_party_reference)
         columns = {name: request.values[name] for name in arguments}
         return self._start(request, columns, idempotency_key, extra)
@@ -573,7 +578,7 @@ class Payments(Generic[R, C]):
 
         False says that nothing was done: it is to be stored by itself, and decided then.
         """
-        record = self.store.find(callback.third_party_reference)
+        record = self._find(callback)
         if record is None or record.conversation_id != callback.conversation_id:
             return False
         news = _news_of_callback(callback)
@@ -593,8 +598,12 @@ class Payments(Generic[R, C]):
             count_callback(self.alias, Verdict.APPLIED.value)
         return applied
 
+    def _find(self, callback: Callback) -> R | None:
+        reference = callback.third_party_reference
+        return _exactly(self.store.find(reference), "third_party_reference", reference)
+
     def _decide(self, entry: C, callback: Callback) -> None:
-        record = self.store.find(callback.third_party_reference)
+        record = self._find(callback)
         if record is not None and not record.conversation_id:
             self.store.judge_callback(entry, Verdict.EARLY, record)
             # The answer may have come since the record was read, and have missed this callback.
@@ -726,8 +735,25 @@ def _refused(argument: str, problem: str) -> ValidationError:
     return ValidationError(f"Nothing was sent. {argument}: {problem}", errors={argument: [problem]})
 
 
+def _check_key(key: str | None) -> None:
+    if key is None or (isinstance(key, str) and 0 < len(key) <= _KEY_LENGTH and key.isprintable()):
+        return
+    raise _refused("idempotency_key", f"must have 1 to {_KEY_LENGTH} characters on one line")
+
+
+def _exactly(record: R | None, column: str, value: str) -> R | None:
+    """The record that was found, unless a database found it that takes `abc` for `ABC`."""
+    return record if record is not None and getattr(record, column) == value else None
+
+
 def _repeated(record: R, values: Mapping[str, Any]) -> R:
     """Give the record of an idempotency key, unless it was used for something else."""
+    if _exactly(record, "idempotency_key", values["idempotency_key"]) is None:
+        raise IdempotencyConflict(
+            "Nothing was sent. The database takes the idempotency key for one used before, which "
+            "differs in capitals, accents or spaces; use a key that differs otherwise",
+            third_party_reference=record.third_party_reference,
+        )
     for name in _COMPARED:
         if values.get(name) is None:
             continue
