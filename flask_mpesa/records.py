@@ -216,8 +216,11 @@ class Records:
 
     @property
     def engine(self) -> Engine:
-        """The engine."""
-        return self._engine if isinstance(self._engine, Engine) else self._engine()
+        """The engine, whose errors and log do not show what was to be written."""
+        engine = self._engine if isinstance(self._engine, Engine) else self._engine()
+        ours = engine.execution_options()
+        ours.hide_parameters = True
+        return ours
 
     def store(self, account: str) -> SqlAlchemyStore:
         """One account's store."""
