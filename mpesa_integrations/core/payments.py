@@ -612,6 +612,10 @@ class Payments(Generic[R, C]):
                 if State(record.state) in (State.UNKNOWN, State.INITIATED):
                     sooner = Change(values={"next_check_at": _now()})
                     self.store.change(record, State(record.state), sooner)
+                elif _contradicts_record(record, _news_of_callback(callback)):
+                    # No answer will name its conversation any more: a person must hear of it.
+                    self._note_conflict(record, _news_of_callback(callback))
+                    self.store.judge_callback(entry, Verdict.CONFLICT, record)
                 return
         verdict = self._verdict(record, callback)
         count_callback(self.alias, verdict.value)

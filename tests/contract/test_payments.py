@@ -378,3 +378,18 @@ def test_a_reference_in_other_letters_is_another(
     assert payments.receive(callback(pending, input_ThirdPartyReference=small))[0] == 200
     assert backend.records()[0].state == "pending"
     assert backend.verdicts() == ["unmatched"]
+
+
+def test_a_callback_against_what_was_decided_before_any_answer_is_for_a_person(
+    payments: Payments[Any, Any], backend: Backend, heard: Heard, mpesa_simulator: Simulator
+) -> None:
+    mpesa_simulator.scenarios.queue("cut_after")
+    record = payments.c2b(**PAYMENT)
+    record = payments.resolve(record, State.FAILED, by="Ana", note="not on the statement")
+    record.conversation_id = "AG_20180206_x"
+    assert payments.receive(callback(record))[0] == 200
+    (kept,) = backend.records()
+    assert (kept.state, kept.conversation_id) == ("failed", "")
+    assert ID in kept.conflict
+    assert heard.names == ["initiated", "unknown", "failed", "conflict"]
+    assert backend.verdicts() == ["conflict"]
