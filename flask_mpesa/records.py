@@ -210,14 +210,20 @@ class Records:
         notice: type[NoticeMixin],
     ) -> None:
         self._engine = engine
+        self._quiet: tuple[Engine, Engine] | None = None  # made once: it costs as much as a SELECT
         self.transaction = transaction
         self.callback_log = callback_log
         self.notice = notice
 
     @property
     def engine(self) -> Engine:
-        """The engine."""
-        return self._engine if isinstance(self._engine, Engine) else self._engine()
+        """The engine, whose errors and log do not show what was to be written."""
+        engine = self._engine if isinstance(self._engine, Engine) else self._engine()
+        if self._quiet is None or self._quiet[0] is not engine:
+            ours = engine.execution_options()
+            ours.hide_parameters = True
+            self._quiet = (engine, ours)
+        return self._quiet[1]
 
     def store(self, account: str) -> SqlAlchemyStore:
         """One account's store."""

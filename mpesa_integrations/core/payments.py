@@ -60,6 +60,7 @@ LAST_CHECK = timedelta(hours=1)
 NOTICE_GRACE = timedelta(minutes=2)
 """What was not told by then, since its process died, is told by `reconcile`."""
 _JITTER = 0.25
+_KEY_LENGTH = 100
 _COMPARED = ("operation", "original_id", "amount", "msisdn", "receiver_shortcode", "reference")
 
 
@@ -204,9 +205,11 @@ class Payments(Generic[R, C]):
             ValidationError: no such payment is on record, it did not complete, or the amount is
                 more than is left of it; nothing was sent.
         """
+        _check_key(idempotency_key)
         arguments = {"transaction_id": transaction_id, "amount": amount}
         request = self._prepare("reversal", arguments, third_party_reference)
-        original = self.store.find_paid(request.values["transaction_id"])
+        paid_as = request.values["transaction_id"]
+        original = _exactly(self.store.find_paid(paid_as), "transaction_id", paid_as)
         asked = request.values.get("amount")
         known = self.store.find_by_key(idempotency_key) if idempotency_key else None
         if known is not None:
@@ -217,6 +220,7 @@ class Payments(Generic[R, C]):
                     "operation": "reversal",
                     "original_id": original.pk if original else None,
                     "amount": asked,
+                    "idempotency_key": idempotency_key,
                 },
             )
         original = _reversible(original, asked)
@@ -424,6 +428,7 @@ class Payments(Generic[R, C]):
         idempotency_key: str | None,
         extra: dict[str, Any],
     ) -> R:
+        _check_key(idempotency_key)
         request = self._prepare(operation, arguments, third_party_reference)
         columns = {name: request.values[name] for name in arguments}
         return self._start(request, columns, idempotency_key, extra)
@@ -573,7 +578,7 @@ class Payments(Generic[R, C]):
 
         False says that nothing was done: it is to be stored by itself, and decided then.
         """
-        record = self.store.find(callback.third_party_reference)
+        record = self._find(callback)
         if record is None or record.conversation_id != callback.conversation_id:
             return False
         news = _news_of_callback(callback)
@@ -593,8 +598,12 @@ class Payments(Generic[R, C]):
             count_callback(self.alias, Verdict.APPLIED.value)
         return applied
 
+    def _find(self, callback: Callback) -> R | None:
+        reference = callback.third_party_reference
+        return _exactly(self.store.find(reference), "third_party_reference", reference)
+
     def _decide(self, entry: C, callback: Callback) -> None:
-        record = self.store.find(callback.third_party_reference)
+        record = self._find(callback)
         if record is not None and not record.conversation_id:
             self.store.judge_callback(entry, Verdict.EARLY, record)
             # The answer may have come since the record was read, and have missed this callback.
@@ -603,6 +612,10 @@ class Payments(Generic[R, C]):
                 if State(record.state) in (State.UNKNOWN, State.INITIATED):
                     sooner = Change(values={"next_check_at": _now()})
                     self.store.change(record, State(record.state), sooner)
+                elif _contradicts_record(record, _news_of_callback(callback)):
+                    # No answer will name its conversation any more: a person must hear of it.
+                    self._note_conflict(record, _news_of_callback(callback))
+                    self.store.judge_callback(entry, Verdict.CONFLICT, record)
                 return
         verdict = self._verdict(record, callback)
         count_callback(self.alias, verdict.value)
@@ -727,8 +740,26 @@ def _reversible(original: R | None, amount: Decimal | None) -> R:
     return original
 
 
+def _check_key(key: str | None) -> None:
+    if key is None or (isinstance(key, str) and 0 < len(key) <= _KEY_LENGTH and key.isprintable()):
+        return
+    problem = Problem("must have 1 to %(length)s characters on one line", length=_KEY_LENGTH)
+    raise nothing_sent({"idempotency_key": [problem]})
+
+
+def _exactly(record: R | None, column: str, value: str) -> R | None:
+    """The record that was found, unless a database found it that takes `abc` for `ABC`."""
+    return record if record is not None and getattr(record, column) == value else None
+
+
 def _repeated(record: R, values: Mapping[str, Any]) -> R:
     """Give the record of an idempotency key, unless it was used for something else."""
+    if _exactly(record, "idempotency_key", values["idempotency_key"]) is None:
+        raise IdempotencyConflict(
+            "Nothing was sent. The database takes the idempotency key for one used before, which "
+            "differs in capitals, accents or spaces; use a key that differs otherwise",
+            third_party_reference=record.third_party_reference,
+        )
     for name in _COMPARED:
         if values.get(name) is None:
             continue

@@ -354,3 +354,51 @@ def test_a_check_that_gets_no_answer_is_put_off(
     (after,) = backend.records()
     assert (after.state, after.checks) == ("unknown", 1)
     assert after.next_check_at > datetime.now(timezone.utc) + timedelta(seconds=20)
+
+
+@pytest.mark.parametrize("key", ["", "x" * 101, "a\0b", "\ud800", 7])
+def test_a_key_that_cannot_be_kept_is_refused(
+    payments: Payments[Any, Any], backend: Backend, key: Any
+) -> None:
+    for call in (payments.c2b, lambda **key: payments.reverse(transaction_id="X", **key)):
+        arguments = PAYMENT if call == payments.c2b else {}
+        with pytest.raises(ValidationError) as caught:
+            call(**arguments, idempotency_key=key)
+        assert list(caught.value.errors) == ["idempotency_key"]
+    assert backend.records() == []
+
+
+@pytest.mark.parametrize("other", ["ORDER-7", "order-7 ", "\u00f3rder-7"])
+def test_another_key_never_gives_a_keys_payment(
+    payments: Payments[Any, Any], backend: Backend, other: str
+) -> None:
+    """MariaDB takes these for the same."""
+    first = payments.c2b(**PAYMENT, idempotency_key="order-7")
+    try:
+        assert payments.c2b(**PAYMENT, idempotency_key=other).pk != first.pk
+    except IdempotencyConflict:
+        assert len(backend.records()) == 1
+
+
+def test_a_reference_in_other_letters_is_another(
+    pending: Any, payments: Payments[Any, Any], backend: Backend
+) -> None:
+    small = pending.third_party_reference.lower()
+    assert payments.receive(callback(pending, input_ThirdPartyReference=small))[0] == 200
+    assert backend.records()[0].state == "pending"
+    assert backend.verdicts() == ["unmatched"]
+
+
+def test_a_callback_against_what_was_decided_before_any_answer_is_for_a_person(
+    payments: Payments[Any, Any], backend: Backend, heard: Heard, mpesa_simulator: Simulator
+) -> None:
+    mpesa_simulator.scenarios.queue("cut_after")
+    record = payments.c2b(**PAYMENT)
+    record = payments.resolve(record, State.FAILED, by="Ana", note="not on the statement")
+    record.conversation_id = "AG_20180206_x"
+    assert payments.receive(callback(record))[0] == 200
+    (kept,) = backend.records()
+    assert (kept.state, kept.conversation_id) == ("failed", "")
+    assert ID in kept.conflict
+    assert heard.names == ["initiated", "unknown", "failed", "conflict"]
+    assert backend.verdicts() == ["conflict"]

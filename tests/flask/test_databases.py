@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import traceback
 import warnings
 from collections.abc import Iterator
 from datetime import datetime, timezone
@@ -26,6 +27,7 @@ from sqlalchemy.pool import NullPool
 from flask_mpesa import Mpesa
 from flask_mpesa.admin import TransactionView
 from flask_mpesa.records import CallbackLogMixin, NoticeMixin, Records, TransactionMixin
+from mpesa_integrations.core.errors import CalledInTransaction
 from mpesa_integrations.simulator import Simulator
 
 from .conftest import flat_config
@@ -245,3 +247,15 @@ def test_flask_admin_shows_numbers_times_and_notes_for_people(
         assert "25 de nov. de 2026 08:50:46 +0200" in text
         assert "258841234567" not in text
     assert '["completed", "Pago"]' in html.unescape(page)  # chosen in the filter, not typed
+
+
+def test_an_error_of_the_database_shows_no_phone_number(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path / 'shop.db'}", connect_args={"timeout": 0})
+    Base.metadata.create_all(engine)
+    store = Records(engine, Payment, PaymentCallback, PaymentNotice).store("default")
+    values = {"operation": "c2b", "amount": 10, "msisdn": "258841234567"}
+    with engine.connect() as other:
+        other.exec_driver_sql("BEGIN IMMEDIATE")
+        with pytest.raises(CalledInTransaction) as caught:
+            store.create({**values, "third_party_reference": "A"}, ())
+    assert "258841234567" not in "".join(traceback.format_exception(caught.value))
