@@ -53,7 +53,7 @@ def payments(mpesa_simulator: Simulator, tmp_path: Path) -> Iterator[str]:
     app = Flask("shop")
     uri = f"sqlite:///{tmp_path / 'shop.db'}"
     app.config.update(
-        flat_config(mpesa_simulator), SECRET_KEY="s", SQLALCHEMY_DATABASE_URI=uri,
+        flat_config(mpesa_simulator, TIMEOUT=(30, 30)), SECRET_KEY="s", SQLALCHEMY_DATABASE_URI=uri,
         BABEL_DEFAULT_TIMEZONE="Africa/Maputo",
     )  # fmt: skip
     db.init_app(app)
