@@ -308,6 +308,11 @@ class Payments(Generic[R, C]):
             callback is not believed, since it is stored and need not come again; 400 where it
             cannot be read.
         """
+        return self.store.isolated(lambda: self._receive(body, apply, origin))
+
+    def _receive(
+        self, body: bytes, apply: bool, origin: dict[str, Any]
+    ) -> tuple[int, Mapping[str, str]]:
         callback: Callback | None = None
         problem = ""
         try:
@@ -333,10 +338,14 @@ class Payments(Generic[R, C]):
 
     def apply_callbacks(self, limit: int = 100, *, older_than: timedelta = timedelta(0)) -> int:
         """Decide callbacks that were stored and that nobody has looked at; how many there were."""
-        found = self.store.undecided_callbacks(_now() - older_than, limit)
-        for entry, body in found:
-            self._decide(entry, read_callback(body))
-        return len(found)
+
+        def decide() -> int:
+            found = self.store.undecided_callbacks(_now() - older_than, limit)
+            for entry, body in found:
+                self._decide(entry, read_callback(body))
+            return len(found)
+
+        return self.store.isolated(decide)
 
     def question(self, record: R) -> TransactionStatusResult:
         """Ask the gateway what became of a payment, touching no record: safe in any thread."""
