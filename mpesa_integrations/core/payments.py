@@ -207,10 +207,10 @@ class Payments(Generic[R, C]):
 
         Raises:
             ValidationError: no such payment is on record, it did not complete, or the amount is
-                more than is left of it; nothing was sent.
+                more than is left of it, the reversals under way counted; nothing was sent.
         """
         _check_key(idempotency_key)
-        arguments = {"transaction_id": transaction_id, "amount": amount}
+        arguments: dict[str, Any] = {"transaction_id": transaction_id, "amount": amount}
         request = self._prepare("reversal", arguments, third_party_reference)
         paid_as = request.values["transaction_id"]
         original = _exactly(self.store.find_paid(paid_as), "transaction_id", paid_as)
@@ -228,10 +228,12 @@ class Payments(Generic[R, C]):
                 },
             )
         original = _reversible(original, asked)
-        columns = {
-            "original_id": original.pk,
-            "amount": asked or original.amount - original.reversed_amount,
-        }
+        amount = asked or original.amount - original.reversed_amount
+        if amount != original.amount:
+            # By its amount also where all the rest is meant: what is recorded is what is asked.
+            arguments["amount"] = amount
+            request = self._prepare("reversal", arguments, request.third_party_reference)
+        columns = {"original_id": original.pk, "amount": amount}
         return self._start(request, columns, idempotency_key, extra)
 
     def query_transaction_status(self, *, query_reference: str) -> TransactionStatusResult:
