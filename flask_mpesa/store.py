@@ -161,9 +161,13 @@ class SqlAlchemyStore:
             keys = {notice.transaction_key for notice in claimed}
             told_of = select(self._transaction).where(self._transaction.id.in_(keys))
             records = {record.pk: record for record in session.scalars(told_of)}
+            gone = [notice.id for notice in claimed if notice.transaction_key not in records]
+            if gone:  # its payment was deleted: there is nothing to tell of
+                session.execute(delete(model).where(model.id.in_(gone)))
             return [
                 (core.Notice(core.Event(notice.event), notice.id), records[notice.transaction_key])
                 for notice in claimed
+                if notice.transaction_key in records
             ]
 
     def settle(self, told: Sequence[str]) -> None:
