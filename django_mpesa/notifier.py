@@ -55,24 +55,26 @@ class SignalNotifier:
 def run_isolated(alias: str, call: Callable[[], _T]) -> _T:
     """Run a call so that its records are committed, whatever the caller's transaction does.
 
-    Inside `atomic()` it runs on a connection of its own, in a thread of its own; its signals are
-    sent when the caller's transaction commits.
+    Inside `atomic()`, or with autocommit off, it runs on a connection of its own, in a thread of
+    its own; its signals are sent when the caller's `atomic()` commits.
     """
     connection = connections[alias]
     # Django's TestCase wraps each test; what is committed inside of it, is committed for the test.
-    if not any(not block._from_testcase for block in connection.atomic_blocks):  # type: ignore[attr-defined]
+    within = any(not block._from_testcase for block in connection.atomic_blocks)  # type: ignore[attr-defined]
+    if not within and (connection.in_atomic_block or connection.get_autocommit()):
         return call()
     if connection.vendor == "sqlite":
         raise CalledInTransaction(
-            "Nothing was sent. An M-Pesa call inside transaction.atomic() cannot be recorded "
-            "safely on SQLite, which has one writer at a time: call it outside, or with "
-            "transaction.on_commit(); see also ATOMIC_REQUESTS"
+            "Nothing was sent. An M-Pesa call inside transaction.atomic(), or with autocommit off, "
+            "cannot be recorded safely on SQLite, which has one writer at a time: call it outside, "
+            "or with transaction.on_commit(); see also ATOMIC_REQUESTS"
         )
     events: list[Callable[[], None]] = []
 
     def work() -> _T:
         _deferred.events = events
         try:
+            connections[alias].set_autocommit(True)  # the setting may be otherwise
             return call()
         finally:
             connections.close_all()
@@ -80,7 +82,10 @@ def run_isolated(alias: str, call: Callable[[], _T]) -> _T:
     with ThreadPoolExecutor(1, thread_name_prefix="mpesa-recorded") as pool:
         result = pool.submit(work).result()
     for send in events:
-        transaction.on_commit(send, using=alias, robust=True)
+        if within:
+            transaction.on_commit(send, using=alias, robust=True)
+        else:
+            send()
     return result
 
 

@@ -62,12 +62,15 @@ class DjangoStore:
 
         Raises:
             DuplicateTransaction: the third-party reference is taken.
+            ValidationError: a reversal, with which more could go back than was paid.
         """
         record = self._model(account=self._account, **values)
         try:
-            with self._together(notices):
+            with self._together(notices or record.original_id):
+                self._lock(record.original_id)
                 record.save(using=self.alias, force_insert=True)
                 self._keep(notices, record)
+                self._refuse_too_much(record.original_id)
         except IntegrityError:
             found = core.recorded_already(self, values)
             if found is None:
@@ -221,6 +224,19 @@ class DjangoStore:
                 transaction_id=record.pk,
                 due_at=timezone.now() + NOTICE_GRACE,
             )
+
+    def _lock(self, original_id: int | None) -> None:
+        """Lock a reversal's original by writing to it, which SQLite knows, too."""
+        if original_id is not None:
+            self._records.filter(pk=original_id).update(updated_at=timezone.now())
+
+    def _refuse_too_much(self, original_id: int | None) -> None:
+        if original_id is None:
+            return
+        under_way = self._records.filter(original_id=original_id, state__in=OPEN_STATES)
+        core.refuse_too_much(
+            self._records.get(pk=original_id), under_way.values_list("amount", flat=True)
+        )
 
     def _add_reversed(self, reversal: AbstractTransaction) -> AbstractTransaction | None:
         """Add to the original's amount given back; its row is locked meanwhile."""

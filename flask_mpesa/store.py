@@ -53,14 +53,17 @@ class SqlAlchemyStore:
         Raises:
             DuplicateTransaction: the third-party reference is taken.
             CalledInTransaction: on SQLite, the caller's own transaction is in the way.
+            ValidationError: a reversal, with which more could go back than was paid.
         """
         columns = {_ATTRIBUTES.get(name, name): value for name, value in values.items()}
         record = self._transaction(account=self._account, **_plain(columns))
         try:
             with self._session() as session:
+                self._lock(session, record.original_id)
                 session.add(record)
                 session.flush()
                 self._keep(session, notices, record)
+                self._refuse_too_much(session, record.original_id)
         except IntegrityError:
             found = core.recorded_already(self, values)
             if found is None:
@@ -158,9 +161,13 @@ class SqlAlchemyStore:
             keys = {notice.transaction_key for notice in claimed}
             told_of = select(self._transaction).where(self._transaction.id.in_(keys))
             records = {record.pk: record for record in session.scalars(told_of)}
+            gone = [notice.id for notice in claimed if notice.transaction_key not in records]
+            if gone:  # its payment was deleted: there is nothing to tell of
+                session.execute(delete(model).where(model.id.in_(gone)))
             return [
                 (core.Notice(core.Event(notice.event), notice.id), records[notice.transaction_key])
                 for notice in claimed
+                if notice.transaction_key in records
             ]
 
     def settle(self, told: Sequence[str]) -> None:
@@ -289,6 +296,22 @@ class SqlAlchemyStore:
                     due_at=_now() + NOTICE_GRACE,
                 )
             )
+
+    def _lock(self, session: Session, original_id: Any) -> None:
+        """Lock a reversal's original by writing to it, which SQLite knows, too."""
+        if original_id is not None:
+            model = self._transaction
+            _rows(session, update(model).where(model.id == original_id).values(updated_at=_now()))
+
+    def _refuse_too_much(self, session: Session, original_id: Any) -> None:
+        if original_id is None:
+            return
+        model = self._transaction
+        under_way = select(model.amount).where(
+            model.original_id == original_id,
+            model.state.in_([state.value for state in OPEN_STATES]),
+        )
+        core.refuse_too_much(self._read(session, original_id), session.scalars(under_way).all())
 
     def _add_reversed(
         self, session: Session, reversal: TransactionMixin

@@ -17,7 +17,13 @@ from typing import Any, TypeVar
 
 from mpesa_integrations.core.errors import DuplicateTransaction
 from mpesa_integrations.core.lifecycle import OPEN_STATES, State
-from mpesa_integrations.core.records import Change, Notice, Verdict, after_reversal
+from mpesa_integrations.core.records import (
+    Change,
+    Notice,
+    Verdict,
+    after_reversal,
+    refuse_too_much,
+)
 
 _KEPT = 10_000
 _T = TypeVar("_T")
@@ -82,6 +88,7 @@ class UnrecordedStore:
 
         Raises:
             DuplicateTransaction: the third-party reference is taken.
+            ValidationError: a reversal, with which more could go back than was paid.
         """
         with self._lock:
             key = values.get("idempotency_key")
@@ -94,9 +101,9 @@ class UnrecordedStore:
                     f"Nothing was sent. The third-party reference {reference} was used already",
                     third_party_reference=reference,
                 )
-            return self._keep(
-                Payment(pk=next(self._numbers), account=self._account, **values)
-            ), True
+            payment = Payment(pk=next(self._numbers), account=self._account, **values)
+            self._refuse_too_much(payment)
+            return self._keep(payment), True
 
     def get(self, record: Payment) -> Payment:
         """Give what is known now."""
@@ -218,6 +225,14 @@ class UnrecordedStore:
             self._payments.move_to_end(payment.third_party_reference)
             _forget_oldest(self._payments)
         return payment
+
+    def _refuse_too_much(self, reversal: Payment) -> None:
+        key = reversal.original_id
+        original = None if key is None else self._find(pk=key)
+        if original is not None:
+            others = [p for p in self._payments.values() if p.original_id == key]
+            open_ = [p.amount for p in (*others, reversal) if State(p.state) in OPEN_STATES]
+            refuse_too_much(original, open_)
 
     def _find(self, **columns: Any) -> Payment | None:
         with self._lock:

@@ -203,10 +203,10 @@ class Payments(Generic[R, C]):
 
         Raises:
             ValidationError: no such payment is on record, it did not complete, or the amount is
-                more than is left of it; nothing was sent.
+                more than is left of it, the reversals under way counted; nothing was sent.
         """
         _check_key(idempotency_key)
-        arguments = {"transaction_id": transaction_id, "amount": amount}
+        arguments: dict[str, Any] = {"transaction_id": transaction_id, "amount": amount}
         request = self._prepare("reversal", arguments, third_party_reference)
         paid_as = request.values["transaction_id"]
         original = _exactly(self.store.find_paid(paid_as), "transaction_id", paid_as)
@@ -224,10 +224,12 @@ class Payments(Generic[R, C]):
                 },
             )
         original = _reversible(original, asked)
-        columns = {
-            "original_id": original.pk,
-            "amount": asked or original.amount - original.reversed_amount,
-        }
+        amount = asked or original.amount - original.reversed_amount
+        if amount != original.amount:
+            # By its amount also where all the rest is meant: what is recorded is what is asked.
+            arguments["amount"] = amount
+            request = self._prepare("reversal", arguments, request.third_party_reference)
+        columns = {"original_id": original.pk, "amount": amount}
         return self._start(request, columns, idempotency_key, extra)
 
     def query_transaction_status(self, *, query_reference: str) -> TransactionStatusResult:
@@ -308,6 +310,11 @@ class Payments(Generic[R, C]):
             callback is not believed, since it is stored and need not come again; 400 where it
             cannot be read.
         """
+        return self.store.isolated(lambda: self._receive(body, apply, origin))
+
+    def _receive(
+        self, body: bytes, apply: bool, origin: dict[str, Any]
+    ) -> tuple[int, Mapping[str, str]]:
         callback: Callback | None = None
         problem = ""
         try:
@@ -333,10 +340,14 @@ class Payments(Generic[R, C]):
 
     def apply_callbacks(self, limit: int = 100, *, older_than: timedelta = timedelta(0)) -> int:
         """Decide callbacks that were stored and that nobody has looked at; how many there were."""
-        found = self.store.undecided_callbacks(_now() - older_than, limit)
-        for entry, body in found:
-            self._decide(entry, read_callback(body))
-        return len(found)
+
+        def decide() -> int:
+            found = self.store.undecided_callbacks(_now() - older_than, limit)
+            for entry, body in found:
+                self._decide(entry, read_callback(body))
+            return len(found)
+
+        return self.store.isolated(decide)
 
     def question(self, record: R) -> TransactionStatusResult:
         """Ask the gateway what became of a payment, touching no record: safe in any thread."""

@@ -6,15 +6,16 @@ Protocols and words only: `payments` uses them, the frameworks' adapters fulfil 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
 from typing import Any, Protocol, TypeVar
 
-from .errors import DuplicateTransaction
+from .errors import DuplicateTransaction, nothing_sent
 from .lifecycle import State
+from .problems import Problem
 
 
 class Event(str, Enum):
@@ -160,6 +161,24 @@ def after_reversal(original: Record, amount: Decimal) -> dict[str, Any] | None:
     return {"state": state, "reversed_amount": total}
 
 
+def refuse_too_much(original: Record, under_way: Iterable[Decimal]) -> None:
+    """Refuse a reversal with which more could go back than was paid.
+
+    Args:
+        original: the payment, which no other reversal of it changes meanwhile.
+        under_way: the amounts of its reversals whose outcome is open, the new one among them.
+
+    Raises:
+        ValidationError: together, they are more than is left.
+    """
+    if original.reversed_amount + sum(under_way) > original.amount:
+        problem = Problem(
+            "with the reversals under way, more would go back than was paid: "
+            "wait for what becomes of them"
+        )
+        raise nothing_sent({"amount": [problem]})
+
+
 R = TypeVar("R", bound=Record)
 C = TypeVar("C")
 R_contra = TypeVar("R_contra", bound=Record, contravariant=True)
@@ -183,11 +202,15 @@ class Store(Protocol[R, C]):
     def create(self, values: Mapping[str, Any], notices: Sequence[Notice]) -> tuple[R, bool]:
         """Write a payment down, and what is to be told of it.
 
+        With an `original_id` it is a reversal, which `refuse_too_much` is asked for while no other
+        of the same payment can be written.
+
         Returns:
             The record, and True; or the one that has the idempotency key already, and False.
 
         Raises:
             DuplicateTransaction: the third-party reference is taken.
+            ValidationError: as `refuse_too_much`.
         """
 
     def get(self, record: R) -> R:

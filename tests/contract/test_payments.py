@@ -402,3 +402,59 @@ def test_a_callback_against_what_was_decided_before_any_answer_is_for_a_person(
     assert ID in kept.conflict
     assert heard.names == ["initiated", "unknown", "failed", "conflict"]
     assert backend.verdicts() == ["conflict"]
+
+
+def test_what_a_reversal_under_way_may_give_back_is_not_left(
+    payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator
+) -> None:
+    paid = payments.c2b(**PAYMENT)
+    mpesa_simulator.scenarios.queue("cut_after", operation="reversal")
+    part = payments.reverse(transaction_id=paid.transaction_id, amount=40)
+    assert part.state == "unknown"
+    for amount in (111, None):
+        with pytest.raises(ValidationError, match="under way") as caught:
+            payments.reverse(transaction_id=paid.transaction_id, amount=amount)
+        assert list(caught.value.errors) == ["amount"]
+    assert len(backend.records()) == 2
+    assert payments.check(part).state == "completed"
+    assert payments.reverse(transaction_id=paid.transaction_id).amount == Decimal(110)
+    original = backend.records()[0]
+    assert (original.state, original.reversed_amount) == ("reversed", Decimal(150))
+
+
+def test_reversals_at_once_give_back_no_more_than_was_paid(
+    payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator
+) -> None:
+    paid = payments.c2b(**PAYMENT)
+    for _ in range(12):
+        mpesa_simulator.scenarios.queue("cut_before", operation="reversal")
+
+    def give_back(number: int) -> str:
+        try:
+            return str(payments.reverse(transaction_id=paid.transaction_id, amount=60).state)
+        except ValidationError:
+            return "refused"
+        finally:
+            backend.done()
+
+    with ThreadPoolExecutor(6) as pool:
+        ends = list(pool.map(give_back, range(12)))
+    assert sorted(ends) == ["refused"] * 10 + ["unknown"] * 2
+    assert len(backend.records()) == 3
+
+
+def test_the_rest_is_asked_for_by_its_amount(
+    payments: Payments[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paid = payments.c2b(**PAYMENT)
+    asked: list[Any] = []
+    send = payments.client.send
+
+    def note(request: Any) -> Any:
+        asked.append(request.parameters.get("input_ReversalAmount"))
+        return send(request)
+
+    monkeypatch.setattr(payments.client, "send", note)
+    payments.reverse(transaction_id=paid.transaction_id, amount=40)
+    payments.reverse(transaction_id=paid.transaction_id)
+    assert asked == ["40", "110"]

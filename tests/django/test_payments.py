@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
@@ -533,3 +534,38 @@ def test_what_is_given_back_in_parts_adds_up_to_the_centavo(simulator: Simulator
         assert mpesa.reverse(transaction_id=paid.transaction_id, amount=part).state == "completed"
     paid.refresh_from_db()
     assert (paid.state, paid.reversed_amount) == ("reversed", Decimal("0.30"))
+
+
+@pytest.fixture
+def autocommit_off() -> Iterator[None]:
+    transaction.set_autocommit(False)
+    yield
+    transaction.rollback()
+    transaction.set_autocommit(True)
+
+
+def test_with_autocommit_off_the_record_outlives_a_rollback_or_the_call_is_refused(
+    simulator: Simulator, heard: Heard, autocommit_off: None
+) -> None:
+    if connection.vendor == "sqlite":
+        with pytest.raises(CalledInTransaction, match="autocommit"):
+            mpesa.c2b(**PAYMENT)
+        assert simulator.ledger.transactions() == []
+        return
+    assert mpesa.c2b(**PAYMENT).state == "completed"
+    transaction.rollback()
+    assert Transaction.objects.get().state == "completed"
+    assert _names(heard) == ["initiated", "completed"]
+
+
+def test_with_autocommit_off_no_callback_is_acknowledged_and_then_lost(
+    pending: Transaction, heard: Heard, autocommit_off: None
+) -> None:
+    if connection.vendor == "sqlite":
+        with pytest.raises(CalledInTransaction):
+            _post(_callback(pending))
+        return
+    assert _post(_callback(pending)).status_code == 200
+    transaction.rollback()
+    assert CallbackLog.objects.get().verdict == "applied"
+    assert Transaction.objects.get().state == "completed"

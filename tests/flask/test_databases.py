@@ -7,7 +7,7 @@ import re
 import traceback
 import warnings
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from flask import Flask
 from flask_admin import Admin
 from flask_babel import Babel
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import create_engine, inspect, select, update
+from sqlalchemy import create_engine, delete, inspect, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
@@ -28,6 +28,7 @@ from flask_mpesa import Mpesa
 from flask_mpesa.admin import TransactionView
 from flask_mpesa.records import CallbackLogMixin, NoticeMixin, Records, TransactionMixin
 from mpesa_integrations.core.errors import CalledInTransaction
+from mpesa_integrations.core.records import Event, Notice
 from mpesa_integrations.simulator import Simulator
 
 from .conftest import flat_config
@@ -259,3 +260,19 @@ def test_an_error_of_the_database_shows_no_phone_number(tmp_path: Path) -> None:
         with pytest.raises(CalledInTransaction) as caught:
             store.create({**values, "third_party_reference": "A"}, ())
     assert "258841234567" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_signal_of_a_payment_that_was_deleted_stops_no_worker(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path / 'shop.db'}")
+    Base.metadata.create_all(engine)
+    store = Records(engine, Payment, PaymentCallback, PaymentNotice).store("default")
+    for reference in ("GONE", "THERE"):
+        values = {"operation": "c2b", "amount": 10, "third_party_reference": reference}
+        store.create(values, [Notice(Event.INITIATED)])
+    with Session(engine) as session, session.begin():
+        session.execute(delete(Payment).where(Payment.third_party_reference == "GONE"))
+    later = datetime.now(timezone.utc) + timedelta(hours=1)
+    claimed = store.claim_notices(later, later + timedelta(minutes=2), 10)
+    assert [record.third_party_reference for _, record in claimed] == ["THERE"]
+    with Session(engine) as session:
+        assert session.scalars(select(PaymentNotice.id)).all() == [claimed[0][0].id]
