@@ -234,9 +234,8 @@ class DjangoStore:
         if original_id is None:
             return
         under_way = self._records.filter(original_id=original_id, state__in=OPEN_STATES)
-        core.refuse_too_much(
-            self._records.get(pk=original_id), under_way.values_list("amount", flat=True)
-        )
+        original = self._records.get(pk=original_id)
+        core.refuse_too_much(original, [reversal.amount for reversal in under_way])
 
     def _add_reversed(self, reversal: AbstractTransaction) -> AbstractTransaction | None:
         """Add to the original's amount given back; its row is locked meanwhile."""
