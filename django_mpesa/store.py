@@ -233,8 +233,10 @@ class DjangoStore:
     def _refuse_too_much(self, original_id: int | None) -> None:
         if original_id is None:
             return
-        under_way = self._records.filter(original_id=original_id, state__in=OPEN_STATES)
-        original = self._records.get(pk=original_id)
+        # By name: django-stubs does not know the key of an abstract model to itself.
+        its_own: dict[str, Any] = {"original_id": original_id, "state__in": OPEN_STATES}
+        under_way = self._records.filter(**its_own)
+        original: Any = self._records.get(pk=original_id)
         core.refuse_too_much(original, [reversal.amount for reversal in under_way])
 
     def _add_reversed(self, reversal: AbstractTransaction) -> AbstractTransaction | None:
