@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from .account_settings import Network
 from .accounts import Accounts
 from .callbacks import MAX_BODY
+
+logger = logging.getLogger("mpesa_integrations")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +75,12 @@ def answer_callback(accounts: Accounts[Any, Any], request: CallbackRequest) -> C
     if body is None:
         return CallbackAnswer(413, {"output_ResponseDesc": "The body is too large"})
     inline = settings.apply_callbacks == "inline"
-    status, answer = payments.receive(body, apply=inline, remote_address=address)
+    try:
+        status, answer = payments.receive(body, apply=inline, remote_address=address)
+    except Exception:
+        # Left to the framework, it would log the path, and the token with it.
+        logger.exception("callback.not_taken_in account=%s", matching[0])
+        return CallbackAnswer(500, {"output_ResponseDesc": "Not taken in, send it again"})
     return CallbackAnswer(status, answer, None if inline else matching[0])
 
 

@@ -173,3 +173,18 @@ def test_every_accounts_token_is_compared_in_constant_time(
     monkeypatch.setattr(hmac, "compare_digest", compare)
     assert _answer(payments, b"{}", token) == 404
     assert compared == [(token.encode(), TOKEN.encode())]
+
+
+def test_what_could_not_be_stored_is_not_acknowledged_and_its_path_not_logged(
+    pending: Any, payments: Payments[Any, Any], backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A framework logs the path of a request that raised, and the token with it."""
+
+    def broken(*args: Any) -> None:
+        raise RuntimeError("the database went away")
+
+    with monkeypatch.context() as patch:
+        for name in ("find", "keep_callback"):
+            patch.setattr(payments.store, name, broken)
+        assert _answer(payments, callback(pending)) == 500
+    assert backend.verdicts() == []
