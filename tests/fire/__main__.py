@@ -358,7 +358,7 @@ def _drop_queues() -> None:
     for framework, url in BROKERS.items():
         app = Celery(broker=url)
         with app.connection_for_write() as broker, broker.channel() as channel:
-            app.amqp.Queue(QUEUES[framework], channel=channel).delete()
+            app.amqp.queues[QUEUES[framework]].bind(channel).delete()
 
 
 def _connect(database: str, **options: Any) -> psycopg.Connection[Any]:
