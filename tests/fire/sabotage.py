@@ -10,7 +10,7 @@ from mpesa_integrations.core.records import Event
 
 from .apps import Shop
 
-WAYS = ("early-record", "conditional-update", "early-callback")
+WAYS = ("early-record", "conditional-update")
 
 
 def apply(way: str, shop: Shop) -> None:
@@ -19,9 +19,6 @@ def apply(way: str, shop: Shop) -> None:
         _send_before_recording()
     elif way == "conditional-update":
         _update_whatever_the_state(type(shop.accounts["default"].store))
-    elif way == "early-callback":
-        # Callbacks that come before the answer are never looked at again.
-        Payments._apply_waiting_callbacks = lambda self, record: record  # type: ignore[method-assign]
     elif way:
         raise ValueError(f"there is no sabotage {way!r}; there are {', '.join(WAYS)}")
 
