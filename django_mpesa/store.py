@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from django.apps import apps
 from django.conf import settings
 from django.db import IntegrityError, connections, router, transaction
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.utils import timezone
 
 from mpesa_integrations.core import records as core
@@ -221,10 +221,10 @@ class DjangoStore:
     def _refuse_too_much(self, original_id: int | None) -> None:
         if original_id is None:
             return
-        under_way = self._records.filter(original_id=original_id, state__in=OPEN_STATES)
-        core.refuse_too_much(
-            self._records.get(pk=original_id), under_way.values_list("amount", flat=True)
-        )
+        # As a Q: the type checker's plugin cannot look up a key to a model that is abstract.
+        under_way = self._records.filter(Q(original_id=original_id), state__in=OPEN_STATES)
+        original: Any = self._records.get(pk=original_id)
+        core.refuse_too_much(original, [reversal.amount for reversal in under_way])
 
     def _add_reversed(self, reversal: AbstractTransaction) -> AbstractTransaction | None:
         """Add to the original's amount given back; its row is locked meanwhile."""
