@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from django.apps import apps
 from django.conf import settings
 from django.db import IntegrityError, connections, router, transaction
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.utils import timezone
 
 from mpesa_integrations.core import records as core
@@ -233,9 +233,8 @@ class DjangoStore:
     def _refuse_too_much(self, original_id: int | None) -> None:
         if original_id is None:
             return
-        # By name: django-stubs does not know the key of an abstract model to itself.
-        its_own: dict[str, Any] = {"original_id": original_id, "state__in": OPEN_STATES}
-        under_way = self._records.filter(**its_own)
+        # As a Q: the type checker's plugin cannot look up a key to a model that is abstract.
+        under_way = self._records.filter(Q(original_id=original_id), state__in=OPEN_STATES)
         original: Any = self._records.get(pk=original_id)
         core.refuse_too_much(original, [reversal.amount for reversal in under_way])
 
