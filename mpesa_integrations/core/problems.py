@@ -13,20 +13,20 @@ _CATALOGUES = Path(__file__).parent / "locale"
 
 
 class Problem(str):
-    """What is wrong with a value: English text, which can be said in another language too.
-
-    Args:
-        template: the English words, with places for the values, as in `at most %(left)s`.
-        english: the English text where it is not the template's, as where the gateway worded it.
-        values: what goes into the places. Text that is in the catalogue is translated, too.
-    """
+    """What is wrong with a value: English text, which can be said in another language too."""
 
     template: str
     values: dict[str, object]
 
-    def __new__(  # noqa: D102 - the class says it
-        cls, template: str, /, *, english: str | None = None, **values: object
-    ) -> Problem:
+    def __new__(cls, template: str, /, *, english: str | None = None, **values: object) -> Problem:
+        """Say it in English, and remember how.
+
+        Args:
+            template: the English words, with places for the values, as in `at most %(left)s`.
+            english: the English text where it is not the template's, as where the gateway worded
+                it.
+            values: what goes into the places. Text that is in the catalogue is translated, too.
+        """
         problem = super().__new__(cls, english or (template % values if values else template))
         problem.template = template
         problem.values = values
