@@ -251,7 +251,9 @@ def test_flask_admin_shows_numbers_times_and_notes_for_people(
 
 
 def test_an_error_of_the_database_shows_no_phone_number(tmp_path: Path) -> None:
-    engine = create_engine(f"sqlite:///{tmp_path / 'shop.db'}", connect_args={"timeout": 0})
+    engine = create_engine(
+        f"sqlite:///{tmp_path / 'shop.db'}", poolclass=NullPool, connect_args={"timeout": 0}
+    )
     Base.metadata.create_all(engine)
     store = Records(engine, Payment, PaymentCallback, PaymentNotice).store("default")
     values = {"operation": "c2b", "amount": 10, "msisdn": "258841234567"}
@@ -263,7 +265,7 @@ def test_an_error_of_the_database_shows_no_phone_number(tmp_path: Path) -> None:
 
 
 def test_a_signal_of_a_payment_that_was_deleted_stops_no_worker(tmp_path: Path) -> None:
-    engine = create_engine(f"sqlite:///{tmp_path / 'shop.db'}")
+    engine = create_engine(f"sqlite:///{tmp_path / 'shop.db'}", poolclass=NullPool)
     Base.metadata.create_all(engine)
     store = Records(engine, Payment, PaymentCallback, PaymentNotice).store("default")
     for reference in ("GONE", "THERE"):
