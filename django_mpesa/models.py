@@ -56,6 +56,7 @@ class Verdict(models.TextChoices):
     UNMATCHED = CoreVerdict.UNMATCHED.value, _("No such payment")
     MISMATCHED = CoreVerdict.MISMATCHED.value, _("Another conversation")
     UNREADABLE = CoreVerdict.UNREADABLE.value, _("Unreadable")
+    FAILED = CoreVerdict.FAILED.value, _("Could not be applied")
 
 
 class AbstractTransaction(models.Model):
@@ -77,6 +78,9 @@ class AbstractTransaction(models.Model):
     third_party_reference = models.CharField(_("third-party reference"), max_length=20)
     conversation_id = models.CharField(_("conversation ID"), max_length=64, blank=True)
     transaction_id = models.CharField(_("transaction ID"), max_length=64, blank=True)
+    # The same for a payment whose money moved, and NULL before: one transaction of the gateway
+    # belongs to one payment. A reversal has none, since its answer may name what it reverses.
+    claimed_transaction_id = models.CharField(max_length=64, null=True, editable=False)
     idempotency_key = models.CharField(
         _("idempotency key"), max_length=100, null=True, blank=True, editable=False
     )
@@ -131,6 +135,10 @@ class AbstractTransaction(models.Model):
             ),
             models.UniqueConstraint(
                 fields=("account", "idempotency_key"), name="%(app_label)s_%(class)s_key"
+            ),
+            models.UniqueConstraint(
+                fields=("account", "claimed_transaction_id"),
+                name="%(app_label)s_%(class)s_claimed",
             ),
         )
         indexes = (
@@ -200,6 +208,8 @@ class CallbackLog(models.Model):
         on_delete=models.PROTECT,
         related_name="callbacks",
     )
+    attempts = models.PositiveIntegerField(_("attempts"), default=0, editable=False)
+    next_attempt_at = models.DateTimeField(_("next attempt"), null=True, blank=True, editable=False)
 
     class Meta:
         """History: newest first."""
@@ -224,6 +234,7 @@ class Notice(models.Model):
     )
     transaction_id: int
     due_at = models.DateTimeField()
+    attempts = models.PositiveIntegerField(default=0)
 
     class Meta:
         """Found by when it should have been sent."""

@@ -87,6 +87,8 @@ class TransactionMixin(_InUtc):
     third_party_reference: Mapped[str] = mapped_column(String(20))
     conversation_id: Mapped[str] = _text(64)
     transaction_id: Mapped[str] = _text(64)
+    claimed_transaction_id: Mapped[str | None] = mapped_column(String(64))
+    """The transaction ID of a payment whose money moved: it belongs to this payment alone."""
     idempotency_key: Mapped[str | None] = mapped_column(String(100))
     response_code: Mapped[str] = _text(16)
     response_description: Mapped[str] = _text(255)
@@ -114,6 +116,7 @@ class TransactionMixin(_InUtc):
             CheckConstraint(f"state IN ({_STATES})", name=f"{table}_state"),
             UniqueConstraint("third_party_reference", "account", name=f"{table}_reference"),
             UniqueConstraint("account", "idempotency_key", name=f"{table}_key"),
+            UniqueConstraint("account", "claimed_transaction_id", name=f"{table}_claimed"),
             Index(f"{table}_due", "account", "next_check_at"),
             Index(f"{table}_transaction", "transaction_id"),
             Index(f"{table}_conversation", "conversation_id"),
@@ -164,6 +167,8 @@ class CallbackLogMixin(_InUtc):
     verdict: Mapped[str] = mapped_column(String(12))
     transaction_key: Mapped[int | None] = mapped_column(_BIG_ID, index=True)
     """The primary key of the payment that it was for."""
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    next_attempt_at: Mapped[datetime | None] = _moment()
 
     @declared_attr.directive
     def __table_args__(cls) -> Any:  # noqa: N805
@@ -186,6 +191,7 @@ class NoticeMixin(_InUtc):
     event: Mapped[str] = mapped_column(String(20))
     transaction_key: Mapped[int] = mapped_column(_BIG_ID)
     due_at: Mapped[datetime] = _moment()
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
 
     @declared_attr.directive
     def __table_args__(cls) -> Any:  # noqa: N805

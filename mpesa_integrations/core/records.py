@@ -68,6 +68,8 @@ class Verdict(str, Enum):
     MISMATCHED = "mismatched"
     """The payment with its third-party reference has another conversation ID."""
     UNREADABLE = "unreadable"
+    FAILED = "failed"
+    """It could not be applied, however often that was tried; kept for a person."""
 
     def __str__(self) -> str:
         return self.value

@@ -7,6 +7,7 @@ from pathlib import Path
 from mpesa_integrations.core.config import settings_in_account_file
 
 _FILE = str(Path(tempfile.gettempdir()) / f"mpesa-test-{os.getpid()}.sqlite3")
+_NAME = os.environ.get("MPESA_TEST_NAME", "test_mpesa")  # another for each checkout at work
 SECRET_KEY = "only for tests"
 DEBUG = True
 USE_TZ = True
@@ -47,13 +48,14 @@ _DATABASES: dict[str, dict[str, object]] = {
         "NAME": "postgres",
         "USER": "postgres",
         "HOST": "127.0.0.1",
+        "TEST": {"NAME": _NAME},
     },
     "mariadb": {
         "ENGINE": "django.db.backends.mysql",
         "NAME": "mpesa",
         "USER": "root",
         "HOST": "127.0.0.1",
-        "TEST": {"CHARSET": "utf8mb4"},
+        "TEST": {"NAME": _NAME, "CHARSET": "utf8mb4"},
     },
     "sqlite": {
         "ENGINE": "django.db.backends.sqlite3",
