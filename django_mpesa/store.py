@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from functools import cached_property
 from typing import Any, TypeVar
@@ -19,8 +19,8 @@ from mpesa_integrations.core import records as core
 from mpesa_integrations.core.lifecycle import OPEN_STATES, State
 from mpesa_integrations.core.payments import NOTICE_GRACE
 
+from .isolation import bound_lock_waits, disconnect, is_on_its_own, run_isolated
 from .models import AbstractTransaction, CallbackLog, Notice
-from .notifier import run_isolated
 
 _T = TypeVar("_T")
 _M = TypeVar("_M", bound=Model)
@@ -47,13 +47,26 @@ class DjangoStore:
         self._callbacks: QuerySet[CallbackLog] = CallbackLog._base_manager.using(self.alias)
         self._notices: QuerySet[Notice] = Notice._base_manager.using(self.alias)
 
-    def isolated(self, call: Callable[[], _T]) -> _T:
-        """Run a call outside the caller's transaction.
+    def isolated(self, call: Callable[[], _T], *, writes: bool = True) -> _T:
+        """Run a call outside the caller's transaction; errors as `run_isolated`'s."""
+        return run_isolated(self.alias, call, writes=writes)
 
-        Raises:
-            CalledInTransaction: inside `atomic()` on SQLite.
-        """
-        return run_isolated(self.alias, call)
+    def disconnect(self) -> None:
+        """Give the caller's connection back where nothing of the caller's is in it."""
+        disconnect(self.alias)
+
+    def aware(self, time: datetime) -> datetime:
+        """Times are as the project's USE_TZ says."""
+        if not timezone.is_naive(time):
+            return time
+        # Of two times that the clocks of a zone show alike, the later: younger is more careful.
+        return timezone.make_aware(time.replace(fold=1), timezone.get_default_timezone())
+
+    def with_values(
+        self, record: AbstractTransaction, values: Mapping[str, Any]
+    ) -> AbstractTransaction:
+        """Set them on a copy."""
+        return _with_values(record, _plain(values))
 
     def create(
         self, values: Mapping[str, Any], notices: Sequence[core.Notice]
@@ -64,7 +77,7 @@ class DjangoStore:
             DuplicateTransaction: the third-party reference is taken.
             ValidationError: a reversal, with which more could go back than was paid.
         """
-        record = self._model(account=self._account, **values)
+        record = self._model(account=self._account, **_plain(values))
         try:
             with self._together(notices or record.original_id):
                 self._lock(record.original_id)
@@ -87,7 +100,7 @@ class DjangoStore:
     ) -> tuple[AbstractTransaction, AbstractTransaction | None] | None:
         """Update where the state is still the one expected."""
         original = None
-        values = {**change.values, "updated_at": timezone.now()}
+        values = {**_plain(change.values), "updated_at": timezone.now()}
         with self._together(change.notices or change.reverses or change.callback):
             if not self._records.filter(pk=record.pk, state=state).update(**values):
                 return None
@@ -142,20 +155,23 @@ class DjangoStore:
 
     def claim_due(self, now: datetime, until: datetime, limit: int) -> list[AbstractTransaction]:
         """Put off the next checks that are due, and give their records."""
-        due = self._mine.filter(next_check_at__lte=now).order_by("next_check_at")
-        return self._claim(due, "next_check_at", until, limit)
+        due = self._mine.filter(next_check_at__lte=_stored(now)).order_by("next_check_at")
+        return self._claim(due, "next_check_at", _stored(until), limit)
 
     def release(self, records: Sequence[AbstractTransaction], until: datetime) -> None:
         """Make due again what is still put off until then."""
         keys = [record.pk for record in records]
-        self._records.filter(pk__in=keys, next_check_at=until).update(next_check_at=timezone.now())
+        with self._together(False):
+            self._records.filter(pk__in=keys, next_check_at=_stored(until)).update(
+                next_check_at=timezone.now()
+            )
 
     def claim_notices(
         self, now: datetime, until: datetime, limit: int
     ) -> list[tuple[core.Notice, AbstractTransaction]]:
         """Put off the notices that are due, and give them with their records."""
-        due = self._notices.filter(account=self._account, due_at__lte=now).order_by("due_at")
-        claimed = self._claim(due, "due_at", until, limit)
+        due = self._notices.filter(account=self._account, due_at__lte=_stored(now))
+        claimed = self._claim(due.order_by("due_at"), "due_at", _stored(until), limit)
         records = self._records.in_bulk([notice.transaction_id for notice in claimed])
         return [
             (core.Notice(core.Event(notice.event), notice.id), records[notice.transaction_id])
@@ -164,11 +180,13 @@ class DjangoStore:
 
     def settle(self, told: Sequence[str]) -> None:
         """Delete notices."""
-        self._notices.filter(pk__in=told).delete()
+        with self._together(False):
+            self._notices.filter(pk__in=told).delete()
 
     def keep_callback(self, values: Mapping[str, Any]) -> CallbackLog:
         """Insert a callback."""
-        return self._callbacks.create(account=self._account, **values)
+        with self._together(False):
+            return self._callbacks.create(account=self._account, **values)
 
     def judge_callback(
         self, entry: CallbackLog, verdict: core.Verdict, record: AbstractTransaction | None
@@ -176,7 +194,8 @@ class DjangoStore:
         """Update a callback's verdict."""
         entry.verdict = verdict.value
         entry.transaction_id = record.pk if record else None
-        entry.save(using=self.alias, update_fields=("verdict", "transaction"))
+        with self._together(False):
+            entry.save(using=self.alias, update_fields=("verdict", "transaction"))
 
     def waiting_callbacks(self, third_party_reference: str) -> list[tuple[CallbackLog, bytes]]:
         """Select a payment's callbacks that are not decided yet."""
@@ -191,7 +210,7 @@ class DjangoStore:
     def undecided_callbacks(self, before: datetime, limit: int) -> list[tuple[CallbackLog, bytes]]:
         """Select callbacks that nobody has looked at."""
         waiting = self._callbacks.filter(
-            account=self._account, verdict=core.Verdict.RECEIVED, received_at__lt=before
+            account=self._account, verdict=core.Verdict.RECEIVED, received_at__lt=_stored(before)
         )
         return self._with_body(waiting.order_by("pk")[:limit])
 
@@ -206,12 +225,15 @@ class DjangoStore:
     def _with_body(entries: QuerySet[CallbackLog]) -> list[tuple[CallbackLog, bytes]]:
         return [(entry, bytes(entry.body)) for entry in entries]
 
-    def _atomic(self) -> AbstractContextManager[Any]:
-        return transaction.atomic(using=self.alias)
+    @contextmanager
+    def _atomic(self) -> Iterator[None]:
+        with transaction.atomic(using=self.alias):
+            bound_lock_waits(self.alias)
+            yield
 
     def _together(self, more: object) -> AbstractContextManager[Any]:
         """One transaction for a statement and what more there is; alone, it commits itself."""
-        if more or not connections[self.alias].get_autocommit():
+        if more or is_on_its_own() or not connections[self.alias].get_autocommit():
             return self._atomic()
         return nullcontext()
 
@@ -268,6 +290,20 @@ class DjangoStore:
         for row in rows:
             setattr(row, column, until)
         return bool(found.update(**{column: until}))
+
+
+def _stored(time: datetime) -> datetime:
+    """A time as the project keeps them: without USE_TZ, by the clocks of TIME_ZONE."""
+    if settings.USE_TZ:
+        return time
+    return timezone.make_naive(time, timezone.get_default_timezone())
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: _stored(value) if isinstance(value, datetime) else value
+        for name, value in values.items()
+    }
 
 
 def _with_values(record: AbstractTransaction, values: Mapping[str, Any]) -> AbstractTransaction:

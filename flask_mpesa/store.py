@@ -9,12 +9,13 @@ from functools import cached_property
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import CursorResult, Select, bindparam, delete, select, update
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.base import Executable
 
 from mpesa_integrations.core import records as core
-from mpesa_integrations.core.errors import CalledInTransaction
+from mpesa_integrations.core.errors import CalledInTransaction, RecordsUnavailable
 from mpesa_integrations.core.lifecycle import OPEN_STATES, State
 from mpesa_integrations.core.payments import NOTICE_GRACE
 
@@ -41,9 +42,32 @@ class SqlAlchemyStore:
         self._callback: Any = records.callback_log
         self._notice: Any = records.notice
 
-    def isolated(self, call: Callable[[], _T]) -> _T:
-        """Run a call; its sessions are its own already."""
-        return call()
+    def isolated(self, call: Callable[[], _T], *, writes: bool = True) -> _T:
+        """Run a call; its sessions are its own already.
+
+        Raises:
+            RecordsUnavailable: the database hung up, is away or is locked.
+        """
+        try:
+            return call()
+        except (OperationalError, InterfaceError, PoolTimeout) as error:
+            what = type(error.orig or error) if isinstance(error, DBAPIError) else type(error)
+            raise RecordsUnavailable(
+                f"The database of the payments cannot be used ({what.__name__})"
+            ) from error
+
+    def disconnect(self) -> None:
+        """No session is open between two calls of this store."""
+
+    def aware(self, time: datetime) -> datetime:
+        """The columns' type reads and writes aware times."""
+        return time
+
+    def with_values(self, record: TransactionMixin, values: Mapping[str, Any]) -> TransactionMixin:
+        """Set them on the record, which is detached from any session."""
+        for name, value in _plain(values).items():
+            setattr(record, _ATTRIBUTES.get(name, name), value)
+        return record
 
     def create(
         self, values: Mapping[str, Any], notices: Sequence[core.Notice]

@@ -79,9 +79,20 @@ class UnrecordedStore:
         self._payments: OrderedDict[str, Payment] = OrderedDict()
         self._callbacks: OrderedDict[str, ReceivedCallback] = OrderedDict()
 
-    def isolated(self, call: Callable[[], _T]) -> _T:
+    def isolated(self, call: Callable[[], _T], *, writes: bool = True) -> _T:
         """There is no transaction to keep out of."""
         return call()
+
+    def disconnect(self) -> None:
+        """There is no connection."""
+
+    def aware(self, time: datetime) -> datetime:
+        """They are aware."""
+        return time
+
+    def with_values(self, record: Payment, values: Mapping[str, Any]) -> Payment:
+        """Replace them."""
+        return replace(record, **values)
 
     def create(self, values: Mapping[str, Any], notices: Sequence[Notice]) -> tuple[Payment, bool]:
         """Keep a payment.

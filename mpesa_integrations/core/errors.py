@@ -103,6 +103,18 @@ class CalledInTransaction(MpesaError):  # noqa: N818
     """The payment cannot be recorded safely inside the caller's transaction. Nothing was sent."""
 
 
+class RecordsUnavailable(MpesaError):  # noqa: N818
+    """The database of the records is away, or kept them locked; `__cause__` is its own error.
+
+    Where a payment's call raises it, nothing was sent. The database's error may show what was to be
+    written; this one's text does not.
+    """
+
+
+class RecordLocked(CalledInTransaction, RecordsUnavailable):
+    """Somebody keeps the record locked: it may be the caller's own `select_for_update()`."""
+
+
 def nothing_sent(errors: Mapping[str, list[str]]) -> ValidationError:
     """Make the error for arguments that were refused before anything was sent."""
     told = (f"{name}: {' '.join(problems).rstrip('.')}." for name, problems in errors.items())

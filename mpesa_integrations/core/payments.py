@@ -9,17 +9,25 @@ from __future__ import annotations
 import hmac
 import logging
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Generic
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .account_settings import AccountSettings
 from .answers import UnreadableBody
 from .callbacks import Callback, acknowledgement, read_callback
 from .client import MpesaClient, PreparedRequest
-from .errors import GatewayUnavailable, MpesaError, OutcomeUnknown, nothing_sent
+from .errors import (
+    CalledInTransaction,
+    GatewayUnavailable,
+    MpesaError,
+    OutcomeUnknown,
+    RecordsUnavailable,
+    nothing_sent,
+)
 from .lifecycle import (
     FINAL_STATES,
     MONEY_MOVED_STATES,
@@ -31,6 +39,7 @@ from .lifecycle import (
     evidence_of_status,
     transition,
 )
+from .persistence import AFTER_SENDING, describe, persist
 from .problems import Problem
 from .records import (
     EVENT_OF_STATE,
@@ -61,6 +70,7 @@ NOTICE_GRACE = timedelta(minutes=2)
 """What was not told by then, since its process died, is told by `reconcile`."""
 _JITTER = 0.25
 _KEY_LENGTH = 100
+_T = TypeVar("_T")
 _COMPARED = ("operation", "original_id", "amount", "msisdn", "receiver_shortcode", "reference")
 
 
@@ -85,8 +95,11 @@ class Payments(Generic[R, C]):
 
     The calls return the record, whose state says what became of the payment. They raise only where
     nothing was sent because of the caller: `ValidationError`, `ConfigurationError`,
-    `IdempotencyConflict`, `DuplicateTransaction` for a third-party reference already on record, or
-    `CalledInTransaction` where the store cannot commit within the caller's transaction.
+    `IdempotencyConflict`, `DuplicateTransaction` for a third-party reference already on record,
+    `CalledInTransaction` where the store cannot commit within the caller's transaction, or
+    `RecordsUnavailable` where the database is away. Once a payment was sent, nothing raises: where
+    what became of it cannot be written down, the record that is returned says it, and so does a
+    line in the log; `reconcile` asks again.
 
     Args:
         alias: the account's name in the settings.
@@ -209,9 +222,14 @@ class Payments(Generic[R, C]):
         arguments: dict[str, Any] = {"transaction_id": transaction_id, "amount": amount}
         request = self._prepare("reversal", arguments, third_party_reference)
         paid_as = request.values["transaction_id"]
-        original = _exactly(self.store.find_paid(paid_as), "transaction_id", paid_as)
         asked = request.values.get("amount")
-        known = self.store.find_by_key(idempotency_key) if idempotency_key else None
+
+        def look_up() -> tuple[R | None, R | None]:
+            key = idempotency_key
+            known = self.store.find_by_key(key) if key else None
+            return _exactly(self.store.find_paid(paid_as), "transaction_id", paid_as), known
+
+        original, known = self._before_sending(look_up)
         if known is not None:
             # Before what is left is looked at: by now this very reversal may have taken it.
             return _repeated(
@@ -246,8 +264,22 @@ class Payments(Generic[R, C]):
         Raises:
             GatewayUnavailable: no readable answer; the record's next check was put off.
             AuthenticationError: the credentials were refused; likewise.
+            CalledInTransaction: as for `c2b`; not where the outcome is known already.
+            RecordsUnavailable: what was learnt could not be written down; `reconcile` asks again.
         """
-        return self.store.isolated(lambda: self._check(self.store.get(record)))
+        if State(record.state) in FINAL_STATES:
+            return self.store.isolated(lambda: self.store.get(record), writes=False)
+        known = self.step(lambda: self.store.get(record))
+        if State(known.state) in FINAL_STATES:
+            return known
+        self.store.disconnect()
+        try:
+            answer = self.question(known)
+        except MpesaError as error:
+            problem = error
+            self.step(lambda: self.put_off(known, problem))
+            raise
+        return self.step(lambda: self.learn(known, answer))
 
     def resolve(self, record: R, state: State, *, by: str, note: str) -> R:
         """Decide, as a person who knows better than the gateway said, what became of a payment.
@@ -280,7 +312,7 @@ class Payments(Generic[R, C]):
                 raise nothing_sent({"record": [problem]})
             return self._apply(known, news)
 
-        return self.store.isolated(decide)
+        return self.step(decide)
 
     def oldest_open(self) -> timedelta | None:
         """The age of the oldest payment whose outcome is open, for a health check; or None.
@@ -288,7 +320,7 @@ class Payments(Generic[R, C]):
         More than `stuck_after` and growing: reconcile does not run, or the gateway does not tell.
         """
         oldest = self.store.oldest_open()
-        return None if oldest is None else _now() - oldest.created_at
+        return None if oldest is None else self._age(oldest)
 
     def accepts(self, token: str) -> bool:
         """Whether a callback URL's token is the account's, compared in constant time."""
@@ -310,7 +342,7 @@ class Payments(Generic[R, C]):
             callback is not believed, since it is stored and need not come again; 400 where it
             cannot be read.
         """
-        return self.store.isolated(lambda: self._receive(body, apply, origin))
+        return self.step(lambda: self._receive(body, apply, origin))
 
     def _receive(
         self, body: bytes, apply: bool, origin: dict[str, Any]
@@ -340,14 +372,19 @@ class Payments(Generic[R, C]):
 
     def apply_callbacks(self, limit: int = 100, *, older_than: timedelta = timedelta(0)) -> int:
         """Decide callbacks that were stored and that nobody has looked at; how many there were."""
+        before = _now() - older_than
+        found = self.step(lambda: self.store.undecided_callbacks(before, limit))
+        for entry, body in found:
+            self.step(partial(self._decide, entry, read_callback(body)))
+        return len(found)
 
-        def decide() -> int:
-            found = self.store.undecided_callbacks(_now() - older_than, limit)
-            for entry, body in found:
-                self._decide(entry, read_callback(body))
-            return len(found)
+    def step(self, call: Callable[[], _T]) -> _T:
+        """Do some of the store's work, committed whatever the caller's transaction does.
 
-        return self.store.isolated(decide)
+        Raises:
+            RecordsUnavailable: the database was away for too long.
+        """
+        return persist(self.store, call)
 
     def question(self, record: R) -> TransactionStatusResult:
         """Ask the gateway what became of a payment, touching no record: safe in any thread."""
@@ -379,16 +416,6 @@ class Payments(Generic[R, C]):
 
         return Reconciler(self, batch=batch, workers=workers, rate=rate).run()
 
-    def _check(self, record: R) -> R:
-        if State(record.state) in FINAL_STATES:
-            return record
-        try:
-            answer = self.question(record)
-        except MpesaError as error:
-            self.put_off(record, error)
-            raise
-        return self.learn(record, answer)
-
     def _news_of_status(self, record: R, answer: TransactionStatusResult) -> _News:
         return _News(
             evidence=self._evidence_of(record, answer),
@@ -410,17 +437,20 @@ class Payments(Generic[R, C]):
             answer.transaction_status is None
             and grace is not None
             and not record.conversation_id
-            and _now() - record.created_at >= max(grace, self.client.longest_call)
+            and self._age(record) >= max(grace, self.client.longest_call)
         ):
             return Evidence.DECLINED
         return evidence_of_status(answer.transaction_status)
+
+    def _age(self, record: R) -> timedelta:
+        return _now() - self.store.aware(record.created_at)
 
     def _escalate(self, record: R) -> R:
         """Tell a person, once, of a payment that has been open for too long."""
         if (
             State(record.state) not in OPEN_STATES
             or record.stuck_at is not None
-            or _now() - record.created_at < self.settings.stuck_after
+            or self._age(record) < self.settings.stuck_after
         ):
             return record
         notice = self._notice(Event.STUCK)
@@ -470,23 +500,61 @@ class Payments(Generic[R, C]):
             + timedelta(seconds=sum(self.client.config.timeout))
             + FIRST_CHECK,
         }
-        return self.store.isolated(lambda: self._record_and_send(request, values))
+        return self._record_and_send(request, values)
 
     def _record_and_send(self, request: PreparedRequest, values: dict[str, Any]) -> R:
         """Write the payment down, committed, and only then send it."""
         notice = self._notice(Event.INITIATED)
-        record, created = self.store.create(values, notice)
+        # Tried again it charges nobody twice: what a first try may have written is in the way.
+        record, created = self._before_sending(lambda: self.store.create(values, notice))
         if not created:
             return _repeated(record, values)
         self._tell(notice, record)
+        self.store.disconnect()
         try:
             news = self._send(request)
         except Exception:
             # Something outside this library broke; whether bytes had left, nobody knows.
+            logger.exception("payment.interrupted %s", _named(record))
             news = _News(evidence=Evidence.NOTHING, description="Interrupted by an error")
-            self._apply(record, news)
-            raise
-        return self._apply_waiting_callbacks(self._apply(record, news))
+        return self._after_sending(record, news)
+
+    def _before_sending(self, call: Callable[[], _T]) -> _T:
+        try:
+            return self.step(call)
+        except (CalledInTransaction, RecordsUnavailable) as error:
+            told = str(error).removeprefix("Nothing was sent. ")
+            raise type(error)(f"Nothing was sent. {told}") from (error.__cause__ or error)
+
+    def _after_sending(self, record: R, news: _News) -> R:
+        """Write down what was learnt of a payment, and raise nothing: its money may have moved."""
+        written: list[R] = []
+
+        def write() -> R:
+            if not written:
+                written.append(self._apply(record, news))
+            return self._apply_waiting_callbacks(written[0])
+
+        try:
+            return persist(self.store, write, patience=AFTER_SENDING)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets the record
+            if written:
+                logger.error("callback.not_applied %s problem=%s", _named(record), describe(error))
+                return written[0]
+            # The one place where the answer is kept, until reconcile has asked again.
+            logger.error(
+                "payment.not_written %s evidence=%s code=%s conversation_id=%s transaction_id=%s "
+                "problem=%s",
+                _named(record),
+                news.evidence,
+                news.code,
+                news.conversation_id,
+                news.transaction_id,
+                describe(error),
+            )
+        if _contradicts_record(record, news):
+            return record
+        return self.store.with_values(record, self._change_by(record, news).values)
 
     def _send(self, request: PreparedRequest) -> _News:
         try:
@@ -572,8 +640,22 @@ class Payments(Generic[R, C]):
             self.tell(notice, record)
 
     def tell(self, notice: Notice, record: R) -> None:
-        """Tell the shop of an event, and note that it was told."""
-        self.notifier.notify(notice, record, lambda: self.store.settle([notice.id]))
+        """Tell the shop of an event, and note that it was told; it raises nothing."""
+        try:
+            self.notifier.notify(notice, record, lambda: self._settle(notice))
+        except Exception as error:  # noqa: BLE001 - a payment is not undone by who hears of it
+            logger.error("notice.not_told event=%s problem=%s", notice.event, describe(error))
+
+    def _settle(self, notice: Notice) -> None:
+        try:
+            self.store.isolated(lambda: self.store.settle([notice.id]))
+        except Exception as error:  # noqa: BLE001 - it was told, and may be told again
+            logger.warning(
+                "notice.not_settled event=%s event_id=%s problem=%s",
+                notice.event,
+                notice.id,
+                describe(error),
+            )
 
     def _apply_waiting_callbacks(self, record: R) -> R:
         """Look again at callbacks that overtook the answer that names their conversation."""
@@ -655,6 +737,7 @@ class Payments(Generic[R, C]):
 
     def _confirm(self, record: R) -> Verdict:
         """Believe a success only when the gateway, asked, says so too."""
+        self.store.disconnect()
         try:
             answer = self.question(record)
         except MpesaError as error:
@@ -723,6 +806,11 @@ def _backoff(checks: int) -> timedelta:
     """How long to wait after so many checks: twice as long each time, and not all at once."""
     delay = min(FIRST_CHECK * int(2 ** min(checks, 20)), LAST_CHECK)
     return delay * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - spreads load, no secret
+
+
+def _named(record: Record) -> str:
+    """By what a log line names a payment."""
+    return f"operation={record.operation} third_party_reference={record.third_party_reference}"
 
 
 def _now() -> datetime:

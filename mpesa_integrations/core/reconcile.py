@@ -1,26 +1,34 @@
 """Reconciliation, by any number of workers: what is due is asked for, what was not told is told.
 
-Records are touched in the calling thread only; the gateway is asked by a few others.
+Records are touched in the calling thread only, in steps that are each committed; the gateway is
+asked by a few others, and while it is waited for no connection to the database is held.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import Generic
 
+from .errors import RecordsUnavailable
 from .payments import NOTICE_GRACE, Payments
 from .records import C, R
 from .results import TransactionStatusResult
 
+logger = logging.getLogger("mpesa_integrations")
+
 LEASE = timedelta(minutes=10)
 """How long a worker may ask for what it was handed. Once the last answer must be there, too, what
 is left is handed to another."""
+_SOON = 0.2
+"""Seconds for which a connection is worth keeping while an answer is waited for."""
 _Asked = Future[TransactionStatusResult]
 
 
@@ -84,7 +92,7 @@ class Reconciler(Generic[R, C]):
         total = Reconciled()
         with self._pool() as pool:
             while not self._stop.is_set():
-                done = self._store.isolated(lambda: self._run_batch(pool))
+                done = self._run_batch(pool)
                 total += done
                 if progress is not None and done:
                     progress(total)
@@ -95,7 +103,7 @@ class Reconciler(Generic[R, C]):
     def run_batch(self) -> Reconciled:
         """Look at one batch of each; as many as `batch` of one of them means that more is due."""
         with self._pool() as pool:
-            return self._store.isolated(lambda: self._run_batch(pool))
+            return self._run_batch(pool)
 
     def _pool(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(self._workers, thread_name_prefix="mpesa-reconcile")
@@ -108,25 +116,32 @@ class Reconciler(Generic[R, C]):
         )
         until = now + LEASE + self._timeout
         for record, answer in self._ask(pool, until):
-            problem = answer.exception()
-            if problem is None:
-                self._payments.learn(record, answer.result())
-            elif isinstance(problem, Exception):
-                self._payments.put_off(record, problem)
-            else:
-                raise problem
+            self._payments.step(partial(self._learn, record, answer))
             done = replace(done, asked=done.asked + 1)
         return done
 
+    def _learn(self, record: R, answer: _Asked) -> None:
+        problem = answer.exception()
+        if problem is None:
+            self._payments.learn(record, answer.result())
+        elif isinstance(problem, Exception):
+            self._payments.put_off(record, problem)
+        else:
+            raise problem
+
     def _tell(self, now: datetime) -> int:
-        claimed = self._store.claim_notices(now, now + NOTICE_GRACE, self._batch)
+        claimed = self._payments.step(
+            lambda: self._store.claim_notices(now, now + NOTICE_GRACE, self._batch)
+        )
         for notice, record in claimed:
             self._payments.tell(notice, record)
         return len(claimed)
 
     def _ask(self, pool: ThreadPoolExecutor, until: datetime) -> Iterator[tuple[R, _Asked]]:
         """Give each claimed record with its answer, as they come."""
-        waiting = deque(self._store.claim_due(_now(), until, self._batch))
+        waiting = deque(
+            self._payments.step(lambda: self._store.claim_due(_now(), until, self._batch))
+        )
         flying: dict[_Asked, R] = {}
         try:
             while waiting or flying:
@@ -135,10 +150,25 @@ class Reconciler(Generic[R, C]):
                     flying[pool.submit(self._payments.question, record)] = record
                 if not flying:
                     break
-                for answer in wait(flying, return_when=FIRST_COMPLETED).done:
+                for answer in self._next_answers(flying):
                     yield flying.pop(answer), answer
         finally:
-            self._store.release([*waiting, *flying.values()], until)
+            self._release([*waiting, *flying.values()], until)
+
+    def _next_answers(self, flying: Collection[_Asked]) -> Collection[_Asked]:
+        done = wait(flying, timeout=_SOON, return_when=FIRST_COMPLETED).done
+        if not done:
+            self._store.disconnect()
+            done = wait(flying, return_when=FIRST_COMPLETED).done
+        return done
+
+    def _release(self, records: Sequence[R], until: datetime) -> None:
+        if not records:
+            return
+        try:
+            self._payments.step(lambda: self._store.release(records, until))
+        except RecordsUnavailable as error:  # another is handed them when the lease ends
+            logger.warning("reconcile.not_released payments=%s problem=%s", len(records), error)
 
     def _may_ask(self, until: datetime) -> bool:
         """Wait for one's turn; False once stopped, or where the lease may end before the answer."""

@@ -194,12 +194,33 @@ class Store(Protocol[R, C]):
     Each method is one database transaction, committed when it returns.
     """
 
-    def isolated(self, call: Callable[[], _T]) -> _T:
+    def isolated(self, call: Callable[[], _T], *, writes: bool = True) -> _T:
         """Run a call so that what it records is committed, whatever the caller's transaction does.
+
+        It sees what others have committed. Calls may be nested.
+
+        Args:
+            call: some of this store's work; nothing that waits for anything else.
+            writes: False for a call that only reads, which is refused nowhere.
 
         Raises:
             CalledInTransaction: that cannot be done here; nothing was called.
+            RecordLocked: a row stayed locked, perhaps by the caller's own transaction.
+            RecordsUnavailable: the database hung up, is away or is locked. What the call had done
+                until then is committed, and its last statement may be.
         """
+
+    def disconnect(self) -> None:
+        """Hold no connection while something else is waited for, as far as that can be.
+
+        It raises nothing, and leaves alone what the caller may still need of its connection.
+        """
+
+    def aware(self, time: datetime) -> datetime:
+        """A record's time with its zone, where the records have times without one."""
+
+    def with_values(self, record: R, values: Mapping[str, Any]) -> R:
+        """The record as it would be with these columns; nothing is written."""
 
     def create(self, values: Mapping[str, Any], notices: Sequence[Notice]) -> tuple[R, bool]:
         """Write a payment down, and what is to be told of it.

@@ -1,0 +1,62 @@
+"""A step of the store's work, tried again within a bound where the database hung up or is locked.
+
+No connection need outlive a step: the next may run on a fresh one.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from .errors import RecordsUnavailable
+from .records import Store
+
+logger = logging.getLogger("mpesa_integrations")
+
+PATIENCE = 3.0
+"""Seconds within which a step is begun again: nothing is lost if it fails, and somebody waits."""
+AFTER_SENDING = 15.0
+"""The same for what the answer to a payment said, which nobody says twice."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 4.0
+_T = TypeVar("_T")
+
+sleep = time.sleep
+clock = time.monotonic
+
+
+def persist(store: Store[Any, Any], call: Callable[[], _T], *, patience: float = PATIENCE) -> _T:
+    """Run a step of the store's work, isolated from the caller's transaction.
+
+    Args:
+        store: whose work it is.
+        call: the step. Where it is tried again, a part of it may have been done before.
+        patience: seconds after its beginning, after which it is not tried again.
+
+    Raises:
+        RecordsUnavailable: the database was not there in all that time.
+        CalledInTransaction: as `Store.isolated`.
+    """
+    began, pause = clock(), _FIRST_PAUSE
+    while True:
+        try:
+            return store.isolated(call)
+        except RecordsUnavailable as error:
+            if clock() - began + pause > patience:
+                raise
+            logger.warning("records.unavailable problem=%s", error)
+        sleep(pause * random.uniform(0.75, 1.25))  # noqa: S311 - spreads load, no secret
+        pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def describe(error: BaseException) -> str:
+    """What went wrong and where, with none of an exception's own words: they may show a row."""
+    if isinstance(error, RecordsUnavailable):
+        return str(error)
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    where = "" if last is None else f" in {last.tb_frame.f_code.co_name}, line {last.tb_lineno}"
+    return type(error).__name__ + where
