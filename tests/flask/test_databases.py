@@ -127,7 +127,7 @@ def test_alembic_autogenerates_a_right_migration(migrations: Config, tmp_path: P
     checks = {check["name"] for check in inspector.get_check_constraints("payment")}
     assert checks == {"payment_amount", "payment_reversed", "payment_state"}
     unique = {constraint["name"] for constraint in inspector.get_unique_constraints("payment")}
-    assert unique == {"payment_reference", "payment_key"}
+    assert unique == {"payment_reference", "payment_key", "payment_claimed"}
     with warnings.catch_warnings(), Session(engine) as session:
         session.add(Payment(operation="c2b", amount=1, third_party_reference="A"))
         session.commit()
