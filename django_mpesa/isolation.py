@@ -51,7 +51,7 @@ def run_isolated(alias: str, call: Callable[[], _T], *, writes: bool = True) -> 
     if is_in_test_case(connection) or not _is_in_transaction(connection):
         return _run_here(connection, call)
     if connection.vendor != "sqlite":
-        return _run_on_its_own(alias, call)
+        return run_on_its_own(alias, call)
     if writes:
         raise CalledInTransaction(
             "An M-Pesa call inside transaction.atomic(), or with autocommit off, cannot be "
@@ -59,6 +59,34 @@ def run_isolated(alias: str, call: Callable[[], _T], *, writes: bool = True) -> 
             "transaction.on_commit(); see also ATOMIC_REQUESTS"
         )
     return _run_here(connection, call)
+
+
+def run_on_its_own(alias: str, call: Callable[[], _T]) -> _T:
+    """Run a call in a thread and on a connection of its own, which are gone when it returns.
+
+    Raises:
+        RecordLocked: a row stayed locked.
+        RecordsUnavailable: the database hung up, is away or is locked.
+    """
+    callers = connections[alias]
+    events: list[Callable[[], None]] = []
+
+    def work() -> _T:
+        _own.events = events
+        connections[alias] = _another(callers)
+        try:
+            return call()
+        except _HUNG_UP as error:
+            raise _unavailable(error) from error
+        finally:
+            connections.close_all()
+
+    try:
+        with ThreadPoolExecutor(1, thread_name_prefix="mpesa-recorded") as pool:
+            return pool.submit(work).result()
+    finally:
+        for send in events:
+            after_commit(alias, send)
 
 
 def after_commit(alias: str, send: Callable[[], None]) -> None:
@@ -122,28 +150,6 @@ def _run_here(connection: BaseDatabaseWrapper, call: Callable[[], _T]) -> _T:
     except _HUNG_UP as error:
         _close_if_broken(connection)
         raise _unavailable(error) from error
-
-
-def _run_on_its_own(alias: str, call: Callable[[], _T]) -> _T:
-    callers = connections[alias]
-    events: list[Callable[[], None]] = []
-
-    def work() -> _T:
-        _own.events = events
-        connections[alias] = _another(callers)
-        try:
-            return call()
-        except _HUNG_UP as error:
-            raise _unavailable(error) from error
-        finally:
-            connections.close_all()
-
-    try:
-        with ThreadPoolExecutor(1, thread_name_prefix="mpesa-recorded") as pool:
-            return pool.submit(work).result()
-    finally:
-        for send in events:
-            after_commit(alias, send)
 
 
 def _another(connection: BaseDatabaseWrapper) -> BaseDatabaseWrapper:

@@ -5,21 +5,28 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, TypeVar
 
 from django.apps import apps
 from django.conf import settings
-from django.db import IntegrityError, connections, router, transaction
-from django.db.models import Model, Q, QuerySet
+from django.db import DatabaseError, IntegrityError, connections, router, transaction
+from django.db.models import F, Model, Q, QuerySet
 from django.utils import timezone
 
 from mpesa_integrations.core import records as core
+from mpesa_integrations.core.failures import log_failure
 from mpesa_integrations.core.lifecycle import OPEN_STATES, State
 from mpesa_integrations.core.payments import NOTICE_GRACE
 
-from .isolation import bound_lock_waits, disconnect, is_on_its_own, run_isolated
+from .isolation import (
+    bound_lock_waits,
+    disconnect,
+    is_on_its_own,
+    run_isolated,
+    run_on_its_own,
+)
 from .models import AbstractTransaction, CallbackLog, Notice
 
 _T = TypeVar("_T")
@@ -168,15 +175,32 @@ class DjangoStore:
 
     def claim_notices(
         self, now: datetime, until: datetime, limit: int
-    ) -> list[tuple[core.Notice, AbstractTransaction]]:
+    ) -> list[core.DueNotice[AbstractTransaction]]:
         """Put off the notices that are due, and give them with their records."""
         due = self._notices.filter(account=self._account, due_at__lte=_stored(now))
-        claimed = self._claim(due.order_by("due_at"), "due_at", _stored(until), limit)
-        records = self._records.in_bulk([notice.transaction_id for notice in claimed])
+        claimed = self._claim(due.order_by("due_at"), "due_at", _stored(until), limit, counted=True)
+        keys = [notice.transaction_id for notice in claimed]
+        records = {record.pk: record for record in self._readable(self._records, keys)}
+        gone = self._gone([key for key in keys if key not in records])
         return [
-            (core.Notice(core.Event(notice.event), notice.id), records[notice.transaction_id])
+            core.DueNotice(
+                id=notice.id,
+                event=notice.event,
+                attempts=notice.attempts,
+                record=records.get(notice.transaction_id),
+            )
             for notice in claimed
+            if notice.transaction_id in records or notice.transaction_id in gone
         ]
+
+    def put_off_notices(self, ids: Sequence[str], until: datetime) -> None:
+        """Update when they are due."""
+        with self._together(False):
+            self._notices.filter(pk__in=ids).update(due_at=_stored(until))
+
+    def hold_notices(self, ids: Sequence[str], until: datetime) -> None:
+        """Update when they are due, on a connection that does not stay open."""
+        run_on_its_own(self.alias, lambda: self.put_off_notices(ids, until))
 
     def settle(self, told: Sequence[str]) -> None:
         """Delete notices."""
@@ -207,12 +231,27 @@ class DjangoStore:
             ).order_by("pk")
         )
 
-    def undecided_callbacks(self, before: datetime, limit: int) -> list[tuple[CallbackLog, bytes]]:
-        """Select callbacks that nobody has looked at."""
-        waiting = self._callbacks.filter(
-            account=self._account, verdict=core.Verdict.RECEIVED, received_at__lt=_stored(before)
-        )
-        return self._with_body(waiting.order_by("pk")[:limit])
+    def claim_callbacks(
+        self, now: datetime, until: datetime, limit: int, *, older_than: timedelta
+    ) -> list[core.DueCallback[CallbackLog]]:
+        """Put off the callbacks that nobody has decided, and give them."""
+        due = self._callbacks.filter(
+            Q(next_attempt_at=None) | Q(next_attempt_at__lte=_stored(now)),
+            account=self._account,
+            verdict=core.Verdict.RECEIVED,
+            received_at__lt=_stored(now - older_than),
+        ).order_by("received_at", "pk")
+        claimed = self._claim(due, "next_attempt_at", _stored(until), limit, counted=True)
+        return [
+            core.DueCallback(entry=entry, body=bytes(entry.body), attempts=entry.attempts)
+            for entry in claimed
+        ]
+
+    def put_off_callbacks(self, entries: Sequence[CallbackLog], until: datetime) -> None:
+        """Update when they are to be tried again."""
+        keys = [entry.pk for entry in entries]
+        with self._together(False):
+            self._callbacks.filter(pk__in=keys).update(next_attempt_at=_stored(until))
 
     @cached_property
     def _by_reference(self) -> str:
@@ -248,9 +287,9 @@ class DjangoStore:
             )
 
     def _lock(self, original_id: int | None) -> None:
-        """Lock a reversal's original by writing to it, which SQLite knows, too."""
+        """Lock a reversal's original, by a write that changes nothing, which SQLite knows, too."""
         if original_id is not None:
-            self._records.filter(pk=original_id).update(updated_at=timezone.now())
+            self._records.filter(pk=original_id).update(state=F("state"))
 
     def _refuse_too_much(self, original_id: int | None) -> None:
         if original_id is None:
@@ -271,25 +310,60 @@ class DjangoStore:
         of_original.update(**values, updated_at=timezone.now())
         return self.get(original)
 
-    def _claim(self, due: QuerySet[_M], column: str, until: datetime, limit: int) -> list[_M]:
-        """Take rows for this worker: nobody waits for a row that another is taking."""
-        if not connections[self.alias].features.has_select_for_update_skip_locked:
-            return [row for row in due[:limit] if self._take(due.model, [row], column, until)]
-        with self._atomic():
-            rows = list(due.select_for_update(skip_locked=True)[:limit])
-            self._take(due.model, rows, column, until)
-        return rows
+    def _claim(
+        self, due: QuerySet[_M], column: str, until: datetime, limit: int, *, counted: bool = False
+    ) -> list[_M]:
+        """Take rows for this worker: nobody waits for a row that another is taking.
 
-    def _take(self, model: type[_M], rows: list[_M], column: str, until: datetime) -> bool:
-        """Put rows off, provided that nobody has changed when they are due."""
-        if not rows:
-            return False
-        unchanged = {column: getattr(rows[0], column)} if len(rows) == 1 else {}
-        keys = [row.pk for row in rows]
-        found = model._base_manager.using(self.alias).filter(pk__in=keys, **unchanged)
-        for row in rows:
-            setattr(row, column, until)
-        return bool(found.update(**{column: until}))
+        Only what is needed is read of them before they are put off: a row that cannot be read
+        would be in everybody's way for ever.
+        """
+        due_at = due.values_list("pk", column)
+        if connections[self.alias].features.has_select_for_update_skip_locked:
+            with self._atomic():
+                found = list(due_at.select_for_update(skip_locked=True)[:limit])
+                keys = [key for key, _ in found]
+                if keys:
+                    self._take(due.model, column, until, counted, pk__in=keys)
+        else:
+            keys = [
+                key
+                for key, at in list(due_at[:limit])
+                if self._take(due.model, column, until, counted, **{"pk": key, column: at})
+            ]
+        return self._readable(due.model._base_manager.using(self.alias), keys)
+
+    def _take(
+        self, model: type[_M], column: str, until: datetime, counted: bool, **which: Any
+    ) -> bool:
+        """Put rows off."""
+        values: dict[str, Any] = {column: until}
+        if counted:
+            values["attempts"] = F("attempts") + 1
+        return bool(model._base_manager.using(self.alias).filter(**which).update(**values))
+
+    def _readable(self, rows: QuerySet[_M], keys: Sequence[Any]) -> list[_M]:
+        """Read rows in this order; one that cannot be read is logged, and keeps no other back."""
+        try:
+            found = rows.in_bulk(keys)
+        except DatabaseError:
+            raise  # it is not the row's fault
+        except Exception:  # noqa: BLE001 - whatever a field's type makes of what is in a row
+            found = {}
+            for key in keys:
+                try:
+                    found |= rows.in_bulk([key])
+                except Exception as error:  # noqa: BLE001
+                    log_failure(
+                        "store.row_not_read", error, table=rows.model._meta.db_table, pk=key
+                    )
+        return [found[key] for key in dict.fromkeys(keys) if key in found]
+
+    def _gone(self, keys: Sequence[Any]) -> set[Any]:
+        """Which payments are not there any more."""
+        if not keys:
+            return set()
+        return set(keys) - set(self._records.filter(pk__in=keys).values_list("pk", flat=True))
 
 
 def _stored(time: datetime) -> datetime:

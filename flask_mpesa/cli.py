@@ -72,7 +72,11 @@ def reverse(account: str, **arguments: Any) -> None:
 @click.option("--rate", type=float, help="Questions a second at the most.")
 def reconcile_command(every: float | None, batch: int, workers: int, rate: float | None) -> None:
     """Ask the gateway what became of payments whose outcome is open."""
-    reconcile(_accounts(), every=every, batch=batch, workers=workers, rate=rate, echo=click.echo)
+    _end(
+        lambda: reconcile(
+            _accounts(), every=every, batch=batch, workers=workers, rate=rate, echo=click.echo
+        )
+    )
 
 
 @mpesa_cli.command("callback-url")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import CursorResult, Select, bindparam, delete, select, update
+from sqlalchemy import CursorResult, Select, bindparam, delete, or_, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
@@ -16,6 +16,7 @@ from sqlalchemy.sql.base import Executable
 
 from mpesa_integrations.core import records as core
 from mpesa_integrations.core.errors import CalledInTransaction, RecordsUnavailable
+from mpesa_integrations.core.failures import log_failure
 from mpesa_integrations.core.lifecycle import OPEN_STATES, State
 from mpesa_integrations.core.payments import NOTICE_GRACE
 
@@ -161,8 +162,7 @@ class SqlAlchemyStore:
         """Put off the next checks that are due, and give their records."""
         model = self._transaction
         due = select(model).where(model.account == self._account, model.next_check_at <= now)
-        with self._session() as session:
-            return self._claim(session, due, model.next_check_at, until, limit)
+        return cast("list[TransactionMixin]", self._claim(due, model.next_check_at, until, limit))
 
     def release(self, records: Sequence[TransactionMixin], until: datetime) -> None:
         """Make due again what is still put off until then."""
@@ -176,23 +176,34 @@ class SqlAlchemyStore:
 
     def claim_notices(
         self, now: datetime, until: datetime, limit: int
-    ) -> list[tuple[core.Notice, TransactionMixin]]:
+    ) -> list[core.DueNotice[TransactionMixin]]:
         """Put off the notices that are due, and give them with their records."""
         model = self._notice
         due = select(model).where(model.account == self._account, model.due_at <= now)
+        claimed = self._claim(due, model.due_at, until, limit, counted=True)
+        keys = {notice.transaction_key for notice in claimed}
+        records = {record.pk: record for record in self._readable(self._transaction, list(keys))}
+        gone = self._gone(keys - records.keys())
+        return [
+            core.DueNotice(
+                id=notice.id,
+                event=notice.event,
+                attempts=notice.attempts,
+                record=records.get(notice.transaction_key),
+            )
+            for notice in claimed
+            if notice.transaction_key in records or notice.transaction_key in gone
+        ]
+
+    def put_off_notices(self, ids: Sequence[str], until: datetime) -> None:
+        """Update when they are due."""
+        model = self._notice
         with self._session() as session:
-            claimed = self._claim(session, due, model.due_at, until, limit)
-            keys = {notice.transaction_key for notice in claimed}
-            told_of = select(self._transaction).where(self._transaction.id.in_(keys))
-            records = {record.pk: record for record in session.scalars(told_of)}
-            gone = [notice.id for notice in claimed if notice.transaction_key not in records]
-            if gone:  # its payment was deleted: there is nothing to tell of
-                session.execute(delete(model).where(model.id.in_(gone)))
-            return [
-                (core.Notice(core.Event(notice.event), notice.id), records[notice.transaction_key])
-                for notice in claimed
-                if notice.transaction_key in records
-            ]
+            session.execute(update(model).where(model.id.in_(ids)).values(due_at=until))
+
+    def hold_notices(self, ids: Sequence[str], until: datetime) -> None:
+        """Update when they are due, in a session of its own as any."""
+        self.put_off_notices(ids, until)
 
     def settle(self, told: Sequence[str]) -> None:
         """Delete notices."""
@@ -229,17 +240,31 @@ class SqlAlchemyStore:
             )
         )
 
-    def undecided_callbacks(
-        self, before: datetime, limit: int
-    ) -> list[tuple[CallbackLogMixin, bytes]]:
-        """Select callbacks that nobody has looked at."""
+    def claim_callbacks(
+        self, now: datetime, until: datetime, limit: int, *, older_than: timedelta
+    ) -> list[core.DueCallback[CallbackLogMixin]]:
+        """Put off the callbacks that nobody has decided, and give them."""
         model = self._callback
-        statement = select(model).where(
+        due = select(model).where(
             model.account == self._account,
             model.verdict == core.Verdict.RECEIVED.value,
-            model.received_at < before,
+            model.received_at < now - older_than,
+            or_(model.next_attempt_at.is_(None), model.next_attempt_at <= now),
         )
-        return self._with_body(statement.limit(limit))
+        claimed = self._claim(
+            due, model.next_attempt_at, until, limit, by=model.received_at, counted=True
+        )
+        return [
+            core.DueCallback(entry=entry, body=entry.body, attempts=entry.attempts)
+            for entry in claimed
+        ]
+
+    def put_off_callbacks(self, entries: Sequence[CallbackLogMixin], until: datetime) -> None:
+        """Update when they are to be tried again."""
+        model = self._callback
+        keys = [entry.id for entry in entries]
+        with self._session() as session:
+            session.execute(update(model).where(model.id.in_(keys)).values(next_attempt_at=until))
 
     @cached_property
     def _by_reference(self) -> Select[Any]:
@@ -322,10 +347,11 @@ class SqlAlchemyStore:
             )
 
     def _lock(self, session: Session, original_id: Any) -> None:
-        """Lock a reversal's original by writing to it, which SQLite knows, too."""
+        """Lock a reversal's original, by a write that changes nothing, which SQLite knows, too."""
         if original_id is not None:
             model = self._transaction
-            _rows(session, update(model).where(model.id == original_id).values(updated_at=_now()))
+            nothing = {"state": model.state, "updated_at": model.updated_at}
+            _rows(session, update(model).where(model.id == original_id).values(**nothing))
 
     def _refuse_too_much(self, session: Session, original_id: Any) -> None:
         if original_id is None:
@@ -351,22 +377,69 @@ class SqlAlchemyStore:
         return self._read(session, key)
 
     def _claim(
-        self, session: Session, due: Select[Any], column: Any, until: datetime, limit: int
+        self,
+        due: Select[Any],
+        column: Any,
+        until: datetime,
+        limit: int,
+        *,
+        by: Any = None,
+        counted: bool = False,
     ) -> list[Any]:
-        """Take rows for this worker: nobody waits for a row that another is taking."""
-        due = due.order_by(column).limit(limit)
+        """Take rows for this worker: nobody waits for a row that another is taking.
+
+        Only what is needed is read of them before they are put off: a row that cannot be read
+        would be in everybody's way for ever.
+        """
         model = column.class_
-        put_off = update(model).values({column.key: until})
-        if _skips_locked(session):
-            rows = list(session.scalars(due.with_for_update(skip_locked=True)))
-            if rows:
-                _rows(session, put_off.where(model.id.in_([row.id for row in rows])))
-            return rows
-        return [
-            row
-            for row in session.scalars(due).all()
-            if _rows(session, put_off.where(model.id == row.id, column == getattr(row, column.key)))
-        ]
+        due = due.with_only_columns(model.id, column)
+        due = due.order_by(column if by is None else by, model.id).limit(limit)
+        values: dict[str, Any] = {column.key: until}
+        if counted:
+            values["attempts"] = model.attempts + 1
+        put_off = update(model).values(**values)
+        with self._session() as session:
+            if _skips_locked(session):
+                keys = [key for key, _ in session.execute(due.with_for_update(skip_locked=True))]
+                if keys:
+                    _rows(session, put_off.where(model.id.in_(keys)))
+            else:
+                keys = [
+                    key
+                    for key, at in session.execute(due).all()
+                    if _rows(session, put_off.where(model.id == key, column == at))
+                ]
+        return self._readable(model, keys)
+
+    def _readable(self, model: Any, keys: Sequence[Any]) -> list[Any]:
+        """Read rows in this order; one that cannot be read is logged, and keeps no other back."""
+        try:
+            found = self._by_key(model, keys)
+        except DBAPIError:
+            raise  # it is not the row's fault
+        except Exception:  # noqa: BLE001 - whatever a column's type makes of what is in a row
+            found = {}
+            for key in keys:
+                try:
+                    found |= self._by_key(model, [key])
+                except Exception as error:  # noqa: BLE001
+                    log_failure("store.row_not_read", error, table=model.__tablename__, pk=key)
+        return [found[key] for key in keys if key in found]
+
+    def _by_key(self, model: Any, keys: Sequence[Any]) -> dict[Any, Any]:
+        if not keys:
+            return {}
+        with self._reading() as session:
+            rows = session.scalars(select(model).where(model.id.in_(keys)))
+            return {row.id: row for row in rows}
+
+    def _gone(self, keys: Collection[Any]) -> set[Any]:
+        """Which payments are not there any more."""
+        if not keys:
+            return set()
+        model = self._transaction
+        with self._reading() as session:
+            return set(keys) - set(session.scalars(select(model.id).where(model.id.in_(keys))))
 
 
 def _rows(session: Session, statement: Executable) -> int:

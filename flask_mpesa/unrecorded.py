@@ -11,7 +11,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -19,6 +19,8 @@ from mpesa_integrations.core.errors import DuplicateTransaction
 from mpesa_integrations.core.lifecycle import OPEN_STATES, State
 from mpesa_integrations.core.records import (
     Change,
+    DueCallback,
+    DueNotice,
     Notice,
     Verdict,
     after_reversal,
@@ -67,6 +69,9 @@ class ReceivedCallback:
     conversation_id: str
     third_party_reference: str
     remote_address: str | None = None
+    received_at: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+    attempts: int = 0
+    next_attempt_at: datetime | None = None
 
 
 class UnrecordedStore:
@@ -190,11 +195,15 @@ class UnrecordedStore:
                 if known.next_check_at == until:
                     self._keep(replace(known, next_check_at=datetime.now(timezone.utc)))
 
-    def claim_notices(
-        self, now: datetime, until: datetime, limit: int
-    ) -> list[tuple[Notice, Payment]]:
+    def claim_notices(self, now: datetime, until: datetime, limit: int) -> list[DueNotice[Payment]]:
         """None are kept."""
         return []
+
+    def put_off_notices(self, ids: Sequence[str], until: datetime) -> None:
+        """None are kept."""
+
+    def hold_notices(self, ids: Sequence[str], until: datetime) -> None:
+        """None are kept."""
 
     def settle(self, told: Sequence[str]) -> None:
         """None are kept."""
@@ -212,7 +221,7 @@ class UnrecordedStore:
     ) -> None:
         """Let go of it, unless it came early."""
         with self._lock:
-            if verdict is Verdict.EARLY:
+            if verdict in (Verdict.RECEIVED, Verdict.EARLY):
                 self._callbacks[entry.third_party_reference] = replace(entry, verdict=verdict)
             else:
                 self._callbacks.pop(entry.third_party_reference, None)
@@ -222,13 +231,33 @@ class UnrecordedStore:
         entry = self._callbacks.get(third_party_reference)
         return [(entry, entry.body)] if entry else []
 
-    def undecided_callbacks(
-        self, before: datetime, limit: int
-    ) -> list[tuple[ReceivedCallback, bytes]]:
-        """Give those that nobody has looked at."""
+    def claim_callbacks(
+        self, now: datetime, until: datetime, limit: int, *, older_than: timedelta
+    ) -> list[DueCallback[ReceivedCallback]]:
+        """Put off those that nobody has decided, and give them."""
         with self._lock:
-            received = [c for c in self._callbacks.values() if c.verdict is Verdict.RECEIVED]
-        return [(entry, entry.body) for entry in received[:limit]]
+            due = [
+                entry
+                for entry in self._callbacks.values()
+                if entry.verdict is Verdict.RECEIVED
+                and entry.received_at < now - older_than
+                and (entry.next_attempt_at is None or entry.next_attempt_at <= now)
+            ]
+            claimed = [
+                replace(entry, next_attempt_at=until, attempts=entry.attempts + 1)
+                for entry in due[:limit]
+            ]
+            self._callbacks.update({entry.third_party_reference: entry for entry in claimed})
+        return [DueCallback(entry=e, body=e.body, attempts=e.attempts) for e in claimed]
+
+    def put_off_callbacks(self, entries: Sequence[ReceivedCallback], until: datetime) -> None:
+        """Have them tried again at another time."""
+        with self._lock:
+            for entry in entries:
+                kept = self._callbacks.get(entry.third_party_reference)
+                if kept is not None:
+                    later = replace(kept, next_attempt_at=until)
+                    self._callbacks[entry.third_party_reference] = later
 
     def _keep(self, payment: Payment) -> Payment:
         with self._lock:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,9 @@ from .core.errors import (
     PaymentDeclined,
     ValidationError,
 )
+from .core.failures import log_failure
 from .core.lifecycle import MONEY_MOVED_STATES, State
+from .core.limits import check_counts, check_every, check_rate
 from .core.msisdn import mask_msisdn
 from .core.payments import Payments
 
@@ -144,27 +146,30 @@ def check_accounts(
     """Check each account's settings, and by a harmless question whether the gateway takes them."""
     found = ExitCode.OK
     for alias in accounts:
-        for problem in _problems(accounts, alias, in_production=in_production, offline=offline):
+        problems = list(_problems(accounts, alias, in_production=in_production, offline=offline))
+        for problem in problems:
             found = ExitCode.PROBLEM
             echo(f"problem  {alias}: {problem}")
-        if found is ExitCode.OK:
+        if not problems:
             echo(f"ok       {alias}" + ("" if offline else ": the gateway accepts the API key"))
     return found
 
 
 def _problems(
     accounts: Accounts[Any, Any], alias: str, *, in_production: bool, offline: bool
-) -> Iterable[str]:
+) -> Iterator[str]:
     try:
         settings = accounts[alias].settings
+        for problem in find_problems(alias, settings, in_production=in_production):
+            yield f"{problem.text} {problem.hint}"
+        refused = None if offline else ask_harmlessly(settings.config)
+        if refused:
+            yield refused
     except ConfigurationError as error:
         yield str(error)
-        return
-    for problem in find_problems(alias, settings, in_production=in_production):
-        yield f"{problem.text} {problem.hint}"
-    refused = None if offline else ask_harmlessly(settings.config)
-    if refused:
-        yield refused
+    except Exception as error:  # noqa: BLE001 - one account's fault hides no other's
+        log_failure("check.failed", error, account=alias)
+        yield f"it could not be checked: {type(error).__name__}; the log says where"
 
 
 def ask_harmlessly(config: MpesaConfig) -> str | None:
@@ -190,8 +195,10 @@ def reconcile(
     workers: int,
     rate: float | None,
     echo: Echo,
-) -> None:
+) -> ExitCode:
     """Reconcile all accounts, once or until SIGINT or SIGTERM.
+
+    An account that cannot be reconciled, as one whose key file is gone, keeps no other back.
 
     Args:
         accounts: whose payments.
@@ -200,24 +207,47 @@ def reconcile(
         workers: questions to the gateway at a time.
         rate: questions a second at the most.
         echo: takes what is to be shown.
-    """
-    # Imported here: an app that imports its commands should not wait for what a worker needs.
-    from .core.reconcile import Reconciler
 
+    Returns:
+        Of a single run, whether something failed that a person should look at in the log.
+
+    Raises:
+        ValidationError: a number is 0, negative or none.
+    """
+    check_every(every)
+    check_counts(batch=batch, workers=workers)
+    check_rate(rate)
     stop = threading.Event()
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
     while not stop.is_set():
+        code = ExitCode.OK
         for alias in accounts:
-            reconciler = Reconciler(
-                accounts[alias], batch=batch, workers=workers, rate=rate, stop=stop
-            )
-            done = _run_with_progress(alias, reconciler)
+            try:
+                done = _reconcile_one(
+                    accounts[alias], batch=batch, workers=workers, rate=rate, stop=stop
+                )
+            except Exception as error:  # noqa: BLE001 - the other accounts go on
+                log_failure("reconcile.account_failed", error, account=alias)
+                known = isinstance(error, MpesaError)
+                echo(f"{alias}: {type(error).__name__}" + (f": {error}" if known else ""))
+                code = code or (exit_code_of(error) if known else ExitCode.PROBLEM)
+                continue
+            code = code or (ExitCode.PROBLEM if done.failed else ExitCode.OK)
             if done or every is None:
                 echo(f"{alias}: {_count(done)}")
-        if every is None or stop.wait(every):
-            return
+        if every is None:
+            return code
+        stop.wait(every)
+    return ExitCode.OK
+
+
+def _reconcile_one(payments: Payments[Any, Any], **how: Any) -> Reconciled:
+    # Imported here: an app that imports its commands should not wait for what a worker needs.
+    from .core.reconcile import Reconciler
+
+    return _run_with_progress(payments.alias, Reconciler(payments, **how))
 
 
 def _run_with_progress(alias: str, reconciler: Reconciler[Any, Any]) -> Reconciled:
@@ -233,4 +263,5 @@ def _run_with_progress(alias: str, reconciler: Reconciler[Any, Any]) -> Reconcil
 
 
 def _count(done: Reconciled) -> str:
-    return f"{done.asked} asked, {done.told} told, {done.callbacks} callbacks decided"
+    failed = f", {done.failed} failed" if done.failed else ""
+    return f"{done.asked} asked, {done.told} told, {done.callbacks} callbacks decided{failed}"

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from celery import shared_task
 
 from .core.accounts import Accounts
+from .core.limits import check_counts
 from .core.reconcile import Reconciler
 
 logger = logging.getLogger("mpesa_integrations")
@@ -47,6 +48,7 @@ def make_tasks(prefix: str, accounts: Callable[[], Accounts[Any, Any]]) -> Tasks
         name=f"{prefix}.reconcile", **options
     )
     def reconcile(batch: int = 100, parallel: int = 1) -> None:
+        check_counts(batch=batch, parallel=parallel)
         for alias in accounts():
             for _ in range(min(parallel, _MOST_BATCHES)):
                 reconcile_account.delay(alias, batch)

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic
 
 from .account_settings import AccountSettings
+from .config import read_callback_token
 from .errors import ConfigurationError
-from .payments import Payments
+from .failures import log_failure
+from .payments import Payments, is_token
 from .records import C, R
 
 DEFAULT = "default"
@@ -66,6 +68,29 @@ class Accounts(_DefaultAccount[R, C]):
         if name.startswith("_"):
             raise AttributeError(name)
         return getattr(self[DEFAULT], name)
+
+    def accepting(self, token: str) -> list[str]:
+        """The names of the accounts whose callback token this is.
+
+        All are compared, so that the time taken tells nothing of which one came close. None is
+        built for it: one whose settings are wrong keeps no other's callbacks out.
+
+        Args:
+            token: the secret part of a callback URL, as a stranger may have written it.
+        """
+        found = []
+        for alias, options in self._options().items():
+            built = self._built.get(alias)
+            try:
+                if built is not None:
+                    accepts = built.accepts(token)
+                else:
+                    accepts = is_token(token, read_callback_token(options.get("CALLBACK_TOKEN")))
+            except Exception as error:  # noqa: BLE001 - whatever is in the settings
+                log_failure("callback.account_broken", error, account=alias)
+            else:
+                found += [alias] if accepts else []
+        return found
 
     def forget(self) -> None:
         """Close what was built; the next use reads the settings anew."""

@@ -107,7 +107,7 @@ class MpesaConfig:
                 "initiator_identifier", self.initiator_identifier
             ),
             "security_credential": _optional_text("security_credential", self.security_credential),
-            "callback_token": _callback_token(self.callback_token),
+            "callback_token": read_callback_token(self.callback_token),
             "msisdn_prefixes": _prefixes(self.msisdn_prefixes),
             "retries": _retries(self.retries),
         }
@@ -312,7 +312,12 @@ def _header(setting: str, value: object) -> str:
     return text
 
 
-def _callback_token(value: object) -> str | None:
+def read_callback_token(value: object) -> str | None:
+    """Read the secret part of the callback URL; None where there is none.
+
+    Raises:
+        ConfigurationError: it is no such token.
+    """
     if value is None:
         return None
     if isinstance(value, str) and _TOKEN.fullmatch(value.strip()):

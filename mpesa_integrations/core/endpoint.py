@@ -11,6 +11,7 @@ from typing import Any
 from .account_settings import Network
 from .accounts import Accounts
 from .callbacks import MAX_BODY
+from .failures import log_failure
 
 logger = logging.getLogger("mpesa_integrations")
 
@@ -60,11 +61,15 @@ def answer_callback(accounts: Accounts[Any, Any], request: CallbackRequest) -> C
         accounts: whose callback it may be; the token tells.
         request: what came.
     """
-    # All are compared, so that the time taken tells nothing of which one came close.
-    matching = [alias for alias in accounts if accounts[alias].accepts(request.token)]
+    matching = accounts.accepting(request.token)
     if not matching:
         return CallbackAnswer(404)
-    payments = accounts[matching[0]]
+    try:
+        payments = accounts[matching[0]]
+    except Exception as error:  # noqa: BLE001 - whatever a key file or a setting is
+        # Left to the framework, it would log the path, and the token with it.
+        log_failure("callback.account_broken", error, account=matching[0])
+        return CallbackAnswer(500, {"output_ResponseDesc": "Not taken in, send it again"})
     settings = payments.settings
     address = remote_address(request, settings.trusted_proxies)
     if settings.callback_networks and not _within(address, settings.callback_networks):
@@ -77,9 +82,9 @@ def answer_callback(accounts: Accounts[Any, Any], request: CallbackRequest) -> C
     inline = settings.apply_callbacks == "inline"
     try:
         status, answer = payments.receive(body, apply=inline, remote_address=address)
-    except Exception:
+    except Exception as error:  # noqa: BLE001
         # Left to the framework, it would log the path, and the token with it.
-        logger.exception("callback.not_taken_in account=%s", matching[0])
+        log_failure("callback.not_taken_in", error, account=matching[0])
         return CallbackAnswer(500, {"output_ResponseDesc": "Not taken in, send it again"})
     return CallbackAnswer(status, answer, None if inline else matching[0])
 

@@ -28,6 +28,8 @@ from .errors import (
     RecordsUnavailable,
     nothing_sent,
 )
+from .failures import log_failure
+from .leases import Lease, hold
 from .lifecycle import (
     FINAL_STATES,
     MONEY_MOVED_STATES,
@@ -39,13 +41,17 @@ from .lifecycle import (
     evidence_of_status,
     transition,
 )
+from .limits import check_counts
 from .persistence import AFTER_SENDING, describe, persist
 from .problems import Problem
 from .records import (
+    CALLBACK_REJECTED,
     EVENT_OF_STATE,
     REJECTED,
     C,
     Change,
+    DueCallback,
+    DueNotice,
     Event,
     Notice,
     Notifier,
@@ -54,6 +60,7 @@ from .records import (
     Store,
     Verdict,
 )
+from .references import is_third_party_reference
 from .results import CustomerNameResult, Result, TransactionStatusResult
 from .schemas import parse_amount
 from .telemetry import count_callback, count_transition
@@ -68,6 +75,11 @@ FIRST_CHECK = timedelta(seconds=30)
 LAST_CHECK = timedelta(hours=1)
 NOTICE_GRACE = timedelta(minutes=2)
 """What was not told by then, since its process died, is told by `reconcile`."""
+CALLBACK_LEASE = timedelta(minutes=10)
+"""How long a worker may take to decide the callbacks that it was handed."""
+MOST_ATTEMPTS = 10
+"""Tries, over some four hours, to decide a callback; then it is for a person. Of an event that
+could not be told so often, the log says so each time."""
 _JITTER = 0.25
 _KEY_LENGTH = 100
 _T = TypeVar("_T")
@@ -324,8 +336,7 @@ class Payments(Generic[R, C]):
 
     def accepts(self, token: str) -> bool:
         """Whether a callback URL's token is the account's, compared in constant time."""
-        expected = self.client.config.callback_token
-        return expected is not None and hmac.compare_digest(token.encode(), expected.encode())
+        return is_token(token, self.client.config.callback_token)
 
     def receive(
         self, body: bytes, *, apply: bool = True, **origin: Any
@@ -342,17 +353,24 @@ class Payments(Generic[R, C]):
             callback is not believed, since it is stored and need not come again; 400 where it
             cannot be read.
         """
-        return self.step(lambda: self._receive(body, apply, origin))
-
-    def _receive(
-        self, body: bytes, apply: bool, origin: dict[str, Any]
-    ) -> tuple[int, Mapping[str, str]]:
         callback: Callback | None = None
         problem = ""
         try:
             callback = read_callback(body)
         except UnreadableBody as error:
             problem = f"The body {error}"
+        entry = self.step(lambda: self._keep_or_apply(body, callback, apply, origin))
+        if callback is None:
+            return 400, {"output_ResponseCode": "1", "output_ResponseDesc": problem}
+        if apply and entry is not None:
+            # Where that fails it is stored, and a worker tries again.
+            self._try_to_decide(entry, body)
+        return 200, acknowledgement(callback)
+
+    def _keep_or_apply(
+        self, body: bytes, callback: Callback | None, apply: bool, origin: dict[str, Any]
+    ) -> C | None:
+        """Store a callback; None where it was applied, too, in the same transaction."""
         kept = {
             **origin,
             "body": body,
@@ -360,23 +378,51 @@ class Payments(Generic[R, C]):
             "third_party_reference": callback.third_party_reference[:64] if callback else "",
         }
         if callback and apply and self._apply_at_once(callback, kept):
-            return 200, acknowledgement(callback)
+            return None
         verdict = Verdict.RECEIVED if callback else Verdict.UNREADABLE
         entry = self.store.keep_callback({**kept, "verdict": verdict})
         if callback is None:
             self._reject(entry, Verdict.UNREADABLE)
-            return 400, {"output_ResponseCode": "1", "output_ResponseDesc": problem}
-        if apply:
-            self._decide(entry, callback)
-        return 200, acknowledgement(callback)
+        return entry
 
     def apply_callbacks(self, limit: int = 100, *, older_than: timedelta = timedelta(0)) -> int:
-        """Decide callbacks that were stored and that nobody has looked at; how many there were."""
-        before = _now() - older_than
-        found = self.step(lambda: self.store.undecided_callbacks(before, limit))
-        for entry, body in found:
-            self.step(partial(self._decide, entry, read_callback(body)))
-        return len(found)
+        """Decide callbacks that were stored and that nobody has looked at.
+
+        One that cannot be decided stops no other: it is tried again later, `MOST_ATTEMPTS` times,
+        and then kept for a person, with the verdict `failed`.
+
+        Args:
+            limit: how many at the most; two workers are never handed the same.
+            older_than: only those that came so long ago.
+
+        Returns:
+            How many were looked at.
+
+        Raises:
+            ValidationError: the limit is not a number from 1 to 10,000.
+        """
+        check_counts(limit=limit)
+        return self.apply_claimed_callbacks(_now(), limit, older_than=older_than)[0]
+
+    def apply_claimed_callbacks(
+        self, now: datetime, limit: int, *, older_than: timedelta
+    ) -> tuple[int, int]:
+        """As `apply_callbacks`, of those due at a time; how many, and how many of them failed."""
+        until = _now() + CALLBACK_LEASE
+        claimed = self.step(
+            lambda: self.store.claim_callbacks(now, until, limit, older_than=older_than)
+        )
+        longest = timedelta(seconds=sum(self.client.config.timeout))
+        done = failed = 0
+        for due in claimed:
+            if done and _now() + longest >= until:
+                break
+            done += 1
+            failed += not self._decide_claimed(due)
+        if done < len(claimed):
+            rest = [due.entry for due in claimed[done:]]
+            self.step(lambda: self.store.put_off_callbacks(rest, _now()))
+        return done, failed
 
     def step(self, call: Callable[[], _T]) -> _T:
         """Do some of the store's work, committed whatever the caller's transaction does.
@@ -385,6 +431,63 @@ class Payments(Generic[R, C]):
             RecordsUnavailable: the database was away for too long.
         """
         return persist(self.store, call)
+
+    def blame(self, error: Exception) -> None:
+        """Raise where an error is no row's fault, since the database is away for all of them.
+
+        Raises:
+            RecordsUnavailable: it is.
+        """
+        if isinstance(error, RecordsUnavailable):
+            self.step(self.store.oldest_open)
+
+    def _decide_claimed(self, due: DueCallback[C]) -> bool:
+        """Decide a callback that was handed to this worker; False where that failed."""
+        later = _backoff(due.attempts)
+        try:
+            if due.attempts > 1:
+                # Before it is tried: last time, it may have ended the process.
+                self._put_off_callback(due.entry, later)
+            if due.attempts <= MOST_ATTEMPTS:
+                problem = self._try_to_decide(due.entry, due.body)
+                if problem is None:
+                    return True
+                self.blame(problem)
+            if due.attempts < MOST_ATTEMPTS:
+                self._put_off_callback(due.entry, later)
+            else:
+                self.step(lambda: self._give_up(due.entry))
+        except Exception as error:  # noqa: BLE001 - whatever a row does, the others go on
+            log_failure("callback.not_put_off", error, account=self.alias)
+            self.blame(error)
+        return False
+
+    def _put_off_callback(self, entry: C, later: timedelta) -> None:
+        self.step(lambda: self.store.put_off_callbacks([entry], _now() + later))
+
+    def _try_to_decide(self, entry: C, body: bytes) -> Exception | None:
+        """Decide a stored callback; what went wrong is logged, given back, and stops nothing."""
+        reference = ""
+        try:
+            callback = _read_again(body)
+            if callback is None:
+                self.step(lambda: self.store.judge_callback(entry, Verdict.UNREADABLE, None))
+                self._reject(entry, Verdict.UNREADABLE)
+            else:
+                reference = callback.third_party_reference
+                self.step(partial(self._decide, entry, callback))
+        except Exception as error:  # noqa: BLE001 - whatever a row does, the others go on
+            log_failure(
+                "callback.not_decided", error, account=self.alias, third_party_reference=reference
+            )
+            return error
+        return None
+
+    def _give_up(self, entry: C) -> None:
+        """Leave a callback to a person: it is kept, and tried no more."""
+        self.store.judge_callback(entry, Verdict.FAILED, None)
+        count_callback(self.alias, Verdict.FAILED.value)
+        self._reject(entry, Verdict.FAILED)
 
     def question(self, record: R) -> TransactionStatusResult:
         """Ask the gateway what became of a payment, touching no record: safe in any thread."""
@@ -411,7 +514,11 @@ class Payments(Generic[R, C]):
     def reconcile(
         self, *, batch: int = 100, workers: int = 4, rate: float | None = None
     ) -> Reconciled:
-        """Ask for all payments that are due, and tell what was not told; see `Reconciler`."""
+        """Ask for all payments that are due, and tell what was not told; see `Reconciler`.
+
+        Raises:
+            ValidationError: an argument is 0, negative or no number.
+        """
         from .reconcile import Reconciler
 
         return Reconciler(self, batch=batch, workers=workers, rate=rate).run()
@@ -458,7 +565,7 @@ class Payments(Generic[R, C]):
         changed = self.store.change(record, State(record.state), change)
         if changed is None:
             return self.store.get(record)
-        self._tell(notice, changed[0])
+        self._tell((notice, changed[0]))
         return changed[0]
 
     def _pay(
@@ -509,7 +616,7 @@ class Payments(Generic[R, C]):
         record, created = self._before_sending(lambda: self.store.create(values, notice))
         if not created:
             return _repeated(record, values)
-        self._tell(notice, record)
+        self._tell((notice, record))
         self.store.disconnect()
         try:
             news = self._send(request)
@@ -596,10 +703,11 @@ class Payments(Generic[R, C]):
         if changed is None:
             return None
         self._note(changed[0], change)
-        self._tell(change.notices, changed[0])
         if changed[1] is not None:
-            self._tell(change.of_original, changed[1])
-        elif change.reverses:
+            self._tell((change.notices, changed[0]), (change.of_original, changed[1]))
+            return changed[0]
+        self._tell((change.notices, changed[0]))
+        if change.reverses:
             logger.error(
                 "reversal.unbooked third_party_reference=%s: more was given back than paid",
                 record.third_party_reference,
@@ -629,22 +737,73 @@ class Payments(Generic[R, C]):
             record.state,
             news.evidence,
         )
-        self._tell(notice, noted)
+        self._tell((notice, noted))
         return noted
 
     def _notice(self, event: Event) -> tuple[Notice, ...]:
         return (Notice(event),) if self.notifier.wants(event) else ()
 
-    def _tell(self, notices: Sequence[Notice], record: R) -> None:
-        for notice in notices:
-            self.tell(notice, record)
+    def _tell(self, *told_of: tuple[Sequence[Notice], R]) -> None:
+        """Tell the shop what has just been committed."""
+        due = [(notice, record) for notices, record in told_of for notice in notices]
+        # All of them at once: the receivers of the first may take longer than a lease lasts.
+        leases = hold(self.store, [notice.id for notice, _ in due], NOTICE_GRACE)
+        for notice, record in due:
+            self._notify(notice, record, leases.pop(0))
 
-    def tell(self, notice: Notice, record: R) -> None:
-        """Tell the shop of an event, and note that it was told; it raises nothing."""
+    def tell(self, due: DueNotice[R]) -> bool:
+        """Tell the shop of an event whose process died; False where that failed.
+
+        Whatever is wrong with it is logged and stops nothing: it is handed out again, later each
+        time.
+
+        Raises:
+            RecordsUnavailable: the database is away, for all events.
+        """
         try:
-            self.notifier.notify(notice, record, lambda: self._settle(notice))
+            told = self._tell_late(due)
+        except Exception as error:  # noqa: BLE001 - whatever a row does, the others go on
+            log_failure("signal.not_sent", error, event=due.event, event_id=due.id)
+            self.blame(error)
+            told = False
+        if not told and due.attempts >= MOST_ATTEMPTS:
+            logger.error(
+                "signal.never_sent event=%s event_id=%s attempts=%d: it needs a person",
+                due.event,
+                due.id,
+                due.attempts,
+            )
+        return told
+
+    def _tell_late(self, due: DueNotice[R]) -> bool:
+        if due.attempts > 1:
+            # Before it is tried: last time, a receiver may have ended the process.
+            later = _now() + _backoff(due.attempts)
+            self.step(lambda: self.store.put_off_notices([due.id], later))
+        record = due.record
+        if record is None:
+            logger.warning("signal.payment_gone event=%s event_id=%s", due.event, due.id)
+            self.step(lambda: self.store.settle([due.id]))
+            return True
+        notice = Notice(Event(due.event), due.id)
+        (lease,) = hold(self.store, [due.id], NOTICE_GRACE)
+        # Other receivers may have written to it since it was handed out.
+        return self._notify(notice, self.step(partial(self.store.get, record)), lease)
+
+    def _notify(self, notice: Notice, record: R, lease: Lease) -> bool:
+        """Have receivers called, and note that they were; it raises nothing."""
+
+        def told() -> None:
+            lease.end()
+            self._settle(notice)
+
+        try:
+            self.notifier.notify(notice, record, told)
         except Exception as error:  # noqa: BLE001 - a payment is not undone by who hears of it
-            logger.error("notice.not_told event=%s problem=%s", notice.event, describe(error))
+            lease.end()
+            log_failure("signal.not_sent", error, event=notice.event, event_id=notice.id)
+            return False
+        return True
 
     def _settle(self, notice: Notice) -> None:
         try:
@@ -663,8 +822,16 @@ class Payments(Generic[R, C]):
             return record  # without a token, no callback was ever let in
         waiting = self.store.waiting_callbacks(record.third_party_reference)
         for entry, body in waiting:
-            self._decide(entry, read_callback(body))
+            if self._try_to_decide(entry, body) is not None:
+                self._leave_to_worker(entry, record)
         return self.store.get(record) if waiting else record
+
+    def _leave_to_worker(self, entry: C, record: R) -> None:
+        """Have a callback tried again by whoever looks for undecided ones, who counts the tries."""
+        try:
+            self.store.judge_callback(entry, Verdict.RECEIVED, record)
+        except Exception as error:  # noqa: BLE001 - the payment has moved on
+            log_failure("callback.not_put_off", error, account=self.alias)
 
     def _apply_at_once(self, callback: Callback, kept: dict[str, Any]) -> bool:
         """Store a callback with what it changes, in one transaction, where it plainly does.
@@ -683,9 +850,9 @@ class Payments(Generic[R, C]):
         change = replace(self._change_by(record, news), callback=kept)
         try:
             applied = self._make(change, record) is not None
-        except Exception:
+        except Exception as error:  # noqa: BLE001
             # Whatever broke: what arrived is stored, by itself, before that is tried again.
-            logger.exception("callback.not_applied account=%s", self.alias)
+            log_failure("callback.not_applied", error, account=self.alias)
             return False
         if applied:
             count_callback(self.alias, Verdict.APPLIED.value)
@@ -693,6 +860,8 @@ class Payments(Generic[R, C]):
 
     def _find(self, callback: Callback) -> R | None:
         reference = callback.third_party_reference
+        if not is_third_party_reference(reference):
+            return None  # a database may not even compare it with what it has
         return _exactly(self.store.find(reference), "third_party_reference", reference)
 
     def _decide(self, entry: C, callback: Callback) -> None:
@@ -718,7 +887,10 @@ class Payments(Generic[R, C]):
 
     def _reject(self, entry: C, verdict: Verdict) -> None:
         logger.warning("callback.rejected account=%s verdict=%s", self.alias, verdict)
-        self.notifier.callback_rejected(entry, verdict)
+        try:
+            self.notifier.callback_rejected(entry, verdict)
+        except Exception as error:  # noqa: BLE001 - whatever a framework or receiver does
+            log_failure("signal.not_sent", error, event=CALLBACK_REJECTED, account=self.alias)
 
     def _verdict(self, record: R | None, callback: Callback) -> Verdict:
         if record is None:
@@ -745,6 +917,21 @@ class Payments(Generic[R, C]):
             return Verdict.UNCONFIRMED
         after = self._apply(record, self._news_of_status(record, answer))
         return Verdict.APPLIED if State(after.state) in MONEY_MOVED_STATES else Verdict.UNCONFIRMED
+
+
+def is_token(given: str, expected: str | None) -> bool:
+    """Whether a callback URL's token is the one expected, compared in constant time."""
+    return expected is not None and hmac.compare_digest(
+        given.encode(errors="surrogatepass"), expected.encode()
+    )
+
+
+def _read_again(body: bytes) -> Callback | None:
+    """Read a stored callback; None where that cannot be, as it could by what stored it."""
+    try:
+        return read_callback(body)
+    except UnreadableBody:
+        return None
 
 
 def _news_of(result: Result) -> _News:

@@ -12,12 +12,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import Generic
 
-from .errors import RecordsUnavailable
+from .errors import MpesaError, RecordsUnavailable
+from .failures import log_failure
+from .limits import check_counts, check_rate
 from .payments import NOTICE_GRACE, Payments
 from .records import C, R
 from .results import TransactionStatusResult
@@ -39,16 +41,22 @@ class Reconciled:
     Attributes:
         asked: payments that the gateway was asked for.
         told: events that were told, their process having died before.
-        callbacks: stored callbacks that were decided.
+        callbacks: stored callbacks that were looked at.
+        failed: how many of all these failed, for a reason of our own; each is in the log, and is
+            tried again later.
     """
 
     asked: int = 0
     told: int = 0
     callbacks: int = 0
+    failed: int = 0
 
     def __add__(self, other: Reconciled) -> Reconciled:
         return Reconciled(
-            self.asked + other.asked, self.told + other.told, self.callbacks + other.callbacks
+            self.asked + other.asked,
+            self.told + other.told,
+            self.callbacks + other.callbacks,
+            self.failed + other.failed,
         )
 
     def __bool__(self) -> bool:
@@ -64,6 +72,9 @@ class Reconciler(Generic[R, C]):
         workers: questions to the gateway at a time.
         rate: questions a second at the most; None means no limit.
         stop: when set, what is under way is ended and the rest is left to others.
+
+    Raises:
+        ValidationError: `batch`, `workers` or `rate` is 0, negative or no number.
     """
 
     def __init__(
@@ -75,6 +86,8 @@ class Reconciler(Generic[R, C]):
         rate: float | None = None,
         stop: threading.Event | None = None,
     ) -> None:
+        check_counts(batch=batch, workers=workers)
+        check_rate(rate)
         self._payments = payments
         self._store = payments.store
         self._batch = batch
@@ -84,15 +97,17 @@ class Reconciler(Generic[R, C]):
         self._stop = stop or threading.Event()
 
     def run(self, progress: Callable[[Reconciled], None] | None = None) -> Reconciled:
-        """Look at all that is due now.
+        """Look at all that is due now. What one row does, keeps no other from being looked at.
 
         Args:
             progress: told what was done so far, after each batch.
         """
         total = Reconciled()
+        # What is put off is not due again in this run, however long that takes.
+        started = _now()
         with self._pool() as pool:
             while not self._stop.is_set():
-                done = self._run_batch(pool)
+                done = self._run_batch(pool, started)
                 total += done
                 if progress is not None and done:
                     progress(total)
@@ -103,45 +118,73 @@ class Reconciler(Generic[R, C]):
     def run_batch(self) -> Reconciled:
         """Look at one batch of each; as many as `batch` of one of them means that more is due."""
         with self._pool() as pool:
-            return self._run_batch(pool)
+            return self._run_batch(pool, _now())
 
     def _pool(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(self._workers, thread_name_prefix="mpesa-reconcile")
 
-    def _run_batch(self, pool: ThreadPoolExecutor) -> Reconciled:
-        now = _now()
-        done = Reconciled(
-            told=self._tell(now),
-            callbacks=self._payments.apply_callbacks(self._batch, older_than=NOTICE_GRACE),
-        )
-        until = now + LEASE + self._timeout
-        for record, answer in self._ask(pool, until):
-            self._payments.step(partial(self._learn, record, answer))
-            done = replace(done, asked=done.asked + 1)
+    def _run_batch(self, pool: ThreadPoolExecutor, now: datetime) -> Reconciled:
+        done = self._tell(now) + self._decide(now)
+        until = _now() + LEASE + self._timeout
+        for record, answer in self._ask(pool, now, until):
+            done += Reconciled(asked=1, failed=int(not self._take_in(record, answer)))
         return done
 
-    def _learn(self, record: R, answer: _Asked) -> None:
+    def _decide(self, now: datetime) -> Reconciled:
+        looked_at, failed = self._payments.apply_claimed_callbacks(
+            now, self._batch, older_than=NOTICE_GRACE
+        )
+        return Reconciled(callbacks=looked_at, failed=failed)
+
+    def _tell(self, now: datetime) -> Reconciled:
+        until = _now() + NOTICE_GRACE
+        claimed = self._payments.step(lambda: self._store.claim_notices(now, until, self._batch))
+        done = Reconciled()
+        for due in claimed:
+            if done and _now() > until - NOTICE_GRACE / 2:
+                break  # a receiver took so long that others may be handed the rest
+            told = self._payments.tell(due)
+            done += Reconciled(told=1, failed=int(not told))
+        if done.told < len(claimed):
+            rest = [due.id for due in claimed[done.told :]]
+            self._payments.step(lambda: self._store.put_off_notices(rest, _now()))
+        return done
+
+    def _take_in(self, record: R, answer: _Asked) -> bool:
+        """Move a payment on by what the gateway said; False where that failed."""
         problem = answer.exception()
+        if problem is not None and not isinstance(problem, Exception):
+            raise problem
+        try:
+            self._payments.step(partial(self._learn, record, answer, problem))
+        except Exception as error:  # noqa: BLE001 - whatever a row does, the others go on
+            reference = record.third_party_reference
+            log_failure("reconcile.not_learnt", error, third_party_reference=reference)
+            self._payments.blame(error)
+            self._count(record)
+            return False
+        return True
+
+    def _learn(self, record: R, answer: _Asked, problem: Exception | None) -> None:
         if problem is None:
             self._payments.learn(record, answer.result())
-        elif isinstance(problem, Exception):
-            self._payments.put_off(record, problem)
         else:
-            raise problem
+            self._payments.put_off(record, problem)
 
-    def _tell(self, now: datetime) -> int:
-        claimed = self._payments.step(
-            lambda: self._store.claim_notices(now, now + NOTICE_GRACE, self._batch)
-        )
-        for notice, record in claimed:
-            self._payments.tell(notice, record)
-        return len(claimed)
+    def _count(self, record: R) -> None:
+        """Note that a payment was asked for in vain; else the end of its lease puts it off."""
+        try:
+            error = MpesaError("The answer could not be taken in")
+            self._payments.step(lambda: self._payments.put_off(self._store.get(record), error))
+        except Exception as problem:  # noqa: BLE001 - whatever a row does, the others go on
+            reference = record.third_party_reference
+            log_failure("reconcile.not_put_off", problem, third_party_reference=reference)
 
-    def _ask(self, pool: ThreadPoolExecutor, until: datetime) -> Iterator[tuple[R, _Asked]]:
+    def _ask(
+        self, pool: ThreadPoolExecutor, now: datetime, until: datetime
+    ) -> Iterator[tuple[R, _Asked]]:
         """Give each claimed record with its answer, as they come."""
-        waiting = deque(
-            self._payments.step(lambda: self._store.claim_due(_now(), until, self._batch))
-        )
+        waiting = deque(self._payments.step(lambda: self._store.claim_due(now, until, self._batch)))
         flying: dict[_Asked, R] = {}
         try:
             while waiting or flying:

@@ -8,14 +8,17 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from .errors import DuplicateTransaction, nothing_sent
 from .lifecycle import State
 from .problems import Problem
+
+R = TypeVar("R", bound="Record")
+C = TypeVar("C")
 
 
 class Event(str, Enum):
@@ -75,8 +78,8 @@ class Verdict(str, Enum):
         return self.value
 
 
-REJECTED = frozenset({Verdict.UNMATCHED, Verdict.MISMATCHED, Verdict.UNREADABLE})
-"""The verdicts that a shop is told of, as a callback that is not believed."""
+REJECTED = frozenset({Verdict.UNMATCHED, Verdict.MISMATCHED, Verdict.UNREADABLE, Verdict.FAILED})
+"""The verdicts that a shop is told of, as a callback that is not believed or has no effect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,38 @@ class Notice:
 
     event: Event
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DueNotice(Generic[R]):
+    """A notice that was not told in time, as it is handed to a worker.
+
+    Attributes:
+        id: as `Notice.id`.
+        event: the event's name, as it stands in the row.
+        attempts: how often it was handed out, this time included.
+        record: the payment; None where it is gone.
+    """
+
+    id: str
+    event: str
+    attempts: int
+    record: R | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DueCallback(Generic[C]):
+    """A stored callback that nobody has decided, as it is handed to a worker.
+
+    Attributes:
+        entry: the store's own object.
+        body: the bytes that came.
+        attempts: how often it was handed out, this time included.
+    """
+
+    entry: C
+    body: bytes
+    attempts: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -181,8 +216,6 @@ def refuse_too_much(original: Record, under_way: Iterable[Decimal]) -> None:
         raise nothing_sent({"amount": [problem]})
 
 
-R = TypeVar("R", bound=Record)
-C = TypeVar("C")
 R_contra = TypeVar("R_contra", bound=Record, contravariant=True)
 C_contra = TypeVar("C_contra", contravariant=True)
 _T = TypeVar("_T")
@@ -272,8 +305,17 @@ class Store(Protocol[R, C]):
     def release(self, records: Sequence[R], until: datetime) -> None:
         """Make claimed payments due again, those of them that nobody else changed."""
 
-    def claim_notices(self, now: datetime, until: datetime, limit: int) -> list[tuple[Notice, R]]:
-        """Hand out notices that should have been told by now, as `claim_due` does payments."""
+    def claim_notices(self, now: datetime, until: datetime, limit: int) -> list[DueNotice[R]]:
+        """Hand out notices that should have been told by now, as `claim_due` does payments.
+
+        Each time is counted, in the same transaction: a receiver may end the process.
+        """
+
+    def put_off_notices(self, ids: Sequence[str], until: datetime) -> None:
+        """Hand these notices out at another time, those of them that are still to be told."""
+
+    def hold_notices(self, ids: Sequence[str], until: datetime) -> None:
+        """As `put_off_notices`, called from a thread of its own, which keeps no connection."""
 
     def settle(self, told: Sequence[str]) -> None:
         """Drop the notices with these IDs: they were told."""
@@ -287,8 +329,16 @@ class Store(Protocol[R, C]):
     def waiting_callbacks(self, third_party_reference: str) -> list[tuple[C, bytes]]:
         """The stored callbacks for a reference that were received and not yet decided."""
 
-    def undecided_callbacks(self, before: datetime, limit: int) -> list[tuple[C, bytes]]:
-        """The stored callbacks received before a time that nobody has looked at, oldest first."""
+    def claim_callbacks(
+        self, now: datetime, until: datetime, limit: int, *, older_than: timedelta
+    ) -> list[DueCallback[C]]:
+        """Hand out callbacks of some age that nobody has decided, the oldest first.
+
+        Nobody else is handed them before `until`. Each time is counted, as with notices.
+        """
+
+    def put_off_callbacks(self, entries: Sequence[C], until: datetime) -> None:
+        """Hand these callbacks out at another time."""
 
 
 def recorded_already(store: Store[Any, Any], values: Mapping[str, Any]) -> Any | None:

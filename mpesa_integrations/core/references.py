@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _TIME_LENGTH = 11  # microseconds in base 36: enough until the year 6100
 _RANDOM_LENGTH = 9  # 46 bits per microsecond, from the operating system, so safe across a fork
+
+THIRD_PARTY_REFERENCE = r"[A-Za-z0-9]{1,20}"
+"""What a request's reference may be, as a regular expression (PROTOCOL.md, "Call context")."""
+
+
+def is_third_party_reference(text: str) -> bool:
+    """Whether a request of ours can have had this reference."""
+    return re.fullmatch(THIRD_PARTY_REFERENCE, text) is not None
 
 
 def new_third_party_reference() -> str:

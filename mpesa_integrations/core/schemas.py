@@ -14,6 +14,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields
 
 from .msisdn import DEFAULT_PREFIXES, normalise_msisdn
 from .problems import Problem
+from .references import THIRD_PARTY_REFERENCE
 
 if TYPE_CHECKING:  # marshmallow 3's Field cannot be subscripted at run time
     _StringField = fields.Field[str | None]
@@ -117,7 +118,7 @@ def _transaction_reference() -> PatternText:
 
 def _third_party_reference() -> PatternText:
     return PatternText(
-        r"[A-Za-z0-9]{1,20}",
+        THIRD_PARTY_REFERENCE,
         Problem("must have 1 to 20 letters and digits, and nothing else"),
         required=True,
     )

@@ -43,11 +43,22 @@ class Backend(Protocol):
 
     def records(self) -> list[Any]: ...
 
+    def callbacks(self) -> list[Any]: ...
+
     def verdicts(self) -> list[str]: ...
 
     def notices(self) -> int: ...
 
+    def notice_rows(self) -> list[Any]: ...
+
     def set_all(self, **columns: Any) -> None: ...
+
+    def set_callbacks(self, **columns: Any) -> None: ...
+
+    def set_notice(self, notice_id: str, **columns: Any) -> None: ...
+
+    def execute(self, sql: str) -> None:
+        """With `{payments}` and `{callbacks}` for the tables' names."""
 
     def make_due(self) -> None: ...
 
@@ -67,19 +78,36 @@ class DjangoBackend:
     def records(self) -> list[Any]:
         return list(Transaction.objects.order_by("pk"))
 
+    def callbacks(self) -> list[Any]:
+        return list(CallbackLog.objects.order_by("pk"))
+
     def verdicts(self) -> list[str]:
         return list(CallbackLog.objects.order_by("pk").values_list("verdict", flat=True))
 
     def notices(self) -> int:
         return int(Notice.objects.count())
 
+    def notice_rows(self) -> list[Any]:
+        return list(Notice.objects.order_by("transaction_id", "event"))
+
     def set_all(self, **columns: Any) -> None:
         Transaction.objects.update(**columns)
+
+    def set_callbacks(self, **columns: Any) -> None:
+        CallbackLog.objects.update(**columns)
+
+    def set_notice(self, notice_id: str, **columns: Any) -> None:
+        Notice.objects.filter(pk=notice_id).update(**columns)
+
+    def execute(self, sql: str) -> None:
+        tables = {"payments": Transaction._meta.db_table, "callbacks": CallbackLog._meta.db_table}
+        with connection.cursor() as cursor:
+            cursor.execute(sql.format(**tables))
 
     def make_due(self) -> None:
         Transaction.objects.filter(next_check_at__isnull=False).update(next_check_at=_past())
         Notice.objects.update(due_at=_past())
-        CallbackLog.objects.update(received_at=_past())
+        CallbackLog.objects.update(received_at=_past(), next_attempt_at=None)
 
     def address(self) -> tuple[str, str]:
         return "django", str(connection.settings_dict["NAME"])
@@ -111,6 +139,10 @@ class SqlAlchemyBackend:
         with Session(self.engine) as session:
             return list(session.scalars(select(Payment).order_by(Payment.id)))
 
+    def callbacks(self) -> list[Any]:
+        with Session(self.engine) as session:
+            return list(session.scalars(select(PaymentCallback).order_by(PaymentCallback.id)))
+
     def verdicts(self) -> list[str]:
         with Session(self.engine) as session:
             return list(
@@ -121,15 +153,33 @@ class SqlAlchemyBackend:
         with Session(self.engine) as session:
             return len(session.scalars(select(PaymentNotice.id)).all())
 
+    def notice_rows(self) -> list[Any]:
+        rows = select(PaymentNotice).order_by(PaymentNotice.transaction_key, PaymentNotice.event)
+        with Session(self.engine) as session:
+            return list(session.scalars(rows))
+
     def set_all(self, **columns: Any) -> None:
         self._update(Payment, columns)
+
+    def set_callbacks(self, **columns: Any) -> None:
+        self._update(PaymentCallback, columns)
+
+    def set_notice(self, notice_id: str, **columns: Any) -> None:
+        with Session(self.engine) as session, session.begin():
+            notice = update(PaymentNotice).where(PaymentNotice.id == notice_id)
+            session.execute(notice.values(**columns))
+
+    def execute(self, sql: str) -> None:
+        tables = {"payments": Payment.__tablename__, "callbacks": PaymentCallback.__tablename__}
+        with self.engine.begin() as connection:
+            connection.exec_driver_sql(sql.format(**tables))
 
     def make_due(self) -> None:
         with Session(self.engine) as session, session.begin():
             open_ = update(Payment).where(Payment.next_check_at.is_not(None))
             session.execute(open_.values(next_check_at=_past()))
         self._update(PaymentNotice, {"due_at": _past()})
-        self._update(PaymentCallback, {"received_at": _past()})
+        self._update(PaymentCallback, {"received_at": _past(), "next_attempt_at": None})
 
     def address(self) -> tuple[str, str]:
         return "sqlalchemy", self.engine.url.render_as_string(hide_password=False)

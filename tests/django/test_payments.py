@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, connections, transaction
 from django.db.models import F
 from django.test import Client, override_settings
@@ -192,6 +192,40 @@ def test_reconcile_learns_what_the_gateway_knows(
     if state == "unknown":
         assert record.next_check_at is not None
         assert record.next_check_at > timezone.now()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("batch", "0"), ("workers", "-1"), ("rate", "0"), ("rate", "nan"), ("every", "0")],
+)
+def test_a_worker_that_would_do_nothing_or_never_end_is_refused(
+    simulator: Simulator, option: str, value: str
+) -> None:
+    with pytest.raises(CommandError, match=f"{option}: must be") as caught:
+        call_command("mpesa_reconcile", f"--{option}={value}")
+    assert caught.value.returncode == 3
+
+
+def test_an_account_that_is_broken_keeps_no_other_from_being_reconciled(
+    simulator: Simulator, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = account_settings(simulator, PUBLIC_KEY="/nowhere/key.pem", CALLBACK_TOKEN="b" * 32)
+    settings.MPESA = {"broken": broken, **settings.MPESA}
+    simulator.scenarios.queue("callback_never", operation="c2b")
+    simulator.response_url = ASYNC_URL
+    record = mpesa.c2b(**PAYMENT)
+    with pytest.raises(SystemExit) as caught:
+        call_command("mpesa_reconcile")
+    assert caught.value.code == 2
+    out = capsys.readouterr().out
+    assert "broken: ConfigurationError" in out
+    assert "default: 0 asked" in out
+    with pytest.raises(SystemExit):
+        call_command("mpesa_check", "--offline")
+    assert "the M-Pesa account 'default'" in capsys.readouterr().out
+    assert _post(_callback(record)).status_code == 200
+    assert _post(_callback(record), "b" * 32).status_code == 500
+    assert CallbackLog.objects.get().verdict == "applied"
 
 
 def test_the_same_key_pays_once_and_another_payment_with_it_is_refused(

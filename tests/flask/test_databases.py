@@ -275,6 +275,5 @@ def test_a_signal_of_a_payment_that_was_deleted_stops_no_worker(tmp_path: Path) 
         session.execute(delete(Payment).where(Payment.third_party_reference == "GONE"))
     later = datetime.now(timezone.utc) + timedelta(hours=1)
     claimed = store.claim_notices(later, later + timedelta(minutes=2), 10)
-    assert [record.third_party_reference for _, record in claimed] == ["THERE"]
-    with Session(engine) as session:
-        assert session.scalars(select(PaymentNotice.id)).all() == [claimed[0][0].id]
+    told_of = [due.record and due.record.third_party_reference for due in claimed]
+    assert sorted(told_of, key=str) == [None, "THERE"]

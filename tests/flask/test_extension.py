@@ -411,6 +411,10 @@ def test_the_commands(app: Flask, mpesa: Mpesa, mpesa_simulator: Simulator) -> N
     assert run("status", "NOSUCHTHING").exit_code == 8
     # rich 13.7 ends a progress bar that is not shown with an empty line.
     assert run("reconcile").output.strip() == "default: 0 asked, 0 told, 0 callbacks decided"
+    for wrong in ("--batch=0", "--workers=-1", "--rate=0", "--rate=nan", "--every=0"):
+        refused = run("reconcile", wrong)
+        assert refused.exit_code == 3
+        assert "Nothing was sent" in refused.output
     assert run("callback-url").exit_code == 2
     assert run("c2b", "--account", "x", "--msisdn", "1", "--amount", "1", "--reference", "T"
                ).exit_code == 2  # fmt: skip

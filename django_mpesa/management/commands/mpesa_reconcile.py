@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from django_mpesa import mpesa
-from mpesa_integrations.commands import reconcile
+from mpesa_integrations.commands import ExitCode, exit_code_of, reconcile
+from mpesa_integrations.core.errors import MpesaError
 
 
 class Command(BaseCommand):
@@ -26,11 +28,16 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run until nothing is due, and again where that was asked for."""
-        reconcile(
-            mpesa,
-            every=options["every"],
-            batch=options["batch"],
-            workers=options["workers"],
-            rate=options["rate"],
-            echo=self.stdout.write,
-        )
+        try:
+            code = reconcile(
+                mpesa,
+                every=options["every"],
+                batch=options["batch"],
+                workers=options["workers"],
+                rate=options["rate"],
+                echo=self.stdout.write,
+            )
+        except MpesaError as error:
+            raise CommandError(str(error), returncode=exit_code_of(error)) from error
+        if code is not ExitCode.OK:
+            sys.exit(code)

@@ -1,0 +1,60 @@
+"""How much a worker does at a time, and how often: numbers that people type, checked."""
+
+from __future__ import annotations
+
+import math
+
+from .errors import nothing_sent
+from .problems import Problem
+
+_MOST = 10_000
+"""Rows or questions at a time: databases take no more values than some ten thousand at once."""
+_LONGEST = 366 * 24 * 3600
+"""Seconds that a worker may be told to wait."""
+
+
+def check_counts(**counts: int) -> None:
+    """Refuse what is not a number of rows or questions, by the argument's name.
+
+    Raises:
+        ValidationError: one is not a whole number from 1 to 10,000.
+    """
+    for name, value in counts.items():
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST:
+            raise nothing_sent(
+                {name: [Problem("must be a whole number from 1 to %(most)d", most=_MOST)]}
+            )
+
+
+def check_rate(rate: float | None) -> None:
+    """Refuse what is not a rate.
+
+    Args:
+        rate: so many a second at the most; None means no limit.
+
+    Raises:
+        ValidationError: it is 0 or less, no number, or so low that the next would be years away.
+    """
+    if rate is not None and not (_is_number(rate) and rate * _LONGEST >= 1):
+        raise nothing_sent(
+            {"rate": [Problem("must be a number of more than 0; leave it out for no limit")]}
+        )
+
+
+def check_every(every: float | None) -> None:
+    """Refuse what is no time between two runs.
+
+    Args:
+        every: seconds; None means that there is one run only.
+
+    Raises:
+        ValidationError: it is 0 or less, no number, or more than a year.
+    """
+    if every is not None and not (_is_number(every) and 0 < every <= _LONGEST):
+        raise nothing_sent(
+            {"every": [Problem("must be seconds, more than 0; leave it out to run once")]}
+        )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

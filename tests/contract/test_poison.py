@@ -1,0 +1,391 @@
+"""What one row, account or receiver does, keeps no other from its turn; over every store."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from mpesa_integrations.commands import ExitCode, check_accounts, reconcile
+from mpesa_integrations.core.accounts import Accounts
+from mpesa_integrations.core.endpoint import CallbackRequest, answer_callback
+from mpesa_integrations.core.errors import ConfigurationError
+from mpesa_integrations.core.payments import MOST_ATTEMPTS, Payments
+from mpesa_integrations.core.reconcile import Reconciled, Reconciler
+from mpesa_integrations.simulator import Simulator
+
+from .backends import Backend
+from .conftest import TOKEN, Heard, MakePayments
+from .test_payments import ASYNC_URL, PAYMENT
+from .test_payments import callback as callback_with
+
+MSISDN = "258841234567"
+Broken = Any
+
+
+@pytest.fixture
+def waiting(payments: Payments[Any, Any], mpesa_simulator: Simulator) -> list[Any]:
+    """Payments whose callbacks never come by themselves."""
+    mpesa_simulator.response_url = ASYNC_URL
+    for _ in range(5):
+        mpesa_simulator.scenarios.queue("callback_never", operation="c2b")
+    records = [payments.c2b(**PAYMENT) for _ in range(5)]
+    mpesa_simulator.callbacks.drain()
+    return records
+
+
+@contextmanager
+def _broken(payments: Payments[Any, Any], records: list[Any]) -> Iterator[None]:
+    """While this lasts, these payments cannot be written."""
+    change = payments.store.change
+    keys = {record.pk for record in records}
+
+    def broken(record: Any, *args: Any) -> Any:
+        if record.pk in keys:
+            raise RuntimeError(f"Failing row contains ({record.pk}, {MSISDN})")
+        return change(record, *args)
+
+    payments.store.change = broken  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        payments.store.change = change  # type: ignore[method-assign]
+
+
+def callback(record: Any, code: str = "0") -> bytes:
+    return callback_with(record, code, input_TransactionID=f"4XDF{record.pk}")
+
+
+def _callbacks_due(backend: Backend) -> None:
+    backend.set_callbacks(received_at=_now() - timedelta(hours=1), next_attempt_at=None)
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def test_a_callback_that_cannot_be_decided_is_counted_and_the_others_go_on(
+    waiting: list[Any], payments: Payments[Any, Any], backend: Backend, heard: Heard,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    for record in waiting:
+        payments.receive(callback(record), apply=False)
+    poison = waiting[:3]
+    with _broken(payments, poison):
+        for attempt in range(1, MOST_ATTEMPTS + 1):
+            _callbacks_due(backend)
+            # A batch is full of them, and the run ends.
+            done = Reconciler(payments, batch=2, workers=1).run()
+            assert (done.callbacks, done.failed >= 3) == (5 if attempt == 1 else 3, True)
+            assert [entry.attempts for entry in backend.callbacks()[:3]] == [attempt] * 3
+            if attempt == 1:
+                states = [r.state for r in backend.records()]
+                assert states == ["pending"] * 3 + ["completed"] * 2
+                assert backend.callbacks()[0].next_attempt_at > _now() + timedelta(seconds=30)
+                assert Reconciler(payments, batch=2).run().callbacks == 0  # its time has not come
+    assert backend.verdicts() == ["failed"] * 3 + ["applied"] * 2
+    assert heard.rejected == ["failed"] * 3
+    assert poison[0].third_party_reference in caplog.text
+    assert MSISDN not in caplog.text
+    _callbacks_due(backend)
+    assert payments.reconcile().callbacks == 0  # it is for a person now
+
+
+def test_a_callback_that_could_not_be_decided_at_once_is_acknowledged_and_decided_later(
+    waiting: list[Any], payments: Payments[Any, Any], backend: Backend
+) -> None:
+    with _broken(payments, waiting[:1]):
+        assert payments.receive(callback(waiting[0]))[0] == 200
+        _callbacks_due(backend)
+        assert payments.reconcile() == Reconciled(callbacks=1, failed=1)
+    _callbacks_due(backend)
+    assert payments.reconcile().callbacks == 1
+    assert backend.verdicts() == ["applied"]
+
+
+def test_a_stored_body_that_cannot_be_read_any_more_stops_no_other(
+    waiting: list[Any], payments: Payments[Any, Any], backend: Backend, heard: Heard
+) -> None:
+    payments.receive(callback(waiting[0]), apply=False)
+    backend.set_callbacks(body=b"\xff not JSON")
+    payments.receive(callback(waiting[1]), apply=False)
+    assert payments.apply_callbacks() == 2
+    assert backend.verdicts() == ["unreadable", "applied"]
+    assert heard.rejected == ["unreadable"]
+
+
+def test_an_early_callback_that_cannot_be_decided_makes_no_call_raise(
+    payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    mpesa_simulator.response_url = ASYNC_URL
+    mpesa_simulator.scenarios.queue("callback_never", operation="c2b")
+    send = payments.client.send
+
+    def overtaken(request: Any) -> Any:
+        result = send(request)
+        body = json.loads(callback(backend.records()[0]))
+        body["input_OriginalConversationID"] = result.conversation_id
+        payments.receive(json.dumps(body).encode())
+        return result
+
+    monkeypatch.setattr(payments.client, "send", overtaken)
+    decided = payments._verdict
+    with monkeypatch.context() as patched:
+        patched.setattr(payments, "_verdict", lambda *args: 1 / 0)
+        assert payments.c2b(**PAYMENT).state == "pending"
+    assert payments._verdict == decided
+    assert backend.verdicts() == ["received"]
+    assert payments.apply_callbacks() == 1
+    assert backend.records()[0].state == "completed"
+
+
+def test_workers_are_handed_different_callbacks(
+    waiting: list[Any], payments: Payments[Any, Any], backend: Backend
+) -> None:
+    for record in waiting:
+        for code in ("0", "INS-6", "INS-5"):
+            payments.receive(callback(record, code), apply=False)
+    now, until = _now() + timedelta(seconds=1), _now() + timedelta(minutes=10)
+
+    def claim(number: int) -> list[Any]:
+        try:
+            found: list[Any] = []
+            while due := payments.store.claim_callbacks(now, until, 2, older_than=timedelta(0)):
+                found += [each.entry.id for each in due]
+            return found
+        finally:
+            backend.done()
+
+    with ThreadPoolExecutor(4) as pool:
+        claimed = [pk for found in pool.map(claim, range(4)) for pk in found]
+    rest = payments.store.claim_callbacks(now, until, 100, older_than=timedelta(0))
+    claimed += [each.entry.id for each in rest]
+    assert sorted(claimed) == [entry.id for entry in backend.callbacks()]
+
+
+def test_a_payment_whose_answer_cannot_be_taken_in_is_put_off_and_the_others_go_on(
+    payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    for _ in range(4):
+        mpesa_simulator.scenarios.queue("cut_after", operation="c2b")
+        payments.c2b(**PAYMENT)
+    poison = backend.records()[:2]
+    backend.make_due()
+    with _broken(payments, poison):
+        assert Reconciler(payments, batch=2).run() == Reconciled(asked=4, failed=2)
+    assert [r.state for r in backend.records()] == ["unknown"] * 2 + ["completed"] * 2
+    assert backend.records()[0].next_check_at > _now() + timedelta(minutes=5)
+    assert poison[0].third_party_reference in caplog.text
+    assert MSISDN not in caplog.text
+    # What breaks is what comes after the answer: the payment is counted as asked in vain.
+    backend.make_due()
+    learn = payments.learn
+    payments.learn = lambda *args: 1 / 0  # type: ignore[assignment, method-assign, return-value]
+    assert payments.reconcile().failed == 2
+    assert [r.checks for r in backend.records()[:2]] == [1, 1]
+    payments.learn = learn  # type: ignore[method-assign]
+
+
+def test_an_event_of_another_version_or_a_notifier_that_raises_stops_no_other(
+    payments: Payments[Any, Any], backend: Backend, heard: Heard,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    heard.silent = True
+    for _ in range(2):
+        payments.c2b(**PAYMENT)
+    heard.silent = False
+    unknown, raising, *others = backend.notice_rows()
+    backend.set_notice(unknown.id, event="payment_of_tomorrow")
+    notify = heard.notify
+
+    def broken(notice: Any, *args: Any) -> None:
+        if notice.id == raising.id:
+            raise RuntimeError("a framework that is broken")
+        notify(notice, *args)
+
+    monkeypatch.setattr(heard, "notify", broken)
+    backend.make_due()
+    done = Reconciler(payments, batch=1).run()
+    assert done == Reconciled(told=4, failed=2)
+    assert sorted(heard.ids) == sorted(other.id for other in others)
+    for attempt in range(2, MOST_ATTEMPTS + 1):
+        backend.make_due()
+        assert payments.reconcile() == Reconciled(told=2, failed=2)
+        kept = {row.id: row for row in backend.notice_rows()}
+        assert {row.attempts for row in kept.values()} == {attempt}
+    assert all(row.due_at > _now() + timedelta(minutes=30) for row in kept.values())
+    assert caplog.text.count("signal.never_sent") == 2
+    assert unknown.id in caplog.text
+    # The version that knows it comes, and it is told.
+    backend.set_notice(unknown.id, event="payment_completed")
+    monkeypatch.setattr(heard, "notify", notify)
+    backend.make_due()
+    assert payments.reconcile() == Reconciled(told=2)
+    assert backend.notices() == 0
+
+
+def test_a_receiver_that_ends_the_process_lets_the_others_go_first(
+    payments: Payments[Any, Any], backend: Backend, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard.silent = True
+    for _ in range(2):
+        payments.c2b(**PAYMENT)
+    heard.silent = False
+    poison = backend.notice_rows()[0]
+    notify = heard.notify
+
+    def killed(notice: Any, *args: Any) -> None:
+        if notice.id == poison.id:
+            raise SystemExit("out of memory")
+        notify(notice, *args)
+
+    monkeypatch.setattr(heard, "notify", killed)
+    for _ in range(3):
+        backend.make_due()
+        backend.set_notice(poison.id, due_at=_now() - timedelta(days=1))  # the first in line
+        with pytest.raises(SystemExit):
+            payments.reconcile()
+    soon = _now() + timedelta(minutes=2, seconds=5)
+    due = payments.store.claim_notices(soon, soon, 10)
+    assert poison.id not in [each.id for each in due]
+    assert len(due) == 3
+
+
+def test_a_row_that_cannot_be_read_stops_no_other(
+    payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    """SQLite keeps whatever somebody's script writes into a column."""
+    if "sqlite" not in str(backend.address()):
+        pytest.skip("other databases keep no such row")
+    for _ in range(2):
+        mpesa_simulator.scenarios.queue("cut_after", operation="c2b")
+        payments.c2b(**PAYMENT)
+    first = min(record.pk for record in backend.records())
+    backend.make_due()
+    backend.execute(f"UPDATE {{payments}} SET amount = 'much' WHERE id = {first}")
+    assert payments.reconcile().asked == 1
+    assert "store.row_not_read" in caplog.text
+    backend.execute(f"UPDATE {{payments}} SET amount = 1 WHERE id = {first}")
+    assert [r.state for r in backend.records()] == ["unknown", "completed"]
+
+
+@pytest.fixture
+def accounts(make_payments: MakePayments) -> Accounts[Any, Any]:
+    """Three accounts, of which the first and the last cannot be used."""
+    working = make_payments(alias="working")
+
+    def build(alias: str, settings: Any) -> Any:
+        assert alias == "working"
+        return working
+
+    options = {
+        "no_key_file": {"API_KEY": "x", "PUBLIC_KEY": "/nowhere/key.pem",
+                        "CALLBACK_TOKEN": "no-key-file-token-of-32-characters"},
+        "working": {"API_KEY": "x", "CALLBACK_TOKEN": TOKEN},
+        "nothing": None,
+    }  # fmt: skip
+    found: Accounts[Any, Any] = Accounts(lambda: options, build)  # type: ignore[arg-type, return-value]
+    found._settings_of = (  # type: ignore[method-assign]
+        lambda alias, read=found._settings_of: None if alias == "working" else read(alias)
+    )
+    return found
+
+
+def _post(accounts: Accounts[Any, Any], body: bytes, token: str) -> int:
+    request = CallbackRequest(
+        token=token, content_type="application/json", content_length=None,
+        remote_address="127.0.0.1", forwarded_for="", read=lambda limit: body[:limit],
+    )  # fmt: skip
+    return answer_callback(accounts, request).status
+
+
+def test_an_account_that_is_broken_keeps_no_others_callback_out(
+    accounts: Accounts[Any, Any], backend: Backend, mpesa_simulator: Simulator,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    mpesa_simulator.response_url = ASYNC_URL
+    mpesa_simulator.scenarios.queue("callback_never", operation="c2b")
+    pending = accounts["working"].c2b(**PAYMENT)
+    mpesa_simulator.callbacks.drain()
+    assert _post(accounts, callback(pending), TOKEN) == 200
+    assert backend.records()[0].state == "completed"
+    assert _post(accounts, callback(pending), "of-nobody") == 404
+    assert _post(accounts, callback(pending), "no-key-file-token-of-32-characters") == 500
+    assert "callback.account_broken account=no_key_file" in caplog.text
+    assert "callback.account_broken account=nothing" in caplog.text
+    assert TOKEN not in caplog.text
+    assert "no-key-file-token" not in caplog.text
+
+
+def test_an_account_that_is_broken_keeps_no_other_from_being_reconciled(
+    accounts: Accounts[Any, Any], backend: Backend, mpesa_simulator: Simulator,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    mpesa_simulator.scenarios.queue("cut_after", operation="c2b")
+    accounts["working"].c2b(**PAYMENT)
+    backend.make_due()
+    said: list[str] = []
+    how: dict[str, Any] = {"every": None, "batch": 10, "workers": 1, "rate": None}
+    code = reconcile(accounts, **how, echo=said.append)
+    assert code is ExitCode.CONFIGURATION
+    assert backend.records()[0].state == "completed"
+    assert "working: 1 asked, 0 told, 0 callbacks decided" in said
+    assert any("no_key_file: ConfigurationError" in line for line in said)
+    assert "reconcile.account_failed account=nothing" in caplog.text
+
+
+def test_a_single_run_tells_by_its_exit_code_that_a_row_failed(
+    payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    accounts: Accounts[Any, Any] = Accounts(lambda: {"default": {}}, lambda *_: payments)
+    accounts._built["default"] = payments
+    mpesa_simulator.scenarios.queue("cut_after", operation="c2b")
+    payments.c2b(**PAYMENT)
+    said: list[str] = []
+    how: dict[str, Any] = {"every": None, "batch": 10, "workers": 1, "rate": None}
+    with _broken(payments, backend.records()):
+        backend.make_due()
+        assert reconcile(accounts, **how, echo=said.append) is ExitCode.PROBLEM
+    assert said[-1].endswith("1 failed")
+    backend.make_due()
+    assert reconcile(accounts, **how, echo=said.append) is ExitCode.OK
+
+
+def test_a_check_of_the_accounts_goes_on_after_one_that_is_broken(
+    accounts: Accounts[Any, Any],
+) -> None:
+    said: list[str] = []
+    code = check_accounts(accounts, in_production=False, offline=True, echo=said.append)
+    assert code is ExitCode.PROBLEM
+    assert [line.split()[:2] for line in said] == [
+        ["problem", "no_key_file:"], ["ok", "working"], ["problem", "nothing:"]
+    ]  # fmt: skip
+
+
+def test_a_broken_account_says_what_is_wrong(accounts: Accounts[Any, Any]) -> None:
+    with pytest.raises(ConfigurationError, match="public_key"):
+        accounts["no_key_file"]
+    assert logging.getLogger("mpesa_integrations").isEnabledFor(logging.ERROR)
+
+
+def test_a_failed_reversal_leaves_the_payments_time_as_it_was(
+    payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator
+) -> None:
+    """The report takes a payment's time from it."""
+    paid = payments.c2b(**PAYMENT)
+    before = backend.records()[0].updated_at
+    mpesa_simulator.scenarios.queue("code:INS-2006", operation="reversal")
+    assert payments.reverse(transaction_id=paid.transaction_id).state == "failed"
+    assert backend.records()[0].updated_at == before
+    assert payments.reverse(transaction_id=paid.transaction_id).state == "completed"
+    assert backend.records()[0].updated_at > before
