@@ -89,7 +89,8 @@ def _flask(database: str, config: MpesaConfig, call: _Call, *, rounds: int) -> I
             with Session(engine) as session, session.begin():
                 session.execute(update(Payment).where(Payment.id == key).values(**answered))
 
-        store, notifier = flask_site.records(engine).store("default"), SignalNotifier(Flask("shop"))
+        store = flask_site.records(engine).store("default")
+        notifier = SignalNotifier(Flask("shop"), store)
         payments: Any = Payments("default", AccountSettings(config=config), store, notifier)
         yield _compare("flask", database, payments, by_hand, rounds)
         with payment_completed.connected_to(_receive):

@@ -149,11 +149,13 @@ def _build(
     app: Flask, records: Records | None, alias: str, settings: AccountSettings
 ) -> Payments[Any, Any]:
     if records is not None:
-        return Payments(alias, settings, records.store(alias), SignalNotifier(app))
-    # Imported here, as `records` does its store: an app has the one or the other.
-    from .unrecorded import UnrecordedStore
+        store: Any = records.store(alias)
+    else:
+        # Imported here, as `records` does its store: an app has the one or the other.
+        from .unrecorded import UnrecordedStore
 
-    return Payments(alias, settings, UnrecordedStore(alias), SignalNotifier(app))
+        store = UnrecordedStore(alias)
+    return Payments(alias, settings, store, SignalNotifier(app, store))
 
 
 def _check(app: Flask, accounts: Accounts[Any, Any]) -> None:

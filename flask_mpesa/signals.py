@@ -2,18 +2,25 @@
 
 Sender: the Flask app; `transaction`: the record as it now is; `event_id`: by which a receiver
 recognises what it was told before. `callback_rejected` has `callback` and `verdict` in their place.
+
+Each receiver runs in a thread and an app context of its own, and so with a session of its own: a
+`scoped_session` is bound to the one or the other.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
-from typing import Any
+from contextvars import copy_context
+from functools import partial
+from typing import Any, Protocol
 
 from blinker import NamedSignal, Namespace
 from flask import Flask
 
-from mpesa_integrations.core.records import CALLBACK_REJECTED, Event, Notice, Verdict
+from mpesa_integrations.core.persistence import describe, persist
+from mpesa_integrations.core.records import CALLBACK_REJECTED, Event, Notice, Store, Verdict
 
 logger = logging.getLogger("mpesa_integrations")
 
@@ -30,29 +37,77 @@ payment_stuck = _signals.signal(Event.STUCK.value)
 callback_rejected = _signals.signal(CALLBACK_REJECTED)
 
 
-class SignalNotifier:
-    """Sends an app's signals."""
+LONG = 10.0
+"""Seconds after which a receiver that is still at work is mentioned in the log."""
 
-    def __init__(self, app: Flask) -> None:
+
+class _Store(Store[Any, Any], Protocol):
+    def get_callback(self, entry: Any) -> Any:
+        """Read a callback anew."""
+
+
+class SignalNotifier:
+    """Sends an app's signals.
+
+    Args:
+        app: the app, which is the sender.
+        store: of which each receiver is given a record of its own.
+    """
+
+    def __init__(self, app: Flask, store: _Store) -> None:
         self._app = app
+        self._store = store
 
     def wants(self, event: Event) -> bool:
         """Whether a receiver is connected."""
         return bool(_signals[event.value].has_receivers_for(self._app))
 
     def notify(self, notice: Notice, record: Any, told: Callable[[], None]) -> None:
-        """Send it now: the change is committed."""
-        signal = _signals[notice.event.value]
-        self._send(signal, transaction=record, event_id=notice.id)
+        """Send it now: the change is committed.
+
+        Raises:
+            Exception: the record cannot be read, so that not everybody was told.
+        """
+        for receive in self._receivers(_signals[notice.event.value]):
+            own = persist(self._store, lambda: self._store.get(record))
+            receive(transaction=own, event_id=notice.id)
         told()
 
     def callback_rejected(self, entry: Any, verdict: Verdict) -> None:
         """Send it now."""
-        self._send(callback_rejected, callback=entry, verdict=verdict.value)
-
-    def _send(self, signal: NamedSignal, **values: Any) -> None:
-        for receiver in signal.receivers_for(self._app):
+        for receive in self._receivers(callback_rejected):
             try:
-                self._app.ensure_sync(receiver)(self._app, **values)
-            except Exception:
-                logger.exception("signal.receiver_failed signal=%s", signal.name)
+                own = persist(self._store, lambda: self._store.get_callback(entry))
+            except Exception as error:  # noqa: BLE001 - it is stored, for a person to find
+                logger.error("callback.not_told verdict=%s problem=%s", verdict, describe(error))
+                return
+            receive(callback=own, verdict=verdict.value)
+
+    def _receivers(self, signal: NamedSignal) -> list[Callable[..., None]]:
+        # A list, since receivers may connect and disconnect others.
+        found = list(signal.receivers_for(self._app))
+        return [partial(_run_apart, self._app, signal.name, receiver) for receiver in found]
+
+
+def _run_apart(app: Flask, signal: str, receiver: Callable[..., Any], **values: Any) -> None:
+    """Call a receiver, and wait for its end; nothing that it does or leaves open reaches others."""
+
+    def work() -> None:
+        try:
+            with app.app_context():
+                app.ensure_sync(receiver)(app, **values)
+        except BaseException:
+            logger.exception("signal.receiver_failed signal=%s", signal)
+
+    # The context is copied for what traces and logs keep in it.
+    thread = threading.Thread(target=copy_context().run, args=(work,), name=f"mpesa-{signal}")
+    thread.start()
+    thread.join(LONG)
+    if thread.is_alive():
+        logger.warning(
+            "signal.receiver_slow signal=%s seconds=%.0f: if it waits for what the session of the "
+            "calling code has locked, that must be committed before the payment's call",
+            signal,
+            LONG,
+        )
+        thread.join()

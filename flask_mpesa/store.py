@@ -217,6 +217,12 @@ class SqlAlchemyStore:
             session.add(entry)
         return entry
 
+    def get_callback(self, entry: CallbackLogMixin) -> CallbackLogMixin:
+        """Select a callback by primary key."""
+        with self._reading() as session:
+            found = session.scalars(select(self._callback).where(self._callback.id == entry.id))
+            return cast("CallbackLogMixin", found.one())
+
     def judge_callback(
         self, entry: CallbackLogMixin, verdict: core.Verdict, record: TransactionMixin | None
     ) -> None:

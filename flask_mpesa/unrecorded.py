@@ -216,6 +216,10 @@ class UnrecordedStore:
             _forget_oldest(self._callbacks)
         return entry
 
+    def get_callback(self, entry: ReceivedCallback) -> ReceivedCallback:
+        """It cannot be changed."""
+        return entry
+
     def judge_callback(
         self, entry: ReceivedCallback, verdict: Verdict, record: Payment | None
     ) -> None:
