@@ -114,7 +114,8 @@ class _Keeper:
         found: dict[HoldsNotices, list[tuple[str, timedelta]]] = {}
         with self._changed:
             for lease in list(self._held):
-                if lease.due > now:
+                # Those that would be due soon, too: together they are one statement.
+                if lease.due > now + lease.lasts.total_seconds() / 6:
                     continue
                 if lease.renewed():
                     found.setdefault(lease.store, []).append((lease.id, lease.lasts))

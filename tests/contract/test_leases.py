@@ -1,0 +1,153 @@
+"""A receiver at work keeps its event from other workers, however long; over every store."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from mpesa_integrations.core.payments import Payments
+from mpesa_integrations.core.reconcile import Reconciled
+
+from .backends import Backend
+from .conftest import Heard, MakePayments
+from .test_payments import PAYMENT
+
+LASTS = timedelta(seconds=0.6)
+
+
+@pytest.fixture(autouse=True)
+def short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("core.payments", "core.reconcile"):
+        monkeypatch.setattr(f"mpesa_integrations.{module}.NOTICE_GRACE", LASTS)
+    for store in ("django_mpesa", "flask_mpesa"):
+        monkeypatch.setattr(f"{store}.store.NOTICE_GRACE", LASTS)
+
+
+@pytest.fixture
+def other(backend: Backend) -> Iterator[Callable[[Callable[[], Any]], Any]]:
+    """Runs a call as another worker: in a thread and on a connection of its own."""
+
+    def work(call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        finally:
+            backend.done()
+
+    with ThreadPoolExecutor(1) as pool:
+        yield lambda call: pool.submit(work, call).result(30)
+
+
+def until(condition: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
+def _due_at(backend: Backend, notice_id: str) -> datetime:
+    (found,) = [row for row in backend.notice_rows() if row.id == notice_id]
+    return aware(found.due_at)
+
+
+class Slow(Heard):
+    """Calls something while it tells of an event."""
+
+    at_work: Callable[[str], None] | None = None
+
+    def notify(self, notice: Any, record: Any, told: Callable[[], None]) -> None:
+        if self.at_work is not None and not self.silent:
+            self.at_work(notice.id)
+        super().notify(notice, record, told)
+
+
+@pytest.fixture
+def heard() -> Slow:
+    return Slow()
+
+
+def test_a_receiver_of_a_call_that_takes_long_is_called_once(
+    payments: Payments[Any, Any], make_payments: MakePayments, backend: Backend, heard: Slow,
+    other: Any,
+) -> None:  # fmt: skip
+    worker = make_payments()
+
+    def work(notice_id: str) -> None:
+        first = _due_at(backend, notice_id)
+        until(lambda: _due_at(backend, notice_id) > first + LASTS)
+        assert other(worker.reconcile) == Reconciled()
+
+    heard.at_work = work
+    assert payments.c2b(**PAYMENT).state == "completed"
+    assert heard.names == ["initiated", "completed"]
+    assert backend.notices() == 0
+
+
+def test_a_receiver_of_a_worker_that_takes_long_is_called_once_and_the_rest_goes_to_others(
+    payments: Payments[Any, Any], make_payments: MakePayments, backend: Backend, heard: Slow,
+    other: Any,
+) -> None:  # fmt: skip
+    worker = make_payments()
+    heard.silent = True
+    for _ in range(2):
+        payments.c2b(**PAYMENT)
+    heard.silent = False
+    backend.make_due()
+    told: list[int] = []
+
+    def work(notice_id: str) -> None:
+        heard.at_work = None
+        # The others of this worker's batch are let go of, and told by somebody else.
+        until(lambda: told.append(other(worker.reconcile).told) or sum(told) == 3)
+
+    heard.at_work = work
+    assert payments.reconcile().told == 1
+    assert len(heard.ids) == len(set(heard.ids)) == 4
+    assert backend.notices() == 0
+
+
+def test_both_events_of_a_reversal_are_kept_while_the_first_is_told(
+    payments: Payments[Any, Any], make_payments: MakePayments, backend: Backend, heard: Slow,
+    other: Any,
+) -> None:  # fmt: skip
+    worker = make_payments()
+    paid = payments.c2b(**PAYMENT)
+
+    def work(notice_id: str) -> None:
+        rows = {row.id: aware(row.due_at) for row in backend.notice_rows()}
+        if len(rows) == 2:  # the reversal's own, and the payment's
+            heard.at_work = None
+            until(lambda: all(_due_at(backend, key) > due + LASTS for key, due in rows.items()))
+            assert other(worker.reconcile) == Reconciled()
+
+    heard.at_work = work
+    payments.reverse(transaction_id=paid.transaction_id)
+    assert heard.at_work is None
+    assert heard.names == ["initiated", "completed", "initiated", "completed", "reversed"]
+
+
+def test_what_a_process_that_died_held_is_told_by_another(
+    payments: Payments[Any, Any], backend: Backend, heard: Slow
+) -> None:
+    class Died(BaseException):
+        pass
+
+    def work(notice_id: str) -> None:
+        heard.at_work = None
+        raise Died
+
+    heard.at_work = work
+    with pytest.raises(Died):
+        payments.c2b(**PAYMENT)
+    until(lambda: payments.reconcile().told)
+    assert heard.names == ["initiated"]
+    until(lambda: "mpesa-leases" not in {thread.name for thread in threading.enumerate()})

@@ -1,0 +1,152 @@
+"""What a receiver is given, and that it is called once the transaction it belongs to has ended."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import pytest
+from django.db import connection, connections, transaction
+from django.dispatch import Signal
+
+from django_mpesa import mpesa, signals
+from django_mpesa.models import Notice, Transaction
+from mpesa_integrations.simulator import Simulator
+from tests.contract.test_leases import LASTS, short_leases, until
+
+__all__ = ["short_leases"]
+pytestmark = pytest.mark.django_db(transaction=True)
+PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "150.00", "reference": "ORDER 7"}
+Heard = list[tuple[str, Any]]
+
+
+class _RolledBack(Exception):  # noqa: N818 - what happens, not what is wrong
+    pass
+
+
+@contextmanager
+def _connected(signal: Signal, *receivers: Any) -> Iterator[None]:
+    for receiver in receivers:
+        signal.connect(receiver)
+    try:
+        yield
+    finally:
+        for receiver in receivers:
+            signal.disconnect(receiver)
+
+
+def _reconciled() -> int:
+    """How many events another worker tells."""
+
+    def work() -> int:
+        try:
+            return mpesa.reconcile().told
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(work).result(30)
+
+
+def _names(heard: Heard) -> list[str]:
+    return [name.removeprefix("payment_") for name, _ in heard]
+
+
+def test_each_receiver_is_given_the_record_as_those_before_it_have_left_it(
+    simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    given: list[Any] = []
+
+    def first(sender: Any, transaction: Any, **kwargs: Any) -> None:
+        given.append((sender, kwargs["signal"], kwargs["event_id"], transaction.metadata))
+        transaction.metadata["first"] = "wrote"
+        transaction.save()
+
+    def broken(**kwargs: Any) -> None:
+        raise RuntimeError("a receiver that is broken")
+
+    def last(sender: Any, transaction: Any, **kwargs: Any) -> None:
+        given.append((sender, kwargs["signal"], kwargs["event_id"], dict(transaction.metadata)))
+
+    async def asynchronous(sender: Any, transaction: Any, **kwargs: Any) -> None:
+        given.append((sender, kwargs["signal"], kwargs["event_id"], dict(transaction.metadata)))
+
+    with _connected(signals.payment_completed, first, broken, asynchronous, last):
+        assert mpesa.c2b(**PAYMENT).state == "completed"
+    assert len(given) == 4 - 1
+    assert {values[:3] for values in given} == {
+        (Transaction, signals.payment_completed, given[0][2])
+    }
+    assert [metadata for *_, metadata in given[1:]] == [{"first": "wrote"}] * 2
+    assert "broken in Signal.send_robust() (a receiver that is broken)" in caplog.text
+    assert Notice.objects.count() == 0
+
+
+def test_a_record_that_cannot_be_read_again_keeps_no_receiver_from_being_told(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    def first(transaction: Any, **kwargs: Any) -> None:
+        told.append("first")
+        monkeypatch.setattr(Transaction, "_base_manager", None)
+
+    def second(transaction: Any, **kwargs: Any) -> None:
+        told.append(transaction.state)
+        monkeypatch.undo()
+
+    with _connected(signals.payment_completed, first, second):
+        mpesa.c2b(**PAYMENT)
+    assert told == ["first", "completed"]
+
+
+@pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite refuses the call")
+@pytest.mark.parametrize("ends_by", ["commit", "rollback", "rollback of a savepoint"])
+def test_inside_atomic_nobody_is_told_before_it_ends(
+    simulator: Simulator, heard: Heard, ends_by: str
+) -> None:
+    def pay() -> None:
+        mpesa.c2b(**PAYMENT)
+        first = min(Notice.objects.values_list("due_at", flat=True))
+        until(lambda: min(Notice.objects.values_list("due_at", flat=True)) > first + LASTS)
+        # Another worker looks while the caller's transaction is open.
+        assert _reconciled() == 0
+        assert heard == []
+        if ends_by != "commit":
+            raise _RolledBack
+
+    def told_by_a_worker() -> bool:
+        return bool(_reconciled()) and not Notice.objects.exists()
+
+    if ends_by == "commit":
+        with transaction.atomic():
+            pay()
+        assert _reconciled() == 0
+    elif ends_by == "rollback":
+        with suppress(_RolledBack), transaction.atomic():
+            pay()
+        assert heard == []
+        until(told_by_a_worker)
+    else:
+        with transaction.atomic():
+            with suppress(_RolledBack), transaction.atomic():
+                pay()
+            until(told_by_a_worker)
+            assert connection.in_atomic_block
+    assert sorted(_names(heard)) == ["completed", "initiated"]
+    assert Notice.objects.count() == 0
+    assert Transaction.objects.get().state == "completed"
+    until(lambda: "mpesa-leases" not in {thread.name for thread in threading.enumerate()})
+
+
+@pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite refuses the call")
+def test_what_waited_for_the_commit_is_told_with_the_record_as_it_then_is(
+    simulator: Simulator, heard: Heard
+) -> None:
+    with transaction.atomic():
+        record = mpesa.c2b(**PAYMENT)
+        Transaction.objects.filter(pk=record.pk).update(metadata={"order": 7})
+    assert {told.metadata["order"] for _, told in heard} == {7}
