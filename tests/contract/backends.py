@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta, timezone
 from typing import Any, Protocol
 
+import django.db
+import sqlalchemy.exc
 from django.db import connection, connections
-from sqlalchemy import create_engine, delete, select, update
+from sqlalchemy import create_engine, delete, event, select, update
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.pool import NullPool
@@ -68,6 +71,9 @@ class Backend(Protocol):
     def done(self) -> None:
         """Called by a thread at its end."""
 
+    def before_each_statement(self, call: Callable[[], None]) -> AbstractContextManager[None]:
+        """Have a call made before each statement; `ConnectionError` from it hangs up."""
+
 
 class DjangoBackend:
     name = "django"
@@ -114,6 +120,18 @@ class DjangoBackend:
 
     def done(self) -> None:
         connections.close_all()
+
+    @contextmanager
+    def before_each_statement(self, call: Callable[[], None]) -> Iterator[None]:
+        def execute(go_on: Any, *args: Any) -> Any:
+            try:
+                call()
+            except ConnectionError as error:
+                raise django.db.OperationalError("server has gone away") from error
+            return go_on(*args)
+
+        with connection.execute_wrapper(execute):
+            yield
 
 
 class SqlAlchemyBackend:
@@ -186,6 +204,18 @@ class SqlAlchemyBackend:
 
     def done(self) -> None:
         pass
+
+    @contextmanager
+    def before_each_statement(self, call: Callable[[], None]) -> Iterator[None]:
+        def execute(*args: Any) -> None:
+            try:
+                call()
+            except ConnectionError as error:
+                raise sqlalchemy.exc.OperationalError("SELECT", {}, error) from error
+
+        event.listen(self.engine, "before_cursor_execute", execute)
+        yield
+        event.remove(self.engine, "before_cursor_execute", execute)
 
     def _update(self, model: Any, columns: Mapping[str, Any]) -> None:
         with Session(self.engine) as session, session.begin():

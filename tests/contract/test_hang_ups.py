@@ -1,0 +1,290 @@
+"""The database hangs up, is locked or breaks, at any statement; over every store."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from mpesa_integrations.core import persistence, telemetry
+from mpesa_integrations.core.errors import DuplicateTransaction, RecordsUnavailable
+from mpesa_integrations.core.payments import Payments
+from mpesa_integrations.core.reconcile import Reconciled
+from mpesa_integrations.simulator import Simulator
+
+from .backends import Backend
+from .conftest import Heard, MakePayments
+from .test_payments import PAYMENT, callback, pending
+
+__all__ = ["pending"]
+_STATEMENTS_AFTER_SENDING = 8
+"""More than there are; the test below says so."""
+
+
+@pytest.fixture(autouse=True)
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses that were made; they take no time."""
+    made: list[float] = []
+    monkeypatch.setattr(persistence, "sleep", made.append)
+    monkeypatch.setattr(persistence, "clock", lambda: sum(made))
+    return made
+
+
+class Line:
+    """Stands between the library and its database.
+
+    Attributes:
+        statements: how many were run since it was last armed.
+        broken: which of them fail, by their number from 1.
+    """
+
+    def __init__(self) -> None:
+        self.statements = 0
+        self.broken: Callable[[int], bool] = lambda number: False
+
+    def arm(self, broken: Callable[[int], bool]) -> None:
+        self.statements, self.broken = 0, broken
+
+    def pass_one(self) -> None:
+        self.statements += 1
+        if self.broken(self.statements):
+            raise ConnectionResetError
+
+
+@pytest.fixture
+def line(backend: Backend) -> Iterator[Line]:
+    found = Line()
+    with backend.before_each_statement(found.pass_one):
+        yield found
+
+
+@contextmanager
+def _after_sending(payments: Payments[Any, Any], call: Callable[[], object]) -> Iterator[None]:
+    """Have something happen once the gateway has answered."""
+    send = payments.client.send
+
+    def sent(request: Any) -> Any:
+        answer = send(request)
+        call()
+        return answer
+
+    payments.client.send = sent  # type: ignore[method-assign]
+    yield
+    payments.client.send = send  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("number", range(1, _STATEMENTS_AFTER_SENDING + 1))
+def test_one_hang_up_at_any_statement_after_sending_loses_nothing(
+    payments: Payments[Any, Any], backend: Backend, heard: Heard, line: Line, number: int
+) -> None:
+    with _after_sending(payments, lambda: line.arm(lambda now: now == number)):
+        record = payments.c2b(**PAYMENT)
+    assert line.statements < 2 * _STATEMENTS_AFTER_SENDING
+    line.arm(lambda number: False)
+    (kept,) = backend.records()
+    assert (record.state, record.transaction_id) == ("completed", kept.transaction_id)
+    assert kept.state == "completed"
+    backend.make_due()
+    payments.reconcile()  # tells what could not be told, or not be noted as told
+    assert set(heard.names) == {"initiated", "completed"}
+    assert backend.notices() == 0
+
+
+@pytest.mark.parametrize("number", range(1, _STATEMENTS_AFTER_SENDING + 1))
+def test_a_database_that_stays_away_after_sending_makes_no_call_raise(
+    payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator, line: Line,
+    number: int, pauses: list[float],
+) -> None:  # fmt: skip
+    with _after_sending(payments, lambda: line.arm(lambda now: now >= number)):
+        record = payments.c2b(**PAYMENT)
+    booked = mpesa_simulator.ledger.find(record.third_party_reference)
+    assert booked is not None
+    assert (record.state, record.transaction_id) == ("completed", booked.transaction_id)
+    assert sum(pauses) < 20
+    line.arm(lambda number: False)
+    backend.make_due()
+    payments.reconcile()
+    (kept,) = backend.records()
+    assert (kept.state, kept.transaction_id) == ("completed", booked.transaction_id)
+
+
+def test_an_answer_that_cannot_be_written_is_in_the_log_and_names_no_customer(
+    payments: Payments[Any, Any], line: Line, caplog: pytest.LogCaptureFixture
+) -> None:
+    with _after_sending(payments, lambda: line.arm(lambda now: True)):
+        record = payments.c2b(**PAYMENT)
+    (told,) = (r for r in caplog.records if r.levelno == logging.ERROR)
+    for known in (record.third_party_reference, record.transaction_id, record.conversation_id):
+        assert known
+        assert known in told.getMessage()
+    assert "258841234567" not in caplog.text
+
+
+def test_a_result_to_come_is_pending_where_it_cannot_be_written(
+    payments: Payments[Any, Any], mpesa_simulator: Simulator, line: Line
+) -> None:
+    mpesa_simulator.response_url = "https://127.0.0.1:18997/nobody"
+    mpesa_simulator.scenarios.queue("callback_never", operation="c2b")
+    with _after_sending(payments, lambda: line.arm(lambda now: True)):
+        record = payments.c2b(**PAYMENT)
+    assert record.state == "pending"
+    assert record.conversation_id
+
+
+@pytest.mark.parametrize("method", ["change", "settle", "waiting_callbacks", "get"])
+def test_whatever_breaks_after_sending_the_call_gives_the_record(
+    payments: Payments[Any, Any], backend: Backend, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    def broken(*args: Any) -> Any:
+        raise KeyError("a bug, or a value that the database refuses")
+
+    with (
+        monkeypatch.context() as patch,
+        _after_sending(payments, lambda: patch.setattr(payments.store, method, broken)),
+    ):
+        assert payments.c2b(**PAYMENT).state == "completed"
+    backend.make_due()
+    payments.reconcile()
+    assert [record.state for record in backend.records()] == ["completed"]
+
+
+def test_neither_telemetry_nor_a_notifier_makes_a_call_raise(
+    payments: Payments[Any, Any], heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken:
+        def add(self, *args: Any) -> None:
+            raise RuntimeError("no exporter")
+
+        record = add
+
+    def broken(*args: Any) -> None:
+        raise RuntimeError("a notifier that breaks its promise")
+
+    monkeypatch.setattr(telemetry, "_counter", lambda *args: Broken())
+    monkeypatch.setattr(telemetry, "_call_duration", Broken)
+    monkeypatch.setattr(heard, "notify", broken)
+    assert payments.c2b(**PAYMENT).state == "completed"
+
+
+def test_what_nobody_foresaw_in_sending_is_unknown_and_not_raised(
+    payments: Payments[Any, Any], backend: Backend
+) -> None:
+    def fail() -> None:
+        raise LookupError("a patched transport")
+
+    with _after_sending(payments, fail):
+        assert payments.c2b(**PAYMENT).state == "unknown"
+    backend.make_due()
+    payments.reconcile()
+    assert [record.state for record in backend.records()] == ["completed"]
+
+
+def test_a_database_that_is_away_before_sending_says_so_and_nothing_is_sent(
+    payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator, line: Line
+) -> None:
+    paid = payments.c2b(**PAYMENT)
+    line.arm(lambda now: True)
+    for call in (
+        lambda: payments.c2b(**PAYMENT),
+        lambda: payments.reverse(transaction_id=paid.transaction_id),
+    ):
+        with pytest.raises(RecordsUnavailable, match=r"^Nothing was sent\. The database") as caught:
+            call()
+        assert caught.value.__cause__ is not None
+        assert "258841234567" not in str(caught.value)
+    line.arm(lambda now: False)
+    assert len(mpesa_simulator.ledger.transactions()) == len(backend.records()) == 1
+
+
+def test_one_hang_up_before_sending_is_not_noticed(
+    payments: Payments[Any, Any], mpesa_simulator: Simulator, line: Line
+) -> None:
+    for number in (1, 2, 3):
+        line.arm(lambda now, number=number: now == number)  # type: ignore[misc]
+        assert payments.c2b(**PAYMENT).state == "completed"
+    assert len(mpesa_simulator.ledger.transactions()) == 3
+
+
+@pytest.mark.parametrize("key", [None, "order-7"])
+def test_a_record_whose_commit_was_not_confirmed_is_sent_once_at_most(
+    payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator,
+    monkeypatch: pytest.MonkeyPatch, key: str | None,
+) -> None:  # fmt: skip
+    create = payments.store.create
+    tries: list[None] = []
+
+    def committed_but_not_told(*args: Any) -> Any:
+        found = create(*args)
+        tries.append(None)
+        if len(tries) == 1:
+            raise RecordsUnavailable("hung up in COMMIT")
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(payments.store, "create", committed_but_not_told)
+        if key is None:
+            with pytest.raises(DuplicateTransaction, match="Nothing was sent"):
+                payments.c2b(**PAYMENT)
+        else:  # as if somebody else had it under way
+            assert payments.c2b(**PAYMENT, idempotency_key=key).state == "initiated"
+    assert mpesa_simulator.ledger.transactions() == []
+    assert len(backend.records()) == 1
+
+
+def test_a_callback_outlives_a_hang_up(
+    pending: Any, payments: Payments[Any, Any], backend: Backend, line: Line, heard: Heard
+) -> None:
+    line.arm(lambda now: now == 2)
+    assert payments.receive(callback(pending))[0] == 200
+    assert backend.records()[0].state == "completed"
+    assert backend.verdicts()[0] == "applied"
+    assert heard.names.count("completed") == 1
+
+
+def test_a_check_that_cannot_be_written_says_so(
+    payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator, line: Line
+) -> None:
+    mpesa_simulator.scenarios.queue("cut_after", operation="c2b")
+    record = payments.c2b(**PAYMENT)
+    with (
+        _after_sending(payments, lambda: line.arm(lambda now: True)),
+        pytest.raises(RecordsUnavailable),
+    ):
+        payments.check(record)
+    line.arm(lambda now: False)
+    assert payments.check(record).state == "completed"
+
+
+def test_reconcile_outlives_a_hang_up_at_any_statement(
+    payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator, line: Line
+) -> None:
+    for number in range(1, 12):
+        mpesa_simulator.scenarios.queue("cut_after", operation="c2b")
+        payments.c2b(**PAYMENT)
+        backend.make_due()
+        line.arm(lambda now, number=number: now == number)  # type: ignore[misc]
+        payments.reconcile()
+    line.arm(lambda now: False)
+    backend.make_due()
+    assert payments.reconcile().asked <= 1
+    assert {record.state for record in backend.records()} == {"completed"}
+
+
+def test_reconcile_says_that_the_database_is_away_and_holds_nothing_after_it(
+    make_payments: MakePayments, backend: Backend, mpesa_simulator: Simulator, line: Line
+) -> None:
+    payments = make_payments()
+    mpesa_simulator.scenarios.queue("cut_after", operation="c2b")
+    payments.c2b(**PAYMENT)
+    backend.make_due()
+    with (
+        _after_sending(payments, lambda: line.arm(lambda now: True)),
+        pytest.raises(RecordsUnavailable),
+    ):
+        payments.reconcile()
+    line.arm(lambda now: False)
+    backend.make_due()
+    assert payments.reconcile() == Reconciled(asked=1)
