@@ -7,7 +7,7 @@ inside of it, one more for each step, in a thread of its own, since Django has o
 from __future__ import annotations
 
 import contextlib
-import logging
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -23,8 +23,9 @@ _HUNG_UP = (OperationalError, InterfaceError)
 LOCK_TIMEOUT = 5
 """Seconds for which a step on a connection of its own waits for a row: the caller may have it."""
 _POSTGRESQL_LOCKED, _MARIADB_LOCKED = "55P03", 1205
+_REFERENCES = 2
+"""To a driver's connection: Django's, and that of who counts them."""
 _own = threading.local()
-logger = logging.getLogger("mpesa_integrations")
 
 _SESSION_IS_NEEDED = """
     SELECT EXISTS (SELECT 1 FROM pg_cursors WHERE name <> '')
@@ -179,10 +180,11 @@ def _may_be_given_back(connection: BaseDatabaseWrapper) -> bool:
     if connection.vendor == "sqlite" or _is_in_transaction(connection):
         return False
     if connection.vendor != "postgresql":
-        return True
+        return not _has_open_cursors(connection)
     from django.db.backends.postgresql.psycopg_any import is_psycopg3
 
-    if not is_psycopg3:  # psycopg2's cursors lose the rows that they have fetched
+    # A cursor of psycopg 3 keeps the rows that it has fetched, whatever becomes of its connection.
+    if not is_psycopg3 and _has_open_cursors(connection):
         return False
     try:
         with connection.cursor() as cursor:
@@ -192,6 +194,14 @@ def _may_be_given_back(connection: BaseDatabaseWrapper) -> bool:
         return True
     except Exception:  # noqa: BLE001 - another database that speaks PostgreSQL's protocol
         return False
+
+
+def _has_open_cursors(connection: BaseDatabaseWrapper) -> bool:
+    """Whether the caller is in a loop over rows: only a cursor refers to a driver's connection."""
+    try:
+        return sys.getrefcount(connection.connection) > _REFERENCES
+    except AttributeError:  # another Python than CPython
+        return True
 
 
 def _unavailable(error: Exception) -> RecordsUnavailable:
