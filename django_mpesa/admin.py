@@ -25,7 +25,6 @@ from django.http import (
 )
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils import timezone
 from django.utils.formats import get_format, number_format
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import get_language, ngettext
@@ -44,6 +43,7 @@ from .changelist import AccountFilter, HistoryAdmin
 from .models import AbstractTransaction, CallbackLog, Operation, State
 from .reports import ReportForm, csv_chunks, make_report
 from .store import get_transaction_model
+from .times import local_now
 
 if TYPE_CHECKING:
     _TabularInline = admin.TabularInline[Any, Any]
@@ -301,7 +301,7 @@ class TransactionAdmin(HistoryAdmin):
         except IncorrectLookupParameters:
             return HttpResponseRedirect(self._url("changelist") + "?e=1")
         chunks = csv_chunks(found, whole_numbers=self.has_full_msisdn_permission(request))
-        name = f"mpesa-{timezone.localtime():%Y%m%d-%H%M}.csv"
+        name = f"mpesa-{local_now():%Y%m%d-%H%M}.csv"
         return StreamingHttpResponse(
             chunks,
             content_type="text/csv; charset=utf-8",

@@ -12,7 +12,7 @@ from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.utils import formats, timezone
+from django.utils import formats
 from django.utils.functional import cached_property
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
@@ -20,6 +20,7 @@ from django.utils.translation import gettext_lazy as _
 from mpesa_integrations.core.msisdn import normalise_msisdn
 
 from .accounts import mpesa
+from .times import local
 
 if TYPE_CHECKING:
     _ModelAdmin = admin.ModelAdmin[Any]
@@ -83,7 +84,7 @@ class BoundedChangeList(ChangeList):
         oldest, newest = times.order_by(field).first(), times.order_by(f"-{field}").first()
         if oldest is None or newest is None:
             return None
-        return timezone.localdate(oldest), timezone.localdate(newest)
+        return local(oldest).date(), local(newest).date()
 
     def _chosen(self, part: str) -> int | None:
         value = self.params.get(f"{self.date_hierarchy}__{part}")

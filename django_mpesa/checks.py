@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, Info, Warning, register
+from django.db import connections, router
 from django.urls import NoReverseMatch, reverse
 
 from mpesa_integrations.core.account_settings import AccountSettings, find_problems
@@ -14,11 +15,13 @@ from mpesa_integrations.core.accounts import DEFAULT
 from mpesa_integrations.core.errors import ConfigurationError
 
 from .accounts import account_options
+from .store import get_transaction_model
 
 
 def register_checks() -> None:
     """Register the checks; called once by the app."""
     register(check_accounts, "mpesa")
+    register(check_database, "mpesa")
 
 
 def check_accounts(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
@@ -36,6 +39,42 @@ def check_accounts(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return [
         message for alias, options in accounts.items() for message in _check_account(alias, options)
     ]
+
+
+def check_database(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Check that payments can be recorded where they are usually made; nothing is connected to."""
+    alias = router.db_for_write(get_transaction_model())
+    connection = connections[alias]
+    options = connection.settings_dict
+    atomic = [
+        name
+        for name, within in (
+            ("ATOMIC_REQUESTS = True", options["ATOMIC_REQUESTS"]),
+            ("AUTOCOMMIT = False", not options["AUTOCOMMIT"]),
+        )
+        if within
+    ]
+    if connection.vendor == "sqlite" and atomic:
+        return [
+            Warning(
+                f"With {atomic[0]} on SQLite, each M-Pesa payment made in a view is refused: it "
+                "must be committed before it is sent, and SQLite has one writer at a time.",
+                hint="Take it away, mark the views that pay with "
+                "django.db.transaction.non_atomic_requests, or use PostgreSQL or MariaDB.",
+                id="mpesa.W021",
+            )
+        ]
+    if options["OPTIONS"].get("pool") and atomic:
+        return [
+            Info(
+                f"With {atomic[0]}, each M-Pesa payment made in a view has, while it is recorded, "
+                "one connection besides that of the pool.",
+                hint="Let the server take more connections than the pools have, or mark the views "
+                "that pay with django.db.transaction.non_atomic_requests.",
+                id="mpesa.I022",
+            )
+        ]
+    return []
 
 
 def _check_account(alias: str, options: Mapping[str, Any]) -> Iterator[CheckMessage]:

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from itertools import chain
 from typing import Any
@@ -26,7 +26,6 @@ from django.db.models import (
     Window,
 )
 from django.db.models.functions import RowNumber, TruncDate
-from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _now_
 from django.utils.translation import gettext_lazy as _
@@ -37,6 +36,7 @@ from mpesa_integrations.core.msisdn import mask_msisdn
 
 from .accounts import mpesa
 from .models import AbstractTransaction, Operation, State
+from .times import aware, local_now, midnight
 
 DEFAULT_DAYS = 30
 MOST_DAYS = 366
@@ -87,7 +87,7 @@ class ReportForm(forms.Form):
 
     @staticmethod
     def _last_days() -> dict[str, str]:
-        today = timezone.localdate()
+        today = local_now().date()
         start = today - timedelta(days=DEFAULT_DAYS - 1)
         return {"start": start.isoformat(), "end": today.isoformat()}
 
@@ -237,7 +237,7 @@ def _cells(row: tuple[Any, ...], whole_numbers: bool) -> Iterator[Any]:
         if name == "msisdn" and value and not whole_numbers:
             yield mask_msisdn(value)
         elif isinstance(value, datetime):
-            yield value.isoformat(timespec="seconds")
+            yield aware(value).astimezone(timezone.utc).isoformat(timespec="seconds")
         else:
             yield _harmless(value) if isinstance(value, str) else value
 
@@ -251,16 +251,12 @@ def _harmless(text: str) -> str:
 def _started_between(
     model: type[AbstractTransaction], start: date, end: date
 ) -> QuerySet[AbstractTransaction]:
-    since, until = _midnight(start), _midnight(end + timedelta(days=1))
+    since, until = midnight(start), midnight(end + timedelta(days=1))
     payments: QuerySet[AbstractTransaction] = model._default_manager.order_by().filter(
         created_at__gte=since, created_at__lt=until
     )
     dated: QuerySet[AbstractTransaction] = payments.annotate(day=TruncDate("created_at"))
     return dated
-
-
-def _midnight(day: date) -> datetime:
-    return timezone.make_aware(datetime.combine(day, time()))
 
 
 def _count(payments: QuerySet[AbstractTransaction], by: _By) -> Iterable[dict[str, Any]]:

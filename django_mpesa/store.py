@@ -28,6 +28,7 @@ from .isolation import (
     run_on_its_own,
 )
 from .models import AbstractTransaction, CallbackLog, Notice
+from .times import aware, stored
 
 _T = TypeVar("_T")
 _M = TypeVar("_M", bound=Model)
@@ -63,11 +64,8 @@ class DjangoStore:
         disconnect(self.alias)
 
     def aware(self, time: datetime) -> datetime:
-        """Times are as the project's USE_TZ says."""
-        if not timezone.is_naive(time):
-            return time
-        # Of two times that the clocks of a zone show alike, the later: younger is more careful.
-        return timezone.make_aware(time.replace(fold=1), timezone.get_default_timezone())
+        """As the project's USE_TZ and TIME_ZONE say."""
+        return aware(time)
 
     def with_values(
         self, record: AbstractTransaction, values: Mapping[str, Any]
@@ -162,14 +160,14 @@ class DjangoStore:
 
     def claim_due(self, now: datetime, until: datetime, limit: int) -> list[AbstractTransaction]:
         """Put off the next checks that are due, and give their records."""
-        due = self._mine.filter(next_check_at__lte=_stored(now)).order_by("next_check_at")
-        return self._claim(due, "next_check_at", _stored(until), limit)
+        due = self._mine.filter(next_check_at__lte=stored(now)).order_by("next_check_at")
+        return self._claim(due, "next_check_at", stored(until), limit)
 
     def release(self, records: Sequence[AbstractTransaction], until: datetime) -> None:
         """Make due again what is still put off until then."""
         keys = [record.pk for record in records]
         with self._together(False):
-            self._records.filter(pk__in=keys, next_check_at=_stored(until)).update(
+            self._records.filter(pk__in=keys, next_check_at=stored(until)).update(
                 next_check_at=timezone.now()
             )
 
@@ -177,8 +175,8 @@ class DjangoStore:
         self, now: datetime, until: datetime, limit: int
     ) -> list[core.DueNotice[AbstractTransaction]]:
         """Put off the notices that are due, and give them with their records."""
-        due = self._notices.filter(account=self._account, due_at__lte=_stored(now))
-        claimed = self._claim(due.order_by("due_at"), "due_at", _stored(until), limit, counted=True)
+        due = self._notices.filter(account=self._account, due_at__lte=stored(now))
+        claimed = self._claim(due.order_by("due_at"), "due_at", stored(until), limit, counted=True)
         keys = [notice.transaction_id for notice in claimed]
         records = {record.pk: record for record in self._readable(self._records, keys)}
         gone = self._gone([key for key in keys if key not in records])
@@ -196,7 +194,7 @@ class DjangoStore:
     def put_off_notices(self, ids: Sequence[str], until: datetime) -> None:
         """Update when they are due."""
         with self._together(False):
-            self._notices.filter(pk__in=ids).update(due_at=_stored(until))
+            self._notices.filter(pk__in=ids).update(due_at=stored(until))
 
     def hold_notices(self, ids: Sequence[str], until: datetime) -> None:
         """Update when they are due, on a connection that does not stay open."""
@@ -236,12 +234,12 @@ class DjangoStore:
     ) -> list[core.DueCallback[CallbackLog]]:
         """Put off the callbacks that nobody has decided, and give them."""
         due = self._callbacks.filter(
-            Q(next_attempt_at=None) | Q(next_attempt_at__lte=_stored(now)),
+            Q(next_attempt_at=None) | Q(next_attempt_at__lte=stored(now)),
             account=self._account,
             verdict=core.Verdict.RECEIVED,
-            received_at__lt=_stored(now - older_than),
+            received_at__lt=stored(now - older_than),
         ).order_by("received_at", "pk")
-        claimed = self._claim(due, "next_attempt_at", _stored(until), limit, counted=True)
+        claimed = self._claim(due, "next_attempt_at", stored(until), limit, counted=True)
         return [
             core.DueCallback(entry=entry, body=bytes(entry.body), attempts=entry.attempts)
             for entry in claimed
@@ -251,7 +249,7 @@ class DjangoStore:
         """Update when they are to be tried again."""
         keys = [entry.pk for entry in entries]
         with self._together(False):
-            self._callbacks.filter(pk__in=keys).update(next_attempt_at=_stored(until))
+            self._callbacks.filter(pk__in=keys).update(next_attempt_at=stored(until))
 
     @cached_property
     def _by_reference(self) -> str:
@@ -366,16 +364,9 @@ class DjangoStore:
         return set(keys) - set(self._records.filter(pk__in=keys).values_list("pk", flat=True))
 
 
-def _stored(time: datetime) -> datetime:
-    """A time as the project keeps them: without USE_TZ, by the clocks of TIME_ZONE."""
-    if settings.USE_TZ:
-        return time
-    return timezone.make_naive(time, timezone.get_default_timezone())
-
-
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        name: _stored(value) if isinstance(value, datetime) else value
+        name: stored(value) if isinstance(value, datetime) else value
         for name, value in values.items()
     }
 

@@ -17,6 +17,7 @@ from sqlalchemy.pool import NullPool
 
 from django_mpesa.models import CallbackLog, Notice, Transaction
 from django_mpesa.store import DjangoStore
+from django_mpesa.times import stored
 from flask_mpesa.records import CallbackLogMixin, NoticeMixin, Records, TransactionMixin
 from flask_mpesa.store import SqlAlchemyStore
 
@@ -97,13 +98,13 @@ class DjangoBackend:
         return list(Notice.objects.order_by("transaction_id", "event"))
 
     def set_all(self, **columns: Any) -> None:
-        Transaction.objects.update(**columns)
+        Transaction.objects.update(**_as_stored(columns))
 
     def set_callbacks(self, **columns: Any) -> None:
-        CallbackLog.objects.update(**columns)
+        CallbackLog.objects.update(**_as_stored(columns))
 
     def set_notice(self, notice_id: str, **columns: Any) -> None:
-        Notice.objects.filter(pk=notice_id).update(**columns)
+        Notice.objects.filter(pk=notice_id).update(**_as_stored(columns))
 
     def execute(self, sql: str) -> None:
         tables = {"payments": Transaction._meta.db_table, "callbacks": CallbackLog._meta.db_table}
@@ -111,9 +112,10 @@ class DjangoBackend:
             cursor.execute(sql.format(**tables))
 
     def make_due(self) -> None:
-        Transaction.objects.filter(next_check_at__isnull=False).update(next_check_at=_past())
-        Notice.objects.update(due_at=_past())
-        CallbackLog.objects.update(received_at=_past(), next_attempt_at=None)
+        past = stored(_past())
+        Transaction.objects.filter(next_check_at__isnull=False).update(next_check_at=past)
+        Notice.objects.update(due_at=past)
+        CallbackLog.objects.update(received_at=past, next_attempt_at=None)
 
     def address(self) -> tuple[str, str]:
         return "django", str(connection.settings_dict["NAME"])
@@ -243,6 +245,10 @@ def url_of_test_database(sqlite_file: str) -> URL:
 
 def _options(url: URL) -> dict[str, Any]:
     return {"connect_args": {"timeout": 20}} if url.drivername == "sqlite" else {}
+
+
+def _as_stored(columns: Mapping[str, Any]) -> dict[str, Any]:
+    return {n: stored(v) if isinstance(v, datetime) else v for n, v in columns.items()}
 
 
 def _past() -> datetime:

@@ -25,6 +25,7 @@ from pytest_django import Settings
 
 from django_mpesa import changelist, mpesa, reports
 from django_mpesa.models import CallbackLog, Transaction
+from django_mpesa.times import stored
 from mpesa_integrations.simulator import Simulator
 
 from .conftest import TOKEN
@@ -150,7 +151,9 @@ def test_filters_and_dates_narrow_the_list(clerk: Client) -> None:
     ):
         _many(1, state=state, operation=operation, account=account)
         moment = datetime(2025 + number // 2, 3 + number, 28, 12, tzinfo=timezone.utc)
-        Transaction.objects.filter(third_party_reference=f"R{number}").update(created_at=moment)
+        Transaction.objects.filter(third_party_reference=f"R{number}").update(
+            created_at=stored(moment)
+        )
     ids = list(Transaction.objects.order_by("pk").values_list("pk", flat=True))
     assert _listed(clerk, "?state__exact=failed") == ids[1:]
     assert _listed(clerk, "?operation__exact=b2c") == ids[2:]
@@ -502,7 +505,7 @@ def _timed(day: datetime, seconds: Iterable[float], **values: Any) -> None:
         _many(1, **values)
         newest = Transaction.objects.latest("pk").pk
         Transaction.objects.filter(pk=newest).update(
-            created_at=day, updated_at=day + timedelta(seconds=took)
+            created_at=stored(day), updated_at=stored(day + timedelta(seconds=took))
         )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
+from django.db import connection
 from pytest_django import Settings
 
 from mpesa_integrations.simulator import Simulator
@@ -54,6 +55,22 @@ def test_each_wrong_setting_is_told_at_start(
 ) -> None:
     settings.DEBUG = False
     assert _ids(settings, mpesa_simulator, **changes) == expected
+
+
+def test_where_payments_in_views_are_refused_is_told(
+    settings: Settings, mpesa_simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sqlite = connection.vendor == "sqlite"
+    settings.DEBUG = False
+    for changes in ({"ATOMIC_REQUESTS": True}, {"AUTOCOMMIT": False}):
+        with monkeypatch.context() as patch:
+            for name, value in changes.items():
+                patch.setitem(connection.settings_dict, name, value)
+            assert _ids(settings, mpesa_simulator, **GOOD) == ["mpesa.W021"] * sqlite
+            if not sqlite:
+                patch.setitem(connection.settings_dict, "OPTIONS", {"pool": {"max_size": 2}})
+                assert _ids(settings, mpesa_simulator, **GOOD) == ["mpesa.I022"]
+    assert _ids(settings, mpesa_simulator, **GOOD) == []
 
 
 def test_missing_accounts_and_urls_are_told(settings: Settings, mpesa_simulator: Simulator) -> None:

@@ -6,7 +6,10 @@ import socket
 from typing import Any
 
 import pytest
-from django.test import TestCase
+from django.db import connection, transaction
+from django.http import HttpRequest, HttpResponse
+from django.test import TestCase, override_settings
+from django.urls import include, path
 
 from django_mpesa import mpesa
 from django_mpesa.models import Transaction
@@ -69,6 +72,55 @@ class ShopTests(TestCase):
             assert gateway.deliver() == 0
         states = list(Transaction.objects.order_by("pk").values_list("state", flat=True))
         assert states == ["completed", "failed", "cancelled"]
+
+
+def _checkout(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(mpesa.c2b(**PAYMENT, idempotency_key="order-7").state)
+
+
+urlpatterns = [path("checkout/", _checkout), path("mpesa/", include("django_mpesa.urls"))]
+
+
+@override_settings(ROOT_URLCONF=__name__)
+class ShopTestsWithAtomicRequests(TestCase):
+    """As a shop has them whose views are each in a transaction: nothing is left to the next."""
+
+    def setUp(self) -> None:
+        kept = connection.settings_dict["ATOMIC_REQUESTS"]
+        connection.settings_dict["ATOMIC_REQUESTS"] = True
+        self.addCleanup(connection.settings_dict.update, ATOMIC_REQUESTS=kept)
+        self.sold: list[str] = []
+        payment_completed.connect(self._sell)
+        self.addCleanup(payment_completed.disconnect, self._sell)
+        assert not Transaction.objects.exists()  # of the test before
+
+    def _sell(self, sender: Any, transaction: Transaction, **values: Any) -> None:
+        self.sold.append(transaction.reference)
+
+    def test_a_sale(self) -> None:
+        with mpesa_gateway():
+            for _ in range(2):  # the page is loaded again
+                assert self.client.post("/checkout/").content == b"completed"
+        assert Transaction.objects.get().state == "completed"
+        assert self.sold == ["ORDER 7"]
+
+    def test_a_sale_whose_signal_is_captured(self) -> None:
+        with mpesa_gateway(), self.captureOnCommitCallbacks(execute=True):
+            assert self.client.post("/checkout/").content == b"completed"
+        assert self.sold == ["ORDER 7"]
+
+    def test_a_result_by_callback(self) -> None:
+        with mpesa_gateway(asynchronous=True) as gateway:
+            assert self.client.post("/checkout/").content == b"pending"
+            assert gateway.deliver() == 1
+        assert Transaction.objects.get().state == "completed"
+        assert self.sold == ["ORDER 7"]
+
+    def test_a_payment_of_a_record_that_is_not_committed(self) -> None:
+        with transaction.atomic(), mpesa_gateway():
+            paid = mpesa.c2b(**PAYMENT)
+            back = mpesa.reverse(transaction_id=paid.transaction_id)
+        assert back.original == paid
 
 
 @pytest.mark.django_db

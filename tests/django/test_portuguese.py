@@ -10,11 +10,12 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
-from django.utils import timezone, translation
+from django.utils import translation
 from pytest_django import Settings
 
 from django_mpesa import mpesa, reports
 from django_mpesa.models import CallbackLog, Operation, State, Transaction, Verdict
+from django_mpesa.times import local
 from mpesa_integrations.simulator import Simulator
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -91,7 +92,7 @@ def test_report_and_export(paid: Transaction, browser: Client) -> None:
     chart = browser.get(f"{LIST}report/").context["report"].chart
     assert chart["labels"]["success_rate"] == "Taxa de sucesso, %"
     if connection.features.has_zoneinfo_database:  # MariaDB's tables are loaded by its owner
-        assert f"{timezone.localdate(paid.created_at):%d/%m/%Y}" in seen
+        assert f"{local(paid.created_at):%d/%m/%Y}" in seen
     heading = _text(browser.get(f"{LIST}export/")).splitlines()[0].split(",")
     assert "referência_de_terceiros" in heading
     assert "valor" in heading
