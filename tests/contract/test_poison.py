@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from django_mpesa.times import aware
 from mpesa_integrations.commands import ExitCode, check_accounts, reconcile
 from mpesa_integrations.core.accounts import Accounts
 from mpesa_integrations.core.endpoint import CallbackRequest, answer_callback
@@ -87,7 +88,9 @@ def test_a_callback_that_cannot_be_decided_is_counted_and_the_others_go_on(
             if attempt == 1:
                 states = [r.state for r in backend.records()]
                 assert states == ["pending"] * 3 + ["completed"] * 2
-                assert backend.callbacks()[0].next_attempt_at > _now() + timedelta(seconds=30)
+                assert aware(backend.callbacks()[0].next_attempt_at) > _now() + timedelta(
+                    seconds=30
+                )
                 assert Reconciler(payments, batch=2).run().callbacks == 0  # its time has not come
     assert backend.verdicts() == ["failed"] * 3 + ["applied"] * 2
     assert heard.rejected == ["failed"] * 3
@@ -182,7 +185,7 @@ def test_a_payment_whose_answer_cannot_be_taken_in_is_put_off_and_the_others_go_
     with _broken(payments, poison):
         assert Reconciler(payments, batch=2).run() == Reconciled(asked=4, failed=2)
     assert [r.state for r in backend.records()] == ["unknown"] * 2 + ["completed"] * 2
-    assert backend.records()[0].next_check_at > _now() + timedelta(minutes=5)
+    assert aware(backend.records()[0].next_check_at) > _now() + timedelta(minutes=5)
     assert poison[0].third_party_reference in caplog.text
     assert MSISDN not in caplog.text
     # What breaks is what comes after the answer: the payment is counted as asked in vain.
@@ -221,7 +224,7 @@ def test_an_event_of_another_version_or_a_notifier_that_raises_stops_no_other(
         assert payments.reconcile() == Reconciled(told=2, failed=2)
         kept = {row.id: row for row in backend.notice_rows()}
         assert {row.attempts for row in kept.values()} == {attempt}
-    assert all(row.due_at > _now() + timedelta(minutes=30) for row in kept.values())
+    assert all(aware(row.due_at) > _now() + timedelta(minutes=30) for row in kept.values())
     assert caplog.text.count("signal.never_sent") == 2
     assert unknown.id in caplog.text
     # The version that knows it comes, and it is told.
