@@ -64,6 +64,7 @@ from .references import is_third_party_reference
 from .results import CustomerNameResult, Result, TransactionStatusResult
 from .schemas import parse_amount
 from .telemetry import count_callback, count_transition
+from .wording import spelled, spelled_change, texts_of, written
 
 if TYPE_CHECKING:
     from .reconcile import Reconciled
@@ -380,7 +381,10 @@ class Payments(Generic[R, C]):
         if callback and apply and self._apply_at_once(callback, kept):
             return None
         verdict = Verdict.RECEIVED if callback else Verdict.UNREADABLE
-        entry = self.store.keep_callback({**kept, "verdict": verdict})
+        kept["verdict"] = verdict
+        entry = written(
+            lambda spelling: self.store.keep_callback(spelled(kept, spelling)), kept.values()
+        )
         if callback is None:
             self._reject(entry, Verdict.UNREADABLE)
         return entry
@@ -699,7 +703,11 @@ class Payments(Generic[R, C]):
 
     def _make(self, change: Change, record: R) -> R | None:
         """Change a record and tell of it; None where it is not in its state any more."""
-        changed = self.store.change(record, State(record.state), change)
+        state = State(record.state)
+        changed = written(
+            lambda spelling: self.store.change(record, state, spelled_change(change, spelling)),
+            texts_of(change),
+        )
         if changed is None:
             return None
         self._note(changed[0], change)
@@ -728,7 +736,9 @@ class Payments(Generic[R, C]):
         said = f"{news.evidence} ({news.code or 'no code'}, "
         said += f"transaction {news.transaction_id or 'N/A'}): {news.description}"
         notice = self._notice(Event.CONFLICT)
-        noted = self.store.note_conflict(record, said[:255], notice)
+        noted = written(
+            lambda spelling: self.store.note_conflict(record, spelling(said[:255]), notice), [said]
+        )
         if noted is None:
             return self.store.get(record)
         logger.error(
