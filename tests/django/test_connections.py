@@ -9,10 +9,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import count
 from typing import Any
 
+import django
 import pytest
 from django.db import OperationalError, connection, connections, transaction
 from django.utils import timezone
@@ -314,33 +315,54 @@ def test_a_snapshot_of_the_callers_hides_no_payment(simulator: Simulator, server
     assert len(simulator.ledger.transactions()) == 2
 
 
-def test_as_many_payments_as_the_pool_is_large_do_not_stand_still(
-    simulator: Simulator, postgresql: None
-) -> None:
+@pytest.fixture
+def pooled(postgresql: None) -> Iterator[Callable[[int], AbstractContextManager[Any]]]:
+    """Gives a thread its connection from a pool of so many, as Django does from 5.1 on."""
     pytest.importorskip("psycopg_pool")
-    import django
-
     if django.VERSION < (5, 1):
-        pytest.skip("Django has a pool from 5.1 on")
-    options = {"pool": {"min_size": 1, "max_size": 2, "timeout": 10}}
+        pytest.skip("Django has no pool yet")
     here = connections["default"]
-    settings = {**here.settings_dict, "OPTIONS": options, "CONN_MAX_AGE": 0}
+    settings = {**here.settings_dict, "CONN_MAX_AGE": 0}
 
-    def pay(number: int) -> str:
-        connections["default"] = pooled = type(here)(settings, "default")
+    @contextmanager
+    def connected(size: int) -> Iterator[Any]:
+        settings["OPTIONS"] = {"pool": {"min_size": 1, "max_size": size, "timeout": 10}}
+        connections["default"] = found = type(here)(settings, "default")
         try:
-            with transaction.atomic():
-                Transaction.objects.count()
-                return str(mpesa.c2b(**PAYMENT).state)
+            yield found
         finally:
-            pooled.close()
+            found.close()
+
+    yield connected
+    type(here)(settings, "default").close_pool()
+
+
+def test_as_many_payments_as_the_pool_is_large_do_not_stand_still(
+    simulator: Simulator, pooled: Callable[[int], AbstractContextManager[Any]]
+) -> None:
+    def pay(number: int) -> str:
+        with pooled(2), transaction.atomic():
+            Transaction.objects.count()
+            return str(mpesa.c2b(**PAYMENT).state)
 
     with ThreadPoolExecutor(6) as pool:
         began = time.monotonic()
-        states = list(pool.map(pay, range(6)))
+        assert list(pool.map(pay, range(6))) == ["completed"] * 6
         assert time.monotonic() - began < 9
-    type(here)(settings, "default").close_pool()
-    assert states == ["completed"] * 6
+
+
+def test_a_connection_of_the_pool_is_given_back_while_the_gateway_is_waited_for(
+    simulator: Simulator, pooled: Callable[[int], AbstractContextManager[Any]]
+) -> None:
+    all_wait = threading.Barrier(4, timeout=9)
+
+    def pay(number: int) -> str:
+        with pooled(1):
+            Transaction.objects.count()
+            return str(mpesa.c2b(**PAYMENT).state)
+
+    with _while_waiting(all_wait.wait), ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(pay, range(4))) == ["completed"] * 4
 
 
 def test_a_server_that_is_away_is_an_error_of_ours(
@@ -354,6 +376,20 @@ def test_a_server_that_is_away_is_an_error_of_ours(
     ):
         mpesa.c2b(**PAYMENT)
     assert simulator.ledger.transactions() == []
+
+
+def test_what_is_final_can_be_checked_in_any_transaction(simulator: Simulator) -> None:
+    paid = mpesa.c2b(**PAYMENT)
+    with transaction.atomic():
+        assert mpesa.check(paid).state == "completed"
+    simulator.scenarios.queue("cut_after", operation="c2b")
+    unknown = mpesa.c2b(**PAYMENT)
+    with transaction.atomic():
+        if connection.vendor == "sqlite":
+            with pytest.raises(CalledInTransaction, match="SQLite"):
+                mpesa.check(unknown)
+        else:
+            assert mpesa.check(unknown).state == "completed"
 
 
 def test_steps_can_be_nested(server: str) -> None:
