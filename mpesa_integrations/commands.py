@@ -21,6 +21,7 @@ from .core.errors import (
     MpesaError,
     OutcomeUnknown,
     PaymentDeclined,
+    RecordsUnavailable,
     ValidationError,
 )
 from .core.failures import log_failure
@@ -74,6 +75,7 @@ _EXIT_CODES: dict[type[MpesaError], ExitCode] = {
     DuplicateTransaction: ExitCode.DUPLICATE,
     GatewayUnavailable: ExitCode.UNAVAILABLE,
     OutcomeUnknown: ExitCode.UNKNOWN,
+    RecordsUnavailable: ExitCode.UNAVAILABLE,
 }
 
 
@@ -130,7 +132,9 @@ def show_status(payments: Payments[Any, Any], reference: str, echo: Echo) -> Exi
     Raises:
         MpesaError: the gateway could not be asked.
     """
-    record = payments.store.find(reference) or payments.store.find_paid(reference)
+    record = payments.step(
+        lambda: payments.store.find(reference) or payments.store.find_paid(reference)
+    )
     if record is not None:
         record = payments.check(record)
         echo(describe(record))

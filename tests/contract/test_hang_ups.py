@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
+from mpesa_integrations.commands import reconcile
 from mpesa_integrations.core import persistence, telemetry
+from mpesa_integrations.core.accounts import Accounts
 from mpesa_integrations.core.errors import DuplicateTransaction, RecordsUnavailable
 from mpesa_integrations.core.payments import Payments
 from mpesa_integrations.core.reconcile import Reconciled
@@ -187,10 +191,11 @@ def test_a_database_that_is_away_before_sending_says_so_and_nothing_is_sent(
 ) -> None:
     paid = payments.c2b(**PAYMENT)
     line.arm(lambda now: True)
-    for call in (
+    calls: list[Callable[[], object]] = [
         lambda: payments.c2b(**PAYMENT),
         lambda: payments.reverse(transaction_id=paid.transaction_id),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(RecordsUnavailable, match=r"^Nothing was sent\. The database") as caught:
             call()
         assert caught.value.__cause__ is not None
@@ -271,6 +276,35 @@ def test_reconcile_outlives_a_hang_up_at_any_statement(
     backend.make_due()
     payments.reconcile()  # what had been handed out when it hung up
     assert {record.state for record in backend.records()} == {"completed"}
+
+
+def test_a_worker_outlives_a_database_that_goes_and_comes_back(
+    payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator, line: Line
+) -> None:
+    mpesa_simulator.scenarios.queue("cut_after", operation="c2b")
+    payments.c2b(**PAYMENT)
+    backend.make_due()
+    accounts: Accounts[Any, Any] = Accounts(lambda: {"default": {}}, lambda *_: payments)
+    accounts._built["default"] = payments
+    said: list[str] = []
+
+    def echo(text: str) -> None:
+        said.append(text)
+        if "database" not in text:
+            os.kill(os.getpid(), signal.SIGTERM)
+        elif len(said) == 2:
+            line.arm(lambda now: False)
+
+    line.arm(lambda now: True)
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        reconcile(accounts, every=0.01, batch=10, workers=1, rate=None, echo=echo)
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+    assert said[0].startswith("default: RecordsUnavailable: The database of the payments")
+    assert said[2:] == ["default: 1 asked, 0 told, 0 callbacks decided"]
+    assert backend.records()[0].state == "completed"
 
 
 def test_reconcile_says_that_the_database_is_away_and_holds_nothing_after_it(

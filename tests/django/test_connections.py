@@ -334,7 +334,8 @@ def pooled(postgresql: None) -> Iterator[Callable[[int], AbstractContextManager[
             found.close()
 
     yield connected
-    type(here)(settings, "default").close_pool()
+    its_pool: Any = type(here)(settings, "default")
+    its_pool.close_pool()
 
 
 def test_as_many_payments_as_the_pool_is_large_do_not_stand_still(
