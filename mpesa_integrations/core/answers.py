@@ -6,6 +6,7 @@ Nothing is guessed: what cannot be read, or does not fit, is `Kind.UNKNOWN`. PRO
 from __future__ import annotations
 
 import json
+from http import HTTPStatus
 from typing import Any
 
 from .codes import Kind, ResponseCode
@@ -15,6 +16,10 @@ from .results import CustomerNameResult, Result, TransactionStatus, TransactionS
 from .schemas import AnswerSchema
 
 SUCCESS_STATUSES = (200, 201)
+_REFUSING_STATUSES = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+_NO_MONEY_MOVED = frozenset(
+    {Kind.FAILED, Kind.CANCELLED, Kind.VALIDATION, Kind.AUTHENTICATION, Kind.NOT_ACCEPTED}
+)
 _EXCERPT = 2000
 _ANSWER_SCHEMAS: dict[type[AnswerSchema], AnswerSchema] = {}
 
@@ -87,7 +92,8 @@ def read_answer(
     except UnreadableBody as error:
         return operation.result_type(
             code=None,
-            description=f"The answer's body {error} (HTTP {http_status}, {len(body)} bytes)",
+            description=f"The answer's body {error} (HTTP {http_status}, {len(body)} bytes)"
+            + _likely_reason(http_status, body),
             kind=Kind.UNKNOWN,
             http_status=http_status,
             third_party_reference=third_party_reference,
@@ -97,15 +103,18 @@ def read_answer(
     values = _schema(operation.answer_schema).load(raw)
     code, description = _code_and_description(values)
     kind, remark = _judge(operation, http_status, code, values, third_party_reference)
+    if _names_another(values, third_party_reference):
+        # What is told of another request is nothing to know this one by; it stays in `raw`.
+        values = {**values, "conversation_id": None, "transaction_id": None}
     extra: dict[str, Any] = {}
     if operation.result_type is TransactionStatusResult:
-        word = values["transaction_status"]
+        word = values["transaction_status"] or values["undocumented_status"]
         extra["transaction_status"] = TransactionStatus(word) if word else None
     elif operation.result_type is CustomerNameResult:
         extra["customer_name"] = values["customer_name"]
     return operation.result_type(
         code=code,
-        description=remark or description,
+        description=mask_msisdns_in(f"{remark}: {description}" if remark else description),
         kind=kind,
         http_status=http_status,
         conversation_id=values["conversation_id"],
@@ -124,13 +133,20 @@ def result_code(text: str | None) -> ResponseCode | None:
     return ResponseCode.SUCCESS if text == "0" else ResponseCode(text)
 
 
+def contradiction(code: ResponseCode, transaction_id: str | None) -> str | None:
+    """Why an answer or a callback that says that no money moved cannot be believed, or None."""
+    if transaction_id and code.kind in _NO_MONEY_MOVED:
+        return f"{code} says that no money moved, and yet the transaction {transaction_id} is named"
+    return None
+
+
 def _code_and_description(values: dict[str, Any]) -> tuple[ResponseCode | None, str]:
     text, other = values["code"], values.get("result_code")
     code = ResponseCode(text) if text else result_code(other)
-    description = values["description"] or values.get("result_description")
+    description = values["description"] or values.get("result_description") or values["error"]
     if description is None:
         description = code.meaning if code else "The answer names no response code"
-    return code, mask_msisdns_in(description)
+    return code, description
 
 
 def _judge(
@@ -141,17 +157,23 @@ def _judge(
     sent_reference: str | None,
 ) -> tuple[Kind, str | None]:
     """Decide what an answer proves, with a remark where that is not what its code says."""
+    if _names_another(values, sent_reference):
+        said = f"The answer ({code})" if code else "The answer"
+        return Kind.UNKNOWN, f"{said} names another request's reference"
     if code is None:
-        return Kind.UNKNOWN, None
+        return _judge_without_code(http_status, values), None
+    other = result_code(values.get("result_code"))
+    if other not in (None, code):
+        return Kind.UNKNOWN, f"The answer names two codes, {code} and {other}"
+    if code.kind is not Kind.UNKNOWN and not _fits(code, http_status):
+        return Kind.UNKNOWN, f"The answer says {code}, but its HTTP status is {http_status}"
     if not operation.moves_money:
-        return _judge_query(http_status, code)
-    echo = values["third_party_reference"]
-    if echo is not None and sent_reference is not None and echo != sent_reference:
-        return Kind.UNKNOWN, f"The answer ({code}) names another request's reference"
+        return code.kind, None
+    contradicting = contradiction(code, values["transaction_id"])
+    if contradicting:
+        return Kind.UNKNOWN, contradicting
     if code.kind is not Kind.SUCCESS:
         return code.kind, None
-    if http_status not in SUCCESS_STATUSES:
-        return Kind.UNKNOWN, f"The answer says {code}, but its HTTP status is {http_status}"
     if values["transaction_id"]:
         return Kind.SUCCESS, None
     if values["conversation_id"]:
@@ -159,10 +181,37 @@ def _judge(
     return Kind.UNKNOWN, f"The answer says {code}, but names no transaction or conversation"
 
 
-def _judge_query(http_status: int, code: ResponseCode) -> tuple[Kind, str | None]:
-    if code.kind is Kind.SUCCESS and http_status not in SUCCESS_STATUSES:
-        return Kind.UNKNOWN, f"The answer says {code}, but its HTTP status is {http_status}"
-    return code.kind, None
+def _judge_without_code(http_status: int, values: dict[str, Any]) -> Kind:
+    """A bad key or session was seen to be answered so; anything else proves nothing."""
+    refused = values["error"] and http_status in _REFUSING_STATUSES
+    return Kind.AUTHENTICATION if refused and not values["transaction_id"] else Kind.UNKNOWN
+
+
+def _names_another(values: dict[str, Any], sent_reference: str | None) -> bool:
+    echo = values["third_party_reference"]
+    return echo is not None and sent_reference is not None and echo != sent_reference
+
+
+def _fits(code: ResponseCode, http_status: int) -> bool:
+    """Whether an HTTP status goes with a code.
+
+    A success has its own statuses. The others were seen with several, so that the code decides; but
+    a server's error, which a front may have made of anything, only goes with a code that is
+    documented with it.
+    """
+    if code.kind is Kind.SUCCESS:
+        return http_status in SUCCESS_STATUSES
+    return http_status == code.http_status or http_status // 100 in (2, 4)
+
+
+def _likely_reason(http_status: int, body: bytes) -> str:
+    """What an error page most likely means, where that is known."""
+    if http_status != HTTPStatus.FORBIDDEN or not body.lstrip().startswith(b"<"):
+        return ""
+    return (
+        ". Most likely the web firewall before the gateway refused the request, as it does where "
+        "the User-Agent is missing or looks like a script's"
+    )
 
 
 def _schema(schema: type[AnswerSchema]) -> AnswerSchema:

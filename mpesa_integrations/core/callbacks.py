@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .answers import UnreadableBody, read_json_object, result_code
+from .answers import UnreadableBody, contradiction, read_json_object, result_code
 from .codes import Kind, ResponseCode
 from .msisdn import mask_msisdns_in
 from .schemas import CallbackSchema
@@ -32,7 +32,7 @@ class Callback:
         transaction_id: the transaction, None where no money moved.
         code: the result code, with `0` read as `INS-0`.
         description: the gateway's words, MSISDNs masked.
-        kind: what the code proves, if the callback is genuine.
+        kind: what the code proves, if the callback is genuine; unknown where it contradicts itself.
         raw: the callback's own fields, unknown ones included.
     """
 
@@ -65,13 +65,17 @@ def read_callback(body: bytes) -> Callback:
     for name in ("conversation_id", "third_party_reference"):
         if values[name] is None:
             raise UnreadableBody(f"has no {_SCHEMA.fields[name].data_key}")
+    contradicting = contradiction(code, values["transaction_id"])
+    description = values["description"] or code.meaning
     return Callback(
         conversation_id=values["conversation_id"],
         third_party_reference=values["third_party_reference"],
         transaction_id=values["transaction_id"],
         code=code,
-        description=mask_msisdns_in(values["description"] or code.meaning),
-        kind=code.kind,
+        description=mask_msisdns_in(
+            f"{contradicting}: {description}" if contradicting else description
+        ),
+        kind=Kind.UNKNOWN if contradicting else code.kind,
         raw=raw,
     )
 

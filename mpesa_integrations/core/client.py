@@ -216,7 +216,7 @@ class MpesaClient:
             ValidationError: an argument is wrong; nothing moved.
             PaymentDeclined: failed or cancelled; nothing moved.
             AuthenticationError: the credentials were refused; nothing moved.
-            DuplicateTransaction: the third-party reference was used before.
+            DuplicateTransaction: the third-party reference was used before, by another request.
             GatewayUnavailable: surely not accepted; safe to try again.
             OutcomeUnknown: may have been accepted; query it, never send it again.
 
@@ -345,7 +345,19 @@ class MpesaClient:
         request = self.prepare(
             "query_customer_name", msisdn=msisdn, third_party_reference=third_party_reference
         )
-        return cast("CustomerNameResult", self.send(request))
+        environment = self.config.environment
+        try:
+            return cast("CustomerNameResult", self.send(request))
+        except AuthenticationError as error:
+            code = error.result.code if error.result else None
+            if code != ResponseCode.NOT_AUTHORIZED or environment != "sandbox":
+                raise
+            raise AuthenticationError(
+                f"{error}. The sandbox has no customer name service: ask in production, or the "
+                "local gateway",
+                result=error.result,
+                third_party_reference=error.third_party_reference,
+            ) from None
 
     def call(self, context: CallContext) -> Result:
         """Call any path of the gateway, also one this library has no method for.
@@ -431,8 +443,12 @@ class MpesaClient:
         http_request = self._http_request(config, operation, parameters, headers)
         started = time.monotonic()
         retry = Retry(total=config.retries, backoff_factor=_BACKOFF, backoff_jitter=_BACKOFF_JITTER)
+        answered_before = False
         while True:
             result, not_connected = self._attempt(operation, http_request, reference, started)
+            if result is not None:
+                result = _of_its_own(result) if answered_before else result
+                answered_before = True
             again = not_connected.retryable if not_connected else _was_not_accepted(result)
             if not again or retry.total == 0:
                 break
@@ -560,6 +576,14 @@ def _reversal_credentials(config: MpesaConfig) -> dict[str, str]:
 
 def _was_not_accepted(result: Result | None) -> bool:
     return result is not None and result.kind is Kind.NOT_ACCEPTED
+
+
+def _of_its_own(result: Result) -> Result:
+    """A later attempt's result: what it duplicates may be the attempt before, which got in."""
+    if result.kind is not Kind.DUPLICATE:
+        return result
+    told = f"An earlier attempt of this call may have got in: {result.description}"
+    return replace(result, kind=Kind.UNKNOWN, description=told)
 
 
 def _read(

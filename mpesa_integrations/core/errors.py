@@ -88,7 +88,10 @@ class PaymentDeclined(MpesaError):  # noqa: N818 - a business outcome, named as 
 
 
 class DuplicateTransaction(MpesaError):  # noqa: N818
-    """The third-party reference was used before. The first request with it decides: query that."""
+    """The third-party reference was used before: the first request with it decides.
+
+    A status query by the reference tells of that one, and proves nothing of the request refused.
+    """
 
 
 class GatewayUnavailable(MpesaError):  # noqa: N818

@@ -259,12 +259,14 @@ class AnswerSchema(Schema):
     conversation_id = LenientText("output_ConversationID")
     transaction_id = LenientText("output_TransactionID")
     third_party_reference = LenientText("output_ThirdPartyReference")
+    error = LenientText("output_error")  # seen in place of a code, on a bad key or session
 
 
 class TransactionStatusAnswerSchema(AnswerSchema):
     """A status query's answer."""
 
     transaction_status = LenientText("output_ResponseTransactionStatus")
+    undocumented_status = LenientText("output_TransactionStatus")  # read where the other is missing
 
 
 class CustomerNameAnswerSchema(AnswerSchema):

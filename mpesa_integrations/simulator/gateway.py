@@ -454,7 +454,15 @@ def _reply(
     """Turn the true answer into what the scenario lets the caller hear."""
     if scenario.reply is Reply.CODE:
         return _answer(endpoint, parameters, scenario.code)
+    if scenario.reply is Reply.CODE_AND_IDS:
+        return _with_code(scenario.code, true_answer)
     return _REPLIES[scenario.reply](true_answer)
+
+
+def _with_code(text: str, answer: Response) -> Response:
+    code = ResponseCode(text)
+    said = {"output_ResponseCode": text, "output_ResponseDesc": code.meaning}
+    return _json(code.http_status or 400, {**json.loads(answer.get_data()), **said})
 
 
 def _html(answer: Response) -> Response:

@@ -38,6 +38,8 @@ class Reply(str, Enum):
     """The platform's result, or in asynchronous mode that it was accepted."""
     CODE = "code"
     """The scenario's code, whatever was done with the money."""
+    CODE_AND_IDS = "code_and_ids"
+    """The scenario's code, and beside it the IDs of what was done."""
     HTML = "html"
     EMPTY = "empty"
     TRUNCATED = "truncated"
@@ -206,6 +208,27 @@ _ROWS = (
         number=18,
         reply=Reply.WRONG_REFERENCE,
         description="The answer names another third-party reference than the request.",
+    ),
+    Scenario(
+        name="overloaded_but_paid",
+        number=24,
+        reply=Reply.CODE_AND_IDS,
+        code="INS-16",
+        description="INS-16 that names the transaction: the payment went through.",
+    ),
+    Scenario(
+        name="failed_but_paid",
+        number=25,
+        reply=Reply.CODE_AND_IDS,
+        code="INS-6",
+        description="INS-6 that names the transaction: the payment went through.",
+    ),
+    Scenario(
+        name="overloaded_unawares",
+        number=26,
+        reply=Reply.CODE,
+        code="INS-16",
+        description="INS-16, yet the payment went through: sent again, it is a duplicate.",
     ),
     Scenario(
         name="callback_before_answer",

@@ -39,7 +39,7 @@ from mpesa_integrations.core.operations import (
     QUERY_TRANSACTION_STATUS,
     Operation,
 )
-from mpesa_integrations.core.transport import HttpRequest, HttpResponse
+from mpesa_integrations.core.transport import HttpRequest, HttpResponse, NotConnected
 
 from .conftest import make_config
 
@@ -126,7 +126,8 @@ def test_a_byte_order_mark_and_a_repeated_equal_field_do_no_harm() -> None:
 
 
 def test_a_phone_number_in_a_description_is_masked() -> None:
-    result = _read(_answer("INS-6", output_ResponseDesc="No wallet for 258841234567"), 401)
+    words = {"output_ResponseDesc": "No wallet for 258841234567", "output_TransactionID": "N/A"}
+    result = _read(_answer("INS-6", **words), 401)
     assert result.description == "No wallet for 25884•••4567"
 
 
@@ -136,11 +137,110 @@ def test_a_phone_number_in_a_description_is_masked() -> None:
 )
 def test_a_status_answer(word: str, status: TransactionStatus | None) -> None:
     result = _read(
-        _answer(output_ResponseTransactionStatus=word, output_ThirdPartyReference="QUERYS1"),
-        operation=QUERY_TRANSACTION_STATUS,
+        _answer(output_ResponseTransactionStatus=word), operation=QUERY_TRANSACTION_STATUS
     )
     assert isinstance(result, TransactionStatusResult)
     assert (result.kind, result.transaction_status) == (Kind.SUCCESS, status)
+
+
+@pytest.mark.parametrize(
+    ("documented", "other", "status"),
+    [("absent", "Completed", "Completed"), ("N/A", "Success", "Success"),
+     ("Pending", "Completed", "Pending")],
+)  # fmt: skip
+def test_an_undocumented_status_is_read_where_the_documented_one_is_missing(
+    documented: str, other: str, status: str
+) -> None:
+    fields = _answer(output_ResponseTransactionStatus=documented, output_TransactionStatus=other)
+    result = _read(fields, operation=QUERY_TRANSACTION_STATUS)
+    assert isinstance(result, TransactionStatusResult)
+    assert result.transaction_status == status
+    assert result.transaction_status is not None
+    assert result.transaction_status.known == (status != "Success")
+
+
+@pytest.mark.parametrize("operation", [QUERY_TRANSACTION_STATUS, QUERY_CUSTOMER_NAME])
+def test_an_answer_to_another_question_is_no_answer(operation: Operation) -> None:
+    fields = _answer(
+        output_ResponseTransactionStatus="Completed", output_ThirdPartyReference="ANOTHER"
+    )
+    result = _read(fields, operation=operation)
+    assert result.kind is Kind.UNKNOWN
+    assert (result.conversation_id, result.transaction_id) == (None, None)
+    transport = _Scripted((200, json.dumps(fields).encode()))
+    with pytest.raises(GatewayUnavailable, match="another request"):
+        MpesaClient(make_config(), transport=transport).query_transaction_status(
+            query_reference="X"
+        )
+
+
+def test_a_transaction_of_which_no_money_moved_proves_nothing() -> None:
+    others = (Kind.SUCCESS, Kind.UNKNOWN, Kind.DUPLICATE)
+    for code in (code for code, info in CODES.items() if info.kind not in others):
+        result = _read(_answer(code), CODES[code].http_status)
+        assert result.kind is Kind.UNKNOWN
+        assert result.description.startswith(f"{code} says that no money moved")
+        assert result.description.endswith("as documented")  # the gateway's own words are kept
+        assert result.transaction_id == "4XDF12345"
+        callback = read_callback(json.dumps({**CALLBACK, "input_ResultCode": code}).encode())
+        assert (callback.kind, callback.code) == (Kind.UNKNOWN, code)
+        assert "4XDF12345" in callback.description
+
+
+@pytest.mark.parametrize("status", [200, 302, 400, 408, 500, 502, 503, 504])
+def test_a_servers_error_only_goes_with_a_code_that_is_documented_with_it(status: int) -> None:
+    for code in CODES.keys() - {"INS-0"}:
+        result = _read(_answer(code, output_TransactionID="N/A"), status)
+        fits = status in (200, 400, 408, CODES[code].http_status)
+        assert result.kind is (CODES[code].kind if fits else Kind.UNKNOWN)
+        told = not fits and CODES[code].kind is not Kind.UNKNOWN
+        assert (str(status) in result.description) == told
+
+
+@pytest.mark.parametrize(
+    ("code", "changes", "status"),
+    [
+        ("INS-16", {}, 503),
+        ("INS-16", {"output_TransactionID": "N/A"}, 500),
+        ("INS-16", {"output_TransactionID": "N/A", "output_ThirdPartyReference": "OTHER"}, 503),
+        ("INS-6", {}, 401),
+        ("INS-6", {"output_TransactionID": "N/A"}, 502),
+        ("INS-0", {}, 500),
+    ],
+)
+def test_what_contradicts_itself_is_never_sent_again(
+    code: str, changes: dict[str, str], status: int
+) -> None:
+    transport = _Scripted(*[(status, json.dumps(_answer(code, **changes)).encode())] * 3)
+    client = MpesaClient(make_config(retries=2), transport=transport)
+    with pytest.raises(OutcomeUnknown):
+        client.c2b(msisdn="841234567", amount=1, reference="T", third_party_reference="REF1")
+    assert len(transport.requests) == 1
+
+
+def test_a_name_answer_with_two_codes_proves_nothing() -> None:
+    fields = {**_answer(), "output_ResultCode": "INS-6"}
+    assert _read(fields, operation=QUERY_CUSTOMER_NAME).kind is Kind.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(401, "authentication"), (403, "authentication"), (400, "unknown"),
+                         (500, "unknown")]
+)  # fmt: skip
+def test_an_error_in_place_of_a_code_is_kept(status: int, kind: str) -> None:
+    result = _read({"output_error": "Bad API key of 258841234567"}, status)
+    assert (result.kind, result.description) == (kind, "Bad API key of 25884•••4567")
+    assert _read({"output_error": "x", "output_TransactionID": "T1"}, status).kind is Kind.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "named"),
+    [(403, b" <html>Forbidden</html>", True), (403, b"", False), (502, b"<html></html>", False)],
+)
+def test_a_page_that_forbids_names_the_web_firewall(status: int, body: bytes, named: bool) -> None:
+    result = _read(body, status)
+    assert result.kind is Kind.UNKNOWN
+    assert ("firewall" in result.description) == named
 
 
 @pytest.mark.parametrize(
@@ -188,15 +288,18 @@ def test_no_answer_is_taken_for_more_than_it_says(
 
 
 class _Scripted:
-    """A transport that answers what it is told."""
+    """A transport that answers what it is told, or raises it."""
 
-    def __init__(self, *answers: tuple[int, bytes]) -> None:
+    def __init__(self, *answers: tuple[int, bytes] | NotConnected) -> None:
         self.answers = list(answers)
         self.requests: list[HttpRequest] = []
 
     def send(self, request: HttpRequest) -> HttpResponse:
         self.requests.append(request)
-        return HttpResponse(*self.answers.pop(0))
+        answer = self.answers.pop(0)
+        if isinstance(answer, NotConnected):
+            raise answer
+        return HttpResponse(*answer)
 
     def close(self) -> None:
         pass
@@ -256,6 +359,36 @@ def test_overload_is_tried_again_with_the_same_reference_and_only_that_often() -
     assert len(transport.requests) == 3
 
 
+def test_a_duplicate_of_an_attempt_of_ones_own_is_an_outcome_unknown() -> None:
+    """What was answered INS-16 may have got in after all; who never connected cannot have."""
+    busy = (503, json.dumps(_answer("INS-16", output_TransactionID="N/A")).encode())
+    duplicate = (409, json.dumps(_answer("INS-10", output_TransactionID="N/A")).encode())
+    for answers, error in (
+        ((busy, duplicate), OutcomeUnknown),
+        ((NotConnected("refused"), duplicate), DuplicateTransaction),
+        ((NotConnected("refused"), busy, duplicate), OutcomeUnknown),
+        ((duplicate,), DuplicateTransaction),
+    ):
+        client = MpesaClient(make_config(retries=2), transport=_Scripted(*answers))
+        with pytest.raises(error, match="INS-10") as caught:
+            client.c2b(msisdn="841234567", amount=1, reference="T", third_party_reference="REF1")
+        assert type(caught.value) is error
+        assert caught.value.result is not None
+        assert caught.value.result.code == "INS-10"
+
+
+@pytest.mark.parametrize(("environment", "told"), [("sandbox", True), ("local", False)])
+def test_who_asks_the_sandbox_for_a_name_is_told_that_it_has_no_such_service(
+    environment: str, told: bool
+) -> None:
+    body = json.dumps({"output_ResultCode": "INS-26", "output_CustomerName": "N/A"}).encode()
+    client = MpesaClient(make_config(environment=environment), transport=_Scripted((400, body)))
+    with pytest.raises(AuthenticationError, match="INS-26") as caught:
+        client.query_customer_name(msisdn="841234567")
+    assert ("sandbox" in str(caught.value)) == told
+    assert caught.value.result is not None
+
+
 def test_the_request_is_the_documented_one() -> None:
     transport = _Scripted((201, json.dumps(_answer()).encode()), (200, b"{}"))
     client = MpesaClient(make_config(environment="sandbox", origin="*"), transport=transport)
@@ -294,9 +427,11 @@ CALLBACK = {
      ("INS-4711", Kind.UNKNOWN), (0, Kind.SUCCESS), ("1", Kind.UNKNOWN)],
 )  # fmt: skip
 def test_a_callback_is_read_and_acknowledged(code: Any, kind: Kind) -> None:
-    callback = read_callback(json.dumps({**CALLBACK, "input_ResultCode": code}).encode())
+    transaction = "N/A" if kind is Kind.CANCELLED else "4XDF12345"
+    fields = {**CALLBACK, "input_ResultCode": code, "input_TransactionID": transaction}
+    callback = read_callback(json.dumps(fields).encode())
     assert callback.kind is kind
-    assert callback.transaction_id == "4XDF12345"
+    assert callback.transaction_id == (None if kind is Kind.CANCELLED else "4XDF12345")
     assert acknowledgement(callback) == {
         "output_OriginalConversationID": CONVERSATION,
         "output_ThirdPartyConversationID": "REF1",

@@ -122,6 +122,9 @@ EXPECTED: dict[str, type[MpesaError]] = {
     "huge_answer": OutcomeUnknown,
     "redirect": OutcomeUnknown,
     "wrong_reference": OutcomeUnknown,
+    "overloaded_but_paid": OutcomeUnknown,
+    "failed_but_paid": OutcomeUnknown,
+    "overloaded_unawares": OutcomeUnknown,
 }
 
 

@@ -16,6 +16,7 @@ PAID = {
     "success", "timeout_but_paid", "internal_error_but_paid", "empty_body", "truncated_json",
     "cut_after", "slow", "huge_answer", "wrong_reference", "callback_before_answer",
     "callback_twice", "callback_delayed", "callback_never",
+    "overloaded_but_paid", "failed_but_paid", "overloaded_unawares",
 }  # fmt: skip
 
 
@@ -50,6 +51,9 @@ HEARD = {
     "cut_before": "cut",
     "cut_after": "cut",
     "redirect": "empty 307",
+    "overloaded_but_paid": "INS-16",
+    "failed_but_paid": "INS-6",
+    "overloaded_unawares": "INS-16",
 }
 
 
