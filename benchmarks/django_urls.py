@@ -12,6 +12,7 @@ from django.urls import include, path
 from django.views.decorators.csrf import csrf_exempt
 
 from django_mpesa.models import CallbackLog, Transaction
+from django_mpesa.protection import LibraryRecords
 
 from .by_hand import acknowledgement
 from .gateway import TOKEN
@@ -31,11 +32,15 @@ def bare(request: HttpRequest, token: str) -> JsonResponse:
         third_party_reference=said["input_ThirdPartyReference"],
         verdict="applied",
     )
-    found = Transaction.objects.filter(
-        account="default",
-        third_party_reference=said["input_ThirdPartyReference"],
-        conversation_id=said["input_OriginalConversationID"],
-        state="pending",
+    found = (
+        LibraryRecords(Transaction)
+        .using("postgresql")
+        .filter(
+            account="default",
+            third_party_reference=said["input_ThirdPartyReference"],
+            conversation_id=said["input_OriginalConversationID"],
+            state="pending",
+        )
     )
     found.update(
         state="completed",

@@ -13,6 +13,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
 from flask_mpesa import Mpesa
+from flask_mpesa.protection import THE_LIBRARY
 from flask_mpesa.records import Records
 from tests.flask.models import Base, Payment, PaymentCallback, PaymentNotice
 
@@ -51,13 +52,15 @@ def app(of: Engine) -> Flask:
     made.config.update({f"MPESA_{name}": value for name, value in OPTIONS.items()}, TESTING=True)
     Mpesa(made, records=records(of))
 
+    own = of.execution_options(**THE_LIBRARY)
+
     @made.post("/bare/<token>/")
     def bare(token: str) -> dict[str, str]:
         if not hmac.compare_digest(token, TOKEN):
             abort(404)
         body = request.get_data()
         said = json.loads(body)
-        with Session(of) as session, session.begin():
+        with Session(own) as session, session.begin():
             session.add(
                 PaymentCallback(
                     account="default",

@@ -34,6 +34,7 @@ def run(*, smoke: bool) -> Iterator[Result]:
 
         from django_mpesa.models import Transaction
         from django_mpesa.notifier import SignalNotifier
+        from django_mpesa.protection import LibraryRecords
         from django_mpesa.store import DjangoStore
 
         store, notifier = DjangoStore("default"), SignalNotifier(Transaction)
@@ -44,7 +45,8 @@ def run(*, smoke: bool) -> Iterator[Result]:
 
             def make_due(size: int) -> None:
                 use_schema(cursor.execute, f"rows_{size}")
-                Transaction.objects.filter(state="pending").update(next_check_at=timezone.now())
+                pending = LibraryRecords(Transaction).using("postgresql").filter(state="pending")
+                pending.update(next_check_at=timezone.now())
 
             def reconcile() -> None:
                 assert payments.reconcile().asked == due

@@ -51,15 +51,18 @@ def _django(database: str, config: MpesaConfig, call: _Call, *, rounds: int) -> 
     with django_site.site(database):
         from django_mpesa.models import Transaction
         from django_mpesa.notifier import SignalNotifier
+        from django_mpesa.protection import LibraryRecords, insert
         from django_mpesa.signals import payment_completed
         from django_mpesa.store import DjangoStore
 
         def by_hand() -> None:
             asked = parameters(config)
-            row = Transaction.objects.create(**_columns(asked))
-            Transaction.objects.filter(pk=row.pk).update(**_answered(call(asked)))
+            row = Transaction(**_columns(asked))
+            insert(row, store.alias)
+            every.filter(pk=row.pk).update(**_answered(call(asked)))
 
         store, notifier = DjangoStore("default"), SignalNotifier(Transaction)
+        every = LibraryRecords(Transaction).using(store.alias)
         payments: Any = Payments("default", AccountSettings(config=config), store, notifier)
         yield _compare("django", database, payments, by_hand, rounds)
         payment_completed.connect(_receive)
@@ -73,20 +76,22 @@ def _flask(database: str, config: MpesaConfig, call: _Call, *, rounds: int) -> I
     from sqlalchemy import update
     from sqlalchemy.orm import Session
 
+    from flask_mpesa.protection import THE_LIBRARY
     from flask_mpesa.signals import SignalNotifier, payment_completed
     from tests.flask.models import Payment
 
     with flask_site.engine(database) as engine:
+        own = engine.execution_options(**THE_LIBRARY)
 
         def by_hand() -> None:
             asked = parameters(config)
-            with Session(engine) as session, session.begin():
+            with Session(own) as session, session.begin():
                 row = Payment(**_columns(asked))
                 session.add(row)
                 session.flush()
                 key = row.id
             answered = _answered(call(asked))
-            with Session(engine) as session, session.begin():
+            with Session(own) as session, session.begin():
                 session.execute(update(Payment).where(Payment.id == key).values(**answered))
 
         store = flask_site.records(engine).store("default")

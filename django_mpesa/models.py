@@ -16,6 +16,7 @@ from mpesa_integrations.core.msisdn import mask_msisdn
 from mpesa_integrations.core.records import Verdict as CoreVerdict
 
 from .constraints import check_constraint
+from .protection import ProtectedModel
 
 if not hasattr(settings, "MPESA_TRANSACTION_MODEL"):
     # A swappable model's setting must be there; as AUTH_USER_MODEL's is, by Django's defaults.
@@ -59,7 +60,7 @@ class Verdict(models.TextChoices):
     FAILED = CoreVerdict.FAILED.value, _("Could not be applied")
 
 
-class AbstractTransaction(models.Model):
+class AbstractTransaction(ProtectedModel):
     """A payment's columns, for a model of your own named by MPESA_TRANSACTION_MODEL."""
 
     account = models.CharField(_("account"), max_length=40, default="default")

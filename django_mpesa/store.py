@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timedelta
@@ -18,8 +17,10 @@ from django.utils import timezone
 from mpesa_integrations.core import records as core
 from mpesa_integrations.core.failures import log_failure
 from mpesa_integrations.core.lifecycle import OPEN_STATES, State
+from mpesa_integrations.core.ownership import merged
 from mpesa_integrations.core.payments import NOTICE_GRACE
 
+from . import protection
 from .isolation import (
     bound_lock_waits,
     disconnect,
@@ -28,6 +29,8 @@ from .isolation import (
     run_on_its_own,
 )
 from .models import AbstractTransaction, CallbackLog, Notice
+from .protection import LibraryRecords
+from .shop_columns import shop_columns
 from .times import aware, stored
 
 _T = TypeVar("_T")
@@ -50,7 +53,7 @@ class DjangoStore:
         self._model = get_transaction_model()
         self.alias = router.db_for_write(self._model)
         # Always the database that is written to: a replica may not know yet what was just done.
-        self._records: QuerySet[AbstractTransaction] = self._model._base_manager.using(self.alias)
+        self._records = LibraryRecords[AbstractTransaction](self._model, using=self.alias)
         self._mine: QuerySet[AbstractTransaction] = self._records.filter(account=account)
         self._callbacks: QuerySet[CallbackLog] = CallbackLog._base_manager.using(self.alias)
         self._notices: QuerySet[Notice] = Notice._base_manager.using(self.alias)
@@ -71,7 +74,7 @@ class DjangoStore:
         self, record: AbstractTransaction, values: Mapping[str, Any]
     ) -> AbstractTransaction:
         """Set them on a copy."""
-        return _with_values(record, _plain(values))
+        return protection.with_values(record, _plain(values))
 
     def create(
         self, values: Mapping[str, Any], notices: Sequence[core.Notice]
@@ -83,10 +86,12 @@ class DjangoStore:
             ValidationError: a reversal, with which more could go back than was paid.
         """
         record = self._model(account=self._account, **_plain(values))
+        if record.object_id is None:  # paid_for=None: it is not known yet
+            record.object_id = ""
         try:
             with self._together(notices or record.original_id):
                 self._lock(record.original_id)
-                record.save(using=self.alias, force_insert=True)
+                protection.insert(record, self.alias)
                 self._keep(notices, record)
                 self._refuse_too_much(record.original_id)
         except IntegrityError:
@@ -95,6 +100,26 @@ class DjangoStore:
                 raise
             return found, False
         return record, True
+
+    def shop_columns(self, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """What the arguments write, relations by the keys that are stored for them."""
+        return shop_columns(self._model, given)
+
+    def link(
+        self, record: AbstractTransaction, columns: Mapping[str, Any]
+    ) -> AbstractTransaction | None:
+        """Update the shop's columns, in the caller's transaction if there is one."""
+        meant = self._records.filter(pk=record.pk)
+        values = dict(columns)
+        with self._together("metadata" in values):
+            if "metadata" in values:
+                # Written to first, which locks the row in SQLite, too.
+                meant.update(metadata=F("metadata"))
+                known = meant.values_list("metadata", flat=True).first()
+                values["metadata"] = merged(known, values["metadata"])
+            if values and not meant.update(**values):
+                return None
+        return meant.first()
 
     def get(self, record: AbstractTransaction) -> AbstractTransaction:
         """Select by primary key."""
@@ -116,7 +141,7 @@ class DjangoStore:
                 original = self._add_reversed(record)
             if original is not None:
                 self._keep(change.of_original, original)
-        return _with_values(record, values), original
+        return protection.with_values(record, values), original
 
     def note_conflict(
         self, record: AbstractTransaction, text: str, notices: Sequence[core.Notice]
@@ -338,7 +363,9 @@ class DjangoStore:
         values: dict[str, Any] = {column: until}
         if counted:
             values["attempts"] = F("attempts") + 1
-        return bool(model._base_manager.using(self.alias).filter(**which).update(**values))
+        # Payments by the library's own door, others by their model's.
+        rows: Any = self._records if model is self._model else model._base_manager.using(self.alias)
+        return bool(rows.filter(**which).update(**values))
 
     def _readable(self, rows: QuerySet[_M], keys: Sequence[Any]) -> list[_M]:
         """Read rows in this order; one that cannot be read is logged, and keeps no other back."""
@@ -369,11 +396,3 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
         name: stored(value) if isinstance(value, datetime) else value
         for name, value in values.items()
     }
-
-
-def _with_values(record: AbstractTransaction, values: Mapping[str, Any]) -> AbstractTransaction:
-    """The record as an UPDATE left it; reading it again would cost as much as the UPDATE."""
-    changed = copy.copy(record)
-    for name, value in values.items():
-        setattr(changed, name, getattr(value, "value", value))
-    return changed

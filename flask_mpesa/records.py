@@ -37,6 +37,8 @@ from sqlalchemy.orm import Mapped, attributes, declared_attr, mapped_column
 from mpesa_integrations.core.lifecycle import OPEN_STATES, State
 from mpesa_integrations.core.msisdn import mask_msisdn
 
+from .protection import THE_LIBRARY, ProtectedColumns
+
 if TYPE_CHECKING:
     from .store import SqlAlchemyStore
 
@@ -69,7 +71,7 @@ def _make_aware(record: Any, context: Any, names: Any = None) -> None:
             attributes.set_committed_value(record, name, value.replace(tzinfo=timezone.utc))
 
 
-class TransactionMixin(_InUtc):
+class TransactionMixin(ProtectedColumns, _InUtc):
     """A payment's columns, constraints and indexes; the same as the Django app's."""
 
     __tablename__: Any
@@ -94,7 +96,7 @@ class TransactionMixin(_InUtc):
     response_description: Mapped[str] = _text(255)
     conflict: Mapped[str] = _text(255)
     created_at: Mapped[datetime] = _moment(default=_now)
-    updated_at: Mapped[datetime] = _moment(default=_now, onupdate=_now)
+    updated_at: Mapped[datetime] = _moment(default=_now)
     next_check_at: Mapped[datetime | None] = _moment()
     checks: Mapped[int] = mapped_column(Integer, default=0)
     stuck_at: Mapped[datetime | None] = _moment()
@@ -216,7 +218,8 @@ class Records:
         notice: type[NoticeMixin],
     ) -> None:
         self._engine = engine
-        self._quiet: tuple[Engine, Engine] | None = None  # made once: it costs as much as a SELECT
+        # Made once: it costs as much as a SELECT.
+        self._quiet: tuple[Engine, tuple[Engine, Engine]] | None = None
         self.transaction = transaction
         self.callback_log = callback_log
         self.notice = notice
@@ -224,11 +227,19 @@ class Records:
     @property
     def engine(self) -> Engine:
         """The engine, whose errors and log do not show what was to be written."""
+        return self._quiet_engines()[0]
+
+    @property
+    def library_engine(self) -> Engine:
+        """The same for the store: through it, the library's columns are written."""
+        return self._quiet_engines()[1]
+
+    def _quiet_engines(self) -> tuple[Engine, Engine]:
         engine = self._engine if isinstance(self._engine, Engine) else self._engine()
         if self._quiet is None or self._quiet[0] is not engine:
-            ours = engine.execution_options()
-            ours.hide_parameters = True
-            self._quiet = (engine, ours)
+            shops, ours = engine.execution_options(), engine.execution_options(**THE_LIBRARY)
+            shops.hide_parameters = ours.hide_parameters = True
+            self._quiet = (engine, (shops, ours))
         return self._quiet[1]
 
     def store(self, account: str) -> SqlAlchemyStore:

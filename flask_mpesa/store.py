@@ -8,16 +8,27 @@ from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import CursorResult, Select, bindparam, delete, or_, select, update
+from sqlalchemy import (
+    Column,
+    CursorResult,
+    Select,
+    bindparam,
+    delete,
+    inspect,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, attributes
 from sqlalchemy.sql.base import Executable
 
 from mpesa_integrations.core import records as core
 from mpesa_integrations.core.errors import CalledInTransaction, RecordsUnavailable
 from mpesa_integrations.core.failures import log_failure
 from mpesa_integrations.core.lifecycle import OPEN_STATES, State
+from mpesa_integrations.core.ownership import OWNED, merged, refuse_names
 from mpesa_integrations.core.payments import NOTICE_GRACE
 
 from .records import CallbackLogMixin, Records, TransactionMixin
@@ -67,7 +78,7 @@ class SqlAlchemyStore:
     def with_values(self, record: TransactionMixin, values: Mapping[str, Any]) -> TransactionMixin:
         """Set them on the record, which is detached from any session."""
         for name, value in _plain(values).items():
-            setattr(record, _ATTRIBUTES.get(name, name), value)
+            attributes.set_committed_value(record, _ATTRIBUTES.get(name, name), value)
         return record
 
     def create(
@@ -102,6 +113,36 @@ class SqlAlchemyStore:
                 "recorded: commit what your session has written before you call"
             ) from error
         return cast("TransactionMixin", record), True
+
+    def shop_columns(self, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """What the arguments write, by the model's attributes."""
+        if not given:
+            return {}
+        shops = {"metadata": "metadata_"}
+        for attribute in inspect(self._transaction).column_attrs:
+            own = isinstance(attribute.columns[0], Column) and attribute.key != "id"
+            if own and attribute.key not in OWNED and attribute.key != "metadata_":
+                shops[attribute.key] = attribute.key
+        refuse_names(given, shops)
+        return {name: {shops[name]: value} for name, value in given.items()}
+
+    def link(self, record: TransactionMixin, columns: Mapping[str, Any]) -> TransactionMixin | None:
+        """Update the shop's columns, committed."""
+        return self.isolated(lambda: self._link(record.pk, dict(columns)))
+
+    def _link(self, key: Any, values: dict[str, Any]) -> TransactionMixin | None:
+        model = self._transaction
+        meant = update(model).where(model.id == key)
+        with self._session() as session:
+            if "metadata_" in values:
+                # Written to first, which locks the row in SQLite, too.
+                _rows(session, meant.values(metadata_=model.metadata_))
+                known = session.scalar(select(model.metadata_).where(model.id == key))
+                values["metadata_"] = merged(known, values["metadata_"])
+            if values:
+                _rows(session, meant.values(**values))
+            found = session.scalars(select(model).where(model.id == key))
+            return cast("TransactionMixin | None", found.one_or_none())
 
     def get(self, record: TransactionMixin) -> TransactionMixin:
         """Select by primary key."""
@@ -290,14 +331,14 @@ class SqlAlchemyStore:
     @contextmanager
     def _reading(self) -> Iterator[Session]:
         """For one SELECT, without BEGIN and COMMIT around it."""
-        with Session(self._records.engine) as session:
+        with Session(self._records.library_engine) as session:
             session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
             yield session
             session.expunge_all()
 
     @contextmanager
     def _session(self) -> Iterator[Session]:
-        with Session(self._records.engine, expire_on_commit=False) as session:
+        with Session(self._records.library_engine, expire_on_commit=False) as session:
             with session.begin():
                 if session.get_bind().dialect.name in _SKIPS_LOCKED:
                     # To see what others committed: MariaDB's default does not, and locks gaps.
@@ -379,7 +420,8 @@ class SqlAlchemyStore:
         values = core.after_reversal(original, reversal.amount) if original else None
         if values is None:
             return None
-        session.execute(update(model).where(model.id == key).values(**_plain(values)))
+        values = {**_plain(values), "updated_at": _now()}
+        session.execute(update(model).where(model.id == key).values(**values))
         return self._read(session, key)
 
     def _claim(

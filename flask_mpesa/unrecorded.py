@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from mpesa_integrations.core.errors import DuplicateTransaction
 from mpesa_integrations.core.lifecycle import OPEN_STATES, State
+from mpesa_integrations.core.ownership import merged, refuse_names
 from mpesa_integrations.core.records import (
     Change,
     DueCallback,
@@ -120,6 +121,19 @@ class UnrecordedStore:
             payment = Payment(pk=next(self._numbers), account=self._account, **values)
             self._refuse_too_much(payment)
             return self._keep(payment), True
+
+    def shop_columns(self, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """Of the shop's columns, there is `metadata`."""
+        refuse_names(given, {"metadata"})
+        return {name: {name: value} for name, value in given.items()}
+
+    def link(self, record: Payment, columns: Mapping[str, Any]) -> Payment | None:
+        """Put it over what is known."""
+        with self._lock:
+            known = self._payments.get(record.third_party_reference)
+            if known is None or "metadata" not in columns:
+                return known
+            return self._keep(replace(known, metadata=merged(known.metadata, columns["metadata"])))
 
     def get(self, record: Payment) -> Payment:
         """Give what is known now."""

@@ -18,6 +18,7 @@ from .core.errors import (
     MpesaError,
     OutcomeUnknown,
     PaymentDeclined,
+    ProtectedRecord,
     ValidationError,
 )
 from .core.msisdn import MsisdnError, normalise_msisdn
@@ -47,6 +48,7 @@ __all__ = [
     "OutcomeUnknown",
     "PaymentDeclined",
     "PreparedRequest",
+    "ProtectedRecord",
     "ResponseCode",
     "Result",
     "TransactionStatus",

@@ -118,6 +118,19 @@ class RecordLocked(CalledInTransaction, RecordsUnavailable):
     """Somebody keeps the record locked: it may be the caller's own `select_for_update()`."""
 
 
+class ProtectedRecord(MpesaError):  # noqa: N818
+    """Code of the shop's would have written what the library owns of a payment. Nothing was.
+
+    Attributes:
+        columns: those that it named, as `("state",)`; none where a whole record was to be made or
+            deleted.
+    """
+
+    def __init__(self, message: str, *, columns: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.columns = columns
+
+
 def nothing_sent(errors: Mapping[str, list[str]]) -> ValidationError:
     """Make the error for arguments that were refused before anything was sent."""
     told = (f"{name}: {' '.join(problems).rstrip('.')}." for name, problems in errors.items())

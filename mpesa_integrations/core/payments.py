@@ -42,6 +42,7 @@ from .lifecycle import (
     transition,
 )
 from .limits import check_counts
+from .ownership import another, check_metadata
 from .persistence import AFTER_SENDING, describe, persist
 from .problems import Problem
 from .records import (
@@ -153,14 +154,16 @@ class Payments(Generic[R, C]):
             third_party_reference: 1 to 20 letters and digits; made if left out.
             idempotency_key: 1 to 100 characters; the same key with the same arguments gives the
                 same record and sends nothing.
-            extra: further columns of the store's record, such as `metadata`.
+            extra: the shop's own: `metadata`, a dict; `paid_for`, what it is for, where the
+                framework has it; and columns of its own model.
 
         Returns:
             The record, as the answer left it.
 
         Raises:
-            ValidationError: an argument is wrong; nothing was recorded or sent.
-            IdempotencyConflict: the key was used with other arguments.
+            ValidationError: an argument is wrong, or names a column of the library's or none;
+                nothing was recorded or sent.
+            IdempotencyConflict: the key was used with other arguments, `metadata` excepted.
             DuplicateTransaction: the third-party reference is on record already.
         """
         return self._pay(
@@ -232,6 +235,7 @@ class Payments(Generic[R, C]):
                 more than is left of it, the reversals under way counted; nothing was sent.
         """
         _check_key(idempotency_key)
+        self.store.shop_columns(extra)
         arguments: dict[str, Any] = {"transaction_id": transaction_id, "amount": amount}
         request = self._prepare("reversal", arguments, third_party_reference)
         paid_as = request.values["transaction_id"]
@@ -253,6 +257,7 @@ class Payments(Generic[R, C]):
                     "amount": asked,
                     "idempotency_key": idempotency_key,
                 },
+                self.store.shop_columns(extra),
             )
         original = _reversible(original, asked)
         amount = asked or original.amount - original.reversed_amount
@@ -326,6 +331,36 @@ class Payments(Generic[R, C]):
             return self._apply(known, news)
 
         return self.step(decide)
+
+    def link(self, record: R, **columns: Any) -> R:
+        """Write what is the shop's into a payment's record: what it is for, once that is known.
+
+        By one UPDATE, which touches nothing else. In Django it is a part of the transaction that
+        the caller has open, so that an order and its link are committed together; in Flask it is
+        committed when this returns.
+
+        Args:
+            record: the payment; it may be old.
+            columns: `metadata`, whose keys are put over those on record; `paid_for`, where the
+                framework has it; and columns of the shop's own model.
+
+        Returns:
+            The record as it now is.
+
+        Raises:
+            ValidationError: a name is the library's or nobody's, or the payment is another
+                account's or not on record; nothing was written.
+        """
+        if record.account != self.alias:
+            problem = Problem("is of the account “%(account)s”", account=record.account)
+            raise nothing_sent({"record": [problem]})
+        shops = self.store.shop_columns(columns)
+        check_metadata(columns)
+        written = {name: value for values in shops.values() for name, value in values.items()}
+        linked = self.store.link(record, written)
+        if linked is None:
+            raise nothing_sent({"record": [Problem("is not on record")]})
+        return linked
 
     def oldest_open(self) -> timedelta | None:
         """The age of the oldest payment whose outcome is open, for a health check; or None.
@@ -581,6 +616,7 @@ class Payments(Generic[R, C]):
         extra: dict[str, Any],
     ) -> R:
         _check_key(idempotency_key)
+        self.store.shop_columns(extra)
         request = self._prepare(operation, arguments, third_party_reference)
         columns = {name: request.values[name] for name in arguments}
         return self._start(request, columns, idempotency_key, extra)
@@ -611,15 +647,17 @@ class Payments(Generic[R, C]):
             + timedelta(seconds=sum(self.client.config.timeout))
             + FIRST_CHECK,
         }
-        return self._record_and_send(request, values)
+        return self._record_and_send(request, values, extra)
 
-    def _record_and_send(self, request: PreparedRequest, values: dict[str, Any]) -> R:
+    def _record_and_send(
+        self, request: PreparedRequest, values: dict[str, Any], extra: dict[str, Any]
+    ) -> R:
         """Write the payment down, committed, and only then send it."""
         notice = self._notice(Event.INITIATED)
         # Tried again it charges nobody twice: what a first try may have written is in the way.
         record, created = self._before_sending(lambda: self.store.create(values, notice))
         if not created:
-            return _repeated(record, values)
+            return _repeated(record, values, self.store.shop_columns(extra))
         self._tell((notice, record))
         self.store.disconnect()
         try:
@@ -1048,8 +1086,14 @@ def _exactly(record: R | None, column: str, value: str) -> R | None:
     return record if record is not None and getattr(record, column) == value else None
 
 
-def _repeated(record: R, values: Mapping[str, Any]) -> R:
-    """Give the record of an idempotency key, unless it was used for something else."""
+def _repeated(record: R, values: Mapping[str, Any], shops: Mapping[str, Mapping[str, Any]]) -> R:
+    """Give the record of an idempotency key, unless it was used for something else.
+
+    Args:
+        record: the one that has the key.
+        values: what was to be written of the library's columns.
+        shops: what was to be written of the shop's, by argument.
+    """
     if _exactly(record, "idempotency_key", values["idempotency_key"]) is None:
         raise IdempotencyConflict(
             "Nothing was sent. The database takes the idempotency key for one used before, which "
@@ -1063,9 +1107,16 @@ def _repeated(record: R, values: Mapping[str, Any]) -> R:
         if name == "amount":
             kept, given = parse_amount(kept), parse_amount(given)
         if kept != given:
-            raise IdempotencyConflict(
-                f"Nothing was sent. The idempotency key was used before, with another {name}; "
-                "use a key of its own for each payment",
-                third_party_reference=record.third_party_reference,
-            )
+            raise _used_before(record, name)
+    argument = another(record, shops)
+    if argument is not None:
+        raise _used_before(record, argument)
     return record
+
+
+def _used_before(record: Record, argument: str) -> IdempotencyConflict:
+    return IdempotencyConflict(
+        f"Nothing was sent. The idempotency key was used before, with another {argument}; "
+        "use a key of its own for each payment",
+        third_party_reference=record.third_party_reference,
+    )

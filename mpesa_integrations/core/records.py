@@ -154,6 +154,9 @@ class Record(Protocol):
     def pk(self) -> Any: ...  # noqa: D102
 
     @property
+    def account(self) -> str: ...  # noqa: D102
+
+    @property
     def operation(self) -> str: ...  # noqa: D102
 
     @property
@@ -267,6 +270,24 @@ class Store(Protocol[R, C]):
         Raises:
             DuplicateTransaction: the third-party reference is taken.
             ValidationError: as `refuse_too_much`.
+        """
+
+    def shop_columns(self, given: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+        """What a call's further arguments write, by argument: the values by the record's names.
+
+        Raises:
+            ValidationError: one names a column of the library's, or none, or cannot be written.
+        """
+
+    def link(self, record: R, columns: Mapping[str, Any]) -> R | None:
+        """Write columns of the shop's by one UPDATE; None where the record is not found.
+
+        Of metadata, the given keys are put over those on record, which nobody changes meanwhile.
+        Where the store's connection is the caller's, it is a part of the caller's transaction.
+
+        Args:
+            record: the payment.
+            columns: values as `shop_columns` gives them, by the record's names.
         """
 
     def get(self, record: R) -> R:

@@ -24,16 +24,17 @@ HISTORY = """
 from datetime import timedelta
 from django.utils import timezone
 from django_mpesa.models import Transaction
+from tests import rows
 for n in range(90):
     state = "failed" if n % 7 == 3 else "cancelled" if n % 11 == 5 else "completed"
-    made = Transaction.objects.create(
+    made = rows.make(
         operation="b2c" if n % 6 == 1 else "c2b", state=state, amount=100 + 37 * (n * 7 % 23),
         msisdn=f"25884{n * 7919 % 10**7:07}", reference=f"ORDER {1000 + n}",
         third_party_reference=f"HISTORY{n}", transaction_id=f"4XDF{n:05}",
     )
     at = timezone.now() - timedelta(days=1 + n * n % 29, minutes=n)
     ended = at + timedelta(seconds=4 + n % 17)
-    Transaction.objects.filter(pk=made.pk).update(created_at=at, updated_at=ended)
+    rows.change(Transaction.objects.filter(pk=made.pk), created_at=at, updated_at=ended)
 """
 """A month of payments in the owner's past."""
 SITES = {"django": DJANGO}

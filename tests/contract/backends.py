@@ -9,17 +9,20 @@ from typing import Any, Protocol
 
 import django.db
 import sqlalchemy.exc
+from django.contrib.auth.models import User
 from django.db import connection, connections
-from sqlalchemy import create_engine, delete, event, select, update
+from sqlalchemy import create_engine, delete, event, inspect, select, update
 from sqlalchemy.engine import URL, Engine, make_url
-from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.pool import NullPool
 
 from django_mpesa.models import CallbackLog, Notice, Transaction
 from django_mpesa.store import DjangoStore
 from django_mpesa.times import stored
+from flask_mpesa.protection import THE_LIBRARY
 from flask_mpesa.records import CallbackLogMixin, NoticeMixin, Records, TransactionMixin
 from flask_mpesa.store import SqlAlchemyStore
+from tests import rows
 
 _DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}
 
@@ -30,6 +33,9 @@ class Base(DeclarativeBase):
 
 class Payment(TransactionMixin, Base):
     __tablename__ = "contract_payment"
+
+    order_id: Mapped[int | None] = mapped_column()
+    """A column of the shop's own."""
 
 
 class PaymentCallback(CallbackLogMixin, Base):
@@ -56,6 +62,17 @@ class Backend(Protocol):
     def notice_rows(self) -> list[Any]: ...
 
     def set_all(self, **columns: Any) -> None: ...
+
+    def what_for(self, number: int) -> dict[str, Any]:
+        """The argument by which a shop says what a payment is for."""
+
+    def write_back(self, record: Any, note: str) -> None:
+        """Write a note into the metadata of an object that may be old, as shops do."""
+
+    def columns(self) -> set[str]: ...
+
+    def forget(self, record: Any) -> None:
+        """Delete a payment behind everybody's back."""
 
     def set_callbacks(self, **columns: Any) -> None: ...
 
@@ -98,7 +115,21 @@ class DjangoBackend:
         return list(Notice.objects.order_by("transaction_id", "event"))
 
     def set_all(self, **columns: Any) -> None:
-        Transaction.objects.update(**_as_stored(columns))
+        rows.change(Transaction.objects.all(), **_as_stored(columns))
+
+    def what_for(self, number: int) -> dict[str, Any]:
+        found, _ = User.objects.get_or_create(pk=number, username=f"order {number}")
+        return {"paid_for": found}
+
+    def write_back(self, record: Any, note: str) -> None:
+        record.metadata["note"] = note
+        record.save()
+
+    def columns(self) -> set[str]:
+        return {field.name for field in Transaction._meta.concrete_fields}
+
+    def forget(self, record: Any) -> None:
+        rows.remove(Transaction.objects.filter(pk=record.pk))
 
     def set_callbacks(self, **columns: Any) -> None:
         CallbackLog.objects.update(**_as_stored(columns))
@@ -113,7 +144,7 @@ class DjangoBackend:
 
     def make_due(self) -> None:
         past = stored(_past())
-        Transaction.objects.filter(next_check_at__isnull=False).update(next_check_at=past)
+        rows.change(Transaction.objects.filter(next_check_at__isnull=False), next_check_at=past)
         Notice.objects.update(due_at=past)
         CallbackLog.objects.update(received_at=past, next_attempt_at=None)
 
@@ -143,10 +174,11 @@ class SqlAlchemyBackend:
         # No pool: what a thread opened is closed when the thread has ended.
         self.engine: Engine = create_engine(url, poolclass=NullPool, **_options(url))
         Base.metadata.create_all(self.engine)
+        self._library = self.engine.execution_options(**THE_LIBRARY)
         self._models = Records(self.engine, Payment, PaymentCallback, PaymentNotice)
 
     def empty(self) -> None:
-        with Session(self.engine) as session, session.begin():
+        with Session(self._library) as session, session.begin():
             for model in (PaymentNotice, PaymentCallback):
                 session.execute(delete(model))
             session.execute(update(Payment).values(original_id=None))
@@ -181,6 +213,21 @@ class SqlAlchemyBackend:
     def set_all(self, **columns: Any) -> None:
         self._update(Payment, columns)
 
+    def what_for(self, number: int) -> dict[str, Any]:
+        return {"order_id": number}
+
+    def write_back(self, record: Any, note: str) -> None:
+        record.metadata_ = {**record.metadata_, "note": note}
+        with Session(self.engine) as session, session.begin():
+            session.merge(record)
+
+    def columns(self) -> set[str]:
+        return {attribute.key for attribute in inspect(Payment).column_attrs}
+
+    def forget(self, record: Any) -> None:
+        with Session(self._library) as session, session.begin():
+            session.execute(delete(Payment).where(Payment.id == record.pk))
+
     def set_callbacks(self, **columns: Any) -> None:
         self._update(PaymentCallback, columns)
 
@@ -195,7 +242,7 @@ class SqlAlchemyBackend:
             connection.exec_driver_sql(sql.format(**tables))
 
     def make_due(self) -> None:
-        with Session(self.engine) as session, session.begin():
+        with Session(self._library) as session, session.begin():
             open_ = update(Payment).where(Payment.next_check_at.is_not(None))
             session.execute(open_.values(next_check_at=_past()))
         self._update(PaymentNotice, {"due_at": _past()})
@@ -220,7 +267,7 @@ class SqlAlchemyBackend:
         event.remove(self.engine, "before_cursor_execute", execute)
 
     def _update(self, model: Any, columns: Mapping[str, Any]) -> None:
-        with Session(self.engine) as session, session.begin():
+        with Session(self._library) as session, session.begin():
             session.execute(update(model).values(**columns))
 
 

@@ -224,8 +224,8 @@ def test_a_callback_that_overtakes_the_answer_counts_once_the_answer_names_it(
     def overtaken(request: Any) -> Any:
         result = send(request)
         (early,) = backend.records()
-        early.conversation_id = str(result.conversation_id)
-        payments.receive(callback(early))
+        named = {"input_OriginalConversationID": str(result.conversation_id)}
+        payments.receive(callback(early, **named))
         assert backend.records()[0].state == "initiated"
         assert backend.verdicts() == ["early"]
         return result
@@ -398,8 +398,8 @@ def test_a_callback_against_what_was_decided_before_any_answer_is_for_a_person(
     mpesa_simulator.scenarios.queue("cut_after")
     record = payments.c2b(**PAYMENT)
     record = payments.resolve(record, State.FAILED, by="Ana", note="not on the statement")
-    record.conversation_id = "AG_20180206_x"
-    assert payments.receive(callback(record))[0] == 200
+    said = callback(record, input_OriginalConversationID="AG_20180206_x")
+    assert payments.receive(said)[0] == 200
     (kept,) = backend.records()
     assert (kept.state, kept.conversation_id) == ("failed", "")
     assert ID in kept.conflict

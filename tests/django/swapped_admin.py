@@ -29,14 +29,15 @@ def main() -> None:
     from django.test import Client
 
     from django_mpesa.store import get_transaction_model
+    from tests import rows
 
     call_command("makemigrations", "shop", verbosity=0)
     call_command("migrate", "shop", verbosity=0)
     call_command("migrate", verbosity=0)
     model: Any = get_transaction_model()
-    paid = model.objects.create(
-        operation="c2b", amount=1, state="completed", transaction_id="4X", msisdn="258841234567",
-        third_party_reference="R1",
+    paid = rows.make(
+        model, operation="c2b", amount=1, state="completed", transaction_id="4X",
+        msisdn="258841234567", third_party_reference="R1",
     )  # fmt: skip
     page = f"/admin/shop/payment/{paid.pk}/reverse/"
     user = User.objects.create_user("clerk", password="x", is_staff=True)

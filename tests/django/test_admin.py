@@ -27,6 +27,7 @@ from django_mpesa import changelist, mpesa, reports
 from django_mpesa.models import CallbackLog, Transaction
 from django_mpesa.times import stored
 from mpesa_integrations.simulator import Simulator
+from tests import rows
 
 from .conftest import TOKEN
 
@@ -82,8 +83,8 @@ def _listed(client: Client, query: str) -> list[int]:
 
 def _many(count: int, **values: Any) -> None:
     start = Transaction.objects.count()
-    Transaction.objects.bulk_create(
-        Transaction(
+    for number in range(start, start + count):
+        rows.make(
             **{
                 "operation": "c2b",
                 "amount": 1,
@@ -92,8 +93,6 @@ def _many(count: int, **values: Any) -> None:
                 **values,
             }
         )
-        for number in range(start, start + count)
-    )
 
 
 # The list
@@ -151,9 +150,8 @@ def test_filters_and_dates_narrow_the_list(clerk: Client) -> None:
     ):
         _many(1, state=state, operation=operation, account=account)
         moment = datetime(2025 + number // 2, 3 + number, 28, 12, tzinfo=timezone.utc)
-        Transaction.objects.filter(third_party_reference=f"R{number}").update(
-            created_at=stored(moment)
-        )
+        named = Transaction.objects.filter(third_party_reference=f"R{number}")
+        rows.change(named, created_at=stored(moment))
     ids = list(Transaction.objects.order_by("pk").values_list("pk", flat=True))
     assert _listed(clerk, "?state__exact=failed") == ids[1:]
     assert _listed(clerk, "?operation__exact=b2c") == ids[2:]
@@ -229,7 +227,7 @@ def test_asking_says_how_many_are_still_open(simulator: Simulator, clerk: Client
     seen = _text(clerk.post(LIST, chosen, follow=True))
     assert "The gateway was asked about 2 payments. Still without a final result: 1." in seen
     assert sorted(Transaction.objects.values_list("state", flat=True)) == ["completed", "unknown"]
-    Transaction.objects.filter(state="unknown").delete()
+    rows.remove(Transaction.objects.filter(state="unknown"))
     assert "nothing to ask" in _text(clerk.post(LIST, chosen, follow=True))
 
 
@@ -394,7 +392,7 @@ def test_only_one_completed_payment_is_reversed(
 
 
 def test_a_payment_of_an_account_that_is_gone_is_told(paid: Transaction, browser: Client) -> None:
-    Transaction.objects.update(account="closed")
+    rows.change(Transaction.objects.all(), account="closed")
     assert "no M-Pesa account" in _send(browser, paid, _form(browser, paid))
 
 
@@ -504,8 +502,9 @@ def _timed(day: datetime, seconds: Iterable[float], **values: Any) -> None:
     for took in seconds:
         _many(1, **values)
         newest = Transaction.objects.latest("pk").pk
-        Transaction.objects.filter(pk=newest).update(
-            created_at=stored(day), updated_at=stored(day + timedelta(seconds=took))
+        updated = stored(day + timedelta(seconds=took))
+        rows.change(
+            Transaction.objects.filter(pk=newest), created_at=stored(day), updated_at=updated
         )
 
 

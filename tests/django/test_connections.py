@@ -24,6 +24,7 @@ from django_mpesa.models import Transaction
 from mpesa_integrations import ValidationError
 from mpesa_integrations.core.errors import CalledInTransaction, RecordLocked, RecordsUnavailable
 from mpesa_integrations.simulator import Simulator
+from tests import rows
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "150.00", "reference": "ORDER 7"}
@@ -170,7 +171,7 @@ def test_reconcile_outlives_a_server_that_hangs_up(simulator: Simulator, server:
     for _ in range(3):
         simulator.scenarios.queue("cut_after", operation="c2b")
         mpesa.c2b(**PAYMENT)
-    Transaction.objects.update(next_check_at=timezone.now())
+    rows.change(Transaction.objects.all(), next_check_at=timezone.now())
     with _while_waiting(_hang_up):
         assert mpesa.reconcile(workers=1).asked == 3
     assert {record.state for record in Transaction.objects.all()} == {"completed"}

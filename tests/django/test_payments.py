@@ -24,6 +24,7 @@ from mpesa_integrations import ConfigurationError, DuplicateTransaction, Validat
 from mpesa_integrations.core.errors import CalledInTransaction
 from mpesa_integrations.core.payments import IdempotencyConflict
 from mpesa_integrations.simulator import Simulator
+from tests import rows
 
 from .conftest import TOKEN, account_settings
 
@@ -171,7 +172,7 @@ def test_an_interrupted_process_leaves_a_record_to_reconcile(
 
 def _make_due() -> None:
     past = timezone.now() - timedelta(seconds=1)
-    Transaction.objects.filter(next_check_at__isnull=False).update(next_check_at=past)
+    rows.change(Transaction.objects.filter(next_check_at__isnull=False), next_check_at=past)
     Notice.objects.update(due_at=F("due_at") - timedelta(hours=1))
 
 
@@ -496,7 +497,7 @@ def test_the_database_holds_what_must_hold() -> None:
     def save(**changes: Any) -> None:
         values = {"operation": "c2b", "amount": 10, "third_party_reference": "A", **changes}
         with transaction.atomic():
-            Transaction.objects.create(**values)
+            rows.make(**values)
 
     save()
     for wrong in (

@@ -17,6 +17,7 @@ from django_mpesa import mpesa, reports
 from django_mpesa.models import CallbackLog, Operation, State, Transaction, Verdict
 from django_mpesa.times import local
 from mpesa_integrations.simulator import Simulator
+from tests import rows
 
 pytestmark = pytest.mark.django_db(transaction=True)
 LIST = "/admin/django_mpesa/transaction/"
@@ -73,17 +74,17 @@ def test_the_reverse_page_speaks_of_money_as_people_write_it(
     key = str(answer.context["form"]["key"].value())
     wrong = _text(browser.post(page, {"amount": "2000", "key": key}))
     assert "no máximo 1150,50 MZN" in wrong
-    Transaction.objects.update(transaction_id="not one")
+    rows.change(Transaction.objects.all(), transaction_id="not one")
     refused = _text(browser.post(page, {"amount": "150,50", "key": key}))
     assert "transaction_id: tem de ser um ID de transação, como 4XDF12345" in refused
-    Transaction.objects.update(transaction_id=paid.transaction_id)
+    rows.change(Transaction.objects.all(), transaction_id=paid.transaction_id)
     done = _text(browser.post(page, {"amount": "150,50", "key": key}, follow=True))
     assert "Foram devolvidos 150,50 MZN" in done
     assert "Devolvido em parte" in done
 
 
 def test_report_and_export(paid: Transaction, browser: Client) -> None:
-    Transaction.objects.update(updated_at=paid.created_at + timedelta(seconds=3.5))
+    rows.change(Transaction.objects.all(), updated_at=paid.created_at + timedelta(seconds=3.5))
     seen = _text(browser.get(f"{LIST}report/"))
     for words in (
         "Relatório", "Taxa de sucesso", "Por dia", "100,0 %", "Tempo mediano", "3,5 s", "1.150,50",

@@ -18,6 +18,7 @@ from pytest_django import Settings
 from django_mpesa import mpesa, times
 from django_mpesa.models import CallbackLog, Notice, Transaction
 from mpesa_integrations.simulator import Simulator
+from tests import rows
 
 from .conftest import account_settings
 from .test_payments import _callback, _names, _post
@@ -61,7 +62,9 @@ def test_payments_callbacks_and_reconcile(simulator: Simulator, heard: Heard) ->
     unknown = mpesa.c2b(**PAYMENT)  # whose callback does not come
     assert mpesa.reconcile().asked == 0
     hour = timedelta(hours=1)
-    Transaction.objects.filter(next_check_at__isnull=False).update(next_check_at=_now() - hour)
+    rows.change(
+        Transaction.objects.filter(next_check_at__isnull=False), next_check_at=_now() - hour
+    )
     Notice.objects.update(due_at=_now() - hour)
     assert mpesa.reconcile().asked == 1
     assert Transaction.objects.get(pk=unknown.pk).state == "completed"
@@ -78,7 +81,7 @@ def test_ages_count_for_what_is_stuck_or_was_never_there(
     record = mpesa.c2b(**PAYMENT)
     for minutes, state in ((59, "unknown"), (61, "failed")):
         created = _now() - timedelta(minutes=minutes)
-        Transaction.objects.update(created_at=created)
+        rows.change(Transaction.objects.all(), created_at=created)
         oldest = mpesa["default"].oldest_open()
         assert oldest is not None
         assert abs(oldest - timedelta(minutes=minutes)) < timedelta(minutes=1)
@@ -87,7 +90,7 @@ def test_ages_count_for_what_is_stuck_or_was_never_there(
     simulator.scenarios.queue("html", operation="query_transaction_status", times=9)
     record = mpesa.c2b(**PAYMENT)
     old = _now() - timedelta(hours=3)
-    Transaction.objects.filter(pk=record.pk).update(created_at=old, next_check_at=old)
+    rows.change(Transaction.objects.filter(pk=record.pk), created_at=old, next_check_at=old)
     mpesa.reconcile()
     stuck = Transaction.objects.get(pk=record.pk)
     assert _is_recent(stuck.stuck_at)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -24,9 +25,13 @@ from mpesa_integrations.core.payments import IdempotencyConflict
 from mpesa_integrations.simulator import Simulator
 
 from .conftest import TOKEN, account_config, flat_config
-from .models import Payment, PaymentCallback
+from .models import Payment, PaymentCallback, PaymentNotice
 
 PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "150.00", "reference": "ORDER 7"}
+NOTICE: dict[str, Any] = {
+    "id": "held by the shop", "account": "mine", "event": "payment_stuck", "transaction_key": 1,
+    "due_at": datetime.now(timezone.utc) + timedelta(hours=1),
+}  # fmt: skip
 ASYNC_URL = "https://127.0.0.1:18997/nobody"
 Heard = list[tuple[str, Any]]
 
@@ -98,12 +103,11 @@ def test_what_the_shops_own_session_holds_is_neither_committed_nor_lost(
     app: Flask, mpesa: Mpesa, records: Records
 ) -> None:
     with Session(records.engine) as mine:
-        mine.add(
-            Payment(account="mine", operation="c2b", amount=1, third_party_reference="MINE")
-        )  # held, not flushed
+        mine.add(PaymentNotice(**NOTICE))  # held, not flushed
         mpesa.c2b(**PAYMENT)
         with Session(records.engine) as another:
-            assert another.scalars(select(Payment.account)).all() == ["default"]
+            assert another.scalars(select(PaymentNotice.id)).all() == []
+        assert len(mine.new) == 1
         mine.rollback()
     with Session(records.engine) as another:
         assert another.scalars(select(Payment.account)).all() == ["default"]
@@ -117,7 +121,7 @@ def test_a_writing_transaction_of_the_shops_on_sqlite_is_told_before_anything_is
     shop.config.update(flat_config(mpesa_simulator), TESTING=True)
     mpesa = Mpesa(shop, records=Records(quick, Payment, PaymentCallback, records.notice))
     with Session(quick) as mine, shop.app_context():
-        mine.add(Payment(account="x", operation="c2b", amount=1, third_party_reference="MINE"))
+        mine.add(PaymentNotice(**NOTICE))
         mine.flush()
         with pytest.raises(CalledInTransaction, match="commit what your session"):
             mpesa.c2b(**PAYMENT)

@@ -15,7 +15,7 @@ import pytest
 from flask import Flask, current_app, g, request
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Engine, create_engine, inspect, select
-from sqlalchemy.orm import Mapped, Session, mapped_column, scoped_session, sessionmaker
+from sqlalchemy.orm import Mapped, Session, attributes, mapped_column, scoped_session, sessionmaker
 
 from flask_mpesa import Mpesa, signals
 from flask_mpesa.records import Records
@@ -155,7 +155,7 @@ def test_each_receiver_has_a_record_of_its_own_as_it_now_is(shop: Shop) -> None:
         assert kept is not None
         kept.metadata_ = {"told": kept.metadata_.get("told", 0) + 1}
         shop.session().commit()
-        transaction.amount = 1
+        attributes.set_committed_value(transaction, "amount", 1)
 
     def take_in(app: Flask, transaction: Any, **values: Any) -> None:
         shop.session().add(transaction)

@@ -26,6 +26,7 @@ from pytest_django import Settings
 from django_mpesa import mpesa
 from django_mpesa.models import CallbackLog, Transaction
 from mpesa_integrations.simulator import Simulator
+from tests import rows
 from tests.django.conftest import TOKEN, account_settings
 
 PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "150.00", "reference": "ORDER 7"}
@@ -106,7 +107,7 @@ def worker(celery_app: Any, simulator: Simulator) -> Iterator[subprocess.Popen[s
 
 def _make_due() -> None:
     past = timezone.now() - timedelta(seconds=1)
-    Transaction.objects.filter(next_check_at__isnull=False).update(next_check_at=past)
+    rows.change(Transaction.objects.filter(next_check_at__isnull=False), next_check_at=past)
 
 
 def _pending(simulator: Simulator) -> Transaction:
