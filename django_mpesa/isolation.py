@@ -17,6 +17,7 @@ from django.db import InterfaceError, OperationalError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from mpesa_integrations.core.errors import CalledInTransaction, RecordLocked, RecordsUnavailable
+from mpesa_integrations.core.failures import log_failure
 
 _T = TypeVar("_T")
 _HUNG_UP = (OperationalError, InterfaceError)
@@ -80,14 +81,15 @@ def run_on_its_own(alias: str, call: Callable[[], _T]) -> _T:
         except _HUNG_UP as error:
             raise _unavailable(error) from error
         finally:
-            connections.close_all()
+            with contextlib.suppress(Exception):  # what was done is done, however it is parted from
+                connections.close_all()
 
     try:
         with ThreadPoolExecutor(1, thread_name_prefix="mpesa-recorded") as pool:
             return pool.submit(work).result()
     finally:
         for send in events:
-            after_commit(alias, send)
+            _after_commit_harmlessly(alias, send)
 
 
 def after_commit(alias: str, send: Callable[[], None]) -> None:
@@ -100,6 +102,13 @@ def after_commit(alias: str, send: Callable[[], None]) -> None:
         transaction.on_commit(send, using=alias, robust=True)
     else:
         send()
+
+
+def _after_commit_harmlessly(alias: str, send: Callable[[], None]) -> None:
+    try:
+        after_commit(alias, send)
+    except Exception as error:  # noqa: BLE001 - it stays to be told, and keeps no other from it
+        log_failure("signal.not_sent", error)
 
 
 def disconnect(alias: str) -> None:
@@ -211,8 +220,9 @@ def _unavailable(error: Exception) -> RecordsUnavailable:
     locked = code == _POSTGRESQL_LOCKED or error.args[:1] == (_MARIADB_LOCKED,)
     if locked and is_on_its_own():
         return RecordLocked(
-            f"A payment's row stayed locked for {LOCK_TIMEOUT} seconds. If your own transaction "
-            "has locked it, as select_for_update() does, call before that or after it has ended"
+            f"A row stayed locked for {LOCK_TIMEOUT} seconds. If your own transaction has locked "
+            "the payment, or what it is for, as select_for_update() does, call before that or "
+            "after it has ended"
         )
     what = "is locked" if locked or "is locked" in str(error) else "cannot be used"
     return RecordsUnavailable(f"The database of the payments {what} ({type(cause).__name__})")

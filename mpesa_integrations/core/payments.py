@@ -43,7 +43,7 @@ from .lifecycle import (
 )
 from .limits import check_counts
 from .ownership import another, check_metadata
-from .persistence import AFTER_SENDING, describe, persist
+from .persistence import AFTER_SENDING, persist
 from .problems import Problem
 from .records import (
     CALLBACK_REJECTED,
@@ -662,9 +662,14 @@ class Payments(Generic[R, C]):
         self.store.disconnect()
         try:
             news = self._send(request)
-        except Exception:
+        except Exception as error:  # noqa: BLE001 - the money may move: the caller gets the record
             # Something outside this library broke; whether bytes had left, nobody knows.
-            logger.exception("payment.interrupted %s", _named(record))
+            log_failure(
+                "payment.interrupted",
+                error,
+                operation=record.operation,
+                third_party_reference=record.third_party_reference,
+            )
             news = _News(evidence=Evidence.NOTHING, description="Interrupted by an error")
         return self._after_sending(record, news)
 
@@ -686,21 +691,23 @@ class Payments(Generic[R, C]):
 
         try:
             return persist(self.store, write, patience=AFTER_SENDING)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets the record
-            if written:
-                logger.error("callback.not_applied %s problem=%s", _named(record), describe(error))
-                return written[0]
-            # The one place where the answer is kept, until reconcile has asked again.
-            logger.error(
-                "payment.not_written %s evidence=%s code=%s conversation_id=%s transaction_id=%s "
-                "problem=%s",
-                _named(record),
-                news.evidence,
-                news.code,
-                news.conversation_id,
-                news.transaction_id,
-                describe(error),
+        except BaseException as error:
+            # Where nothing was written, this is the one place where the answer is kept, until
+            # reconcile has asked again.
+            log_failure(
+                "callback.not_applied" if written else "payment.not_written",
+                error,
+                operation=record.operation,
+                third_party_reference=record.third_party_reference,
+                evidence=news.evidence,
+                code=news.code,
+                conversation_id=news.conversation_id,
+                transaction_id=news.transaction_id,
             )
+            if not isinstance(error, Exception):
+                raise  # the process is to end
+        if written:
+            return written[0]
         if _contradicts_record(record, news):
             return record
         return self.store.with_values(record, self._change_by(record, news).values)
@@ -857,12 +864,7 @@ class Payments(Generic[R, C]):
         try:
             self.store.isolated(lambda: self.store.settle([notice.id]))
         except Exception as error:  # noqa: BLE001 - it was told, and may be told again
-            logger.warning(
-                "notice.not_settled event=%s event_id=%s problem=%s",
-                notice.event,
-                notice.id,
-                describe(error),
-            )
+            log_failure("signal.not_settled", error, event=notice.event, event_id=notice.id)
 
     def _apply_waiting_callbacks(self, record: R) -> R:
         """Look again at callbacks that overtook the answer that names their conversation."""
@@ -1041,11 +1043,6 @@ def _backoff(checks: int) -> timedelta:
     """How long to wait after so many checks: twice as long each time, and not all at once."""
     delay = min(FIRST_CHECK * int(2 ** min(checks, 20)), LAST_CHECK)
     return delay * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - spreads load, no secret
-
-
-def _named(record: Record) -> str:
-    """By what a log line names a payment."""
-    return f"operation={record.operation} third_party_reference={record.third_party_reference}"
 
 
 def _now() -> datetime:

@@ -120,11 +120,28 @@ def test_an_answer_that_cannot_be_written_is_in_the_log_and_names_no_customer(
 ) -> None:
     with _after_sending(payments, lambda: line.arm(lambda now: True)):
         record = payments.c2b(**PAYMENT)
-    (told,) = (r for r in caplog.records if r.levelno == logging.ERROR)
+    told = next(r for r in caplog.records if r.getMessage().startswith("payment.not_written"))
+    assert told.levelno == logging.ERROR
     for known in (record.third_party_reference, record.transaction_id, record.conversation_id):
         assert known
         assert known in told.getMessage()
     assert "258841234567" not in caplog.text
+
+
+def test_a_process_that_is_to_end_logs_the_answer_first(
+    payments: Payments[Any, Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def end(*args: Any) -> None:
+        raise SystemExit
+
+    with (
+        monkeypatch.context() as patch,
+        _after_sending(payments, lambda: patch.setattr(payments.store, "change", end)),
+        pytest.raises(SystemExit),
+    ):
+        payments.c2b(**PAYMENT)
+    assert "payment.not_written" in caplog.text
+    assert "transaction_id=" in caplog.text
 
 
 def test_a_result_to_come_is_pending_where_it_cannot_be_written(
