@@ -16,6 +16,7 @@ from mpesa_integrations.core.msisdn import mask_msisdn
 from mpesa_integrations.core.records import Verdict as CoreVerdict
 
 from .constraints import check_constraint
+from .fields import ExactCharField
 from .protection import ProtectedModel
 
 if not hasattr(settings, "MPESA_TRANSACTION_MODEL"):
@@ -81,7 +82,7 @@ class AbstractTransaction(ProtectedModel):
     transaction_id = models.CharField(_("transaction ID"), max_length=64, blank=True)
     # The same for a payment whose money moved, and NULL before: one transaction of the gateway
     # belongs to one payment. A reversal has none, since its answer may name what it reverses.
-    claimed_transaction_id = models.CharField(max_length=64, null=True, editable=False)
+    claimed_transaction_id = ExactCharField(max_length=64, null=True, editable=False)
     idempotency_key = models.CharField(
         _("idempotency key"), max_length=100, null=True, blank=True, editable=False
     )

@@ -128,19 +128,27 @@ class DjangoStore:
     def change(
         self, record: AbstractTransaction, state: State, change: core.Change
     ) -> tuple[AbstractTransaction, AbstractTransaction | None] | None:
-        """Update where the state is still the one expected."""
+        """Update where the state is still the one expected.
+
+        Raises:
+            TransactionClaimed: another payment has the transaction.
+        """
         original = None
         values = {**_plain(change.values), "updated_at": timezone.now()}
-        with self._together(change.notices or change.reverses or change.callback):
-            if not self._records.filter(pk=record.pk, state=state).update(**values):
-                return None
-            self._keep(change.notices, record)
-            if change.callback:
-                self.keep_callback({**change.callback, "transaction_id": record.pk})
-            if change.reverses:
-                original = self._add_reversed(record)
-            if original is not None:
-                self._keep(change.of_original, original)
+        try:
+            with self._together(change.notices or change.reverses or change.callback):
+                if not self._records.filter(pk=record.pk, state=state).update(**values):
+                    return None
+                self._keep(change.notices, record)
+                if change.callback:
+                    self.keep_callback({**change.callback, "transaction_id": record.pk})
+                if change.reverses:
+                    original = self._add_reversed(record)
+                if original is not None:
+                    self._keep(change.of_original, original)
+        except IntegrityError:
+            core.refuse_claimed(self, change)
+            raise
         return protection.with_values(record, values), original
 
     def note_conflict(
@@ -171,9 +179,9 @@ class DjangoStore:
         return found
 
     def find_paid(self, transaction_id: str) -> AbstractTransaction | None:
-        """Select by transaction ID."""
-        paid = self._mine.filter(operation__in=("c2b", "b2c", "b2b"))
-        found: AbstractTransaction | None = paid.filter(transaction_id=transaction_id).first()
+        """Select by the transaction ID that it claimed."""
+        claimed = self._mine.filter(claimed_transaction_id=transaction_id)
+        found: AbstractTransaction | None = claimed.first()
         return found
 
     def oldest_open(self) -> AbstractTransaction | None:

@@ -44,6 +44,10 @@ if TYPE_CHECKING:
 
 _BIG_ID = BigInteger().with_variant(Integer, "sqlite")
 _MOMENT = DateTime(timezone=True).with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
+_EXACT = String(64).with_variant(
+    mysql.VARCHAR(64, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
+)
+"""Text that is compared as it is, whatever the database's collation takes for the same."""
 _STATES = ", ".join(f"'{state.value}'" for state in State)
 
 
@@ -89,7 +93,7 @@ class TransactionMixin(ProtectedColumns, _InUtc):
     third_party_reference: Mapped[str] = mapped_column(String(20))
     conversation_id: Mapped[str] = _text(64)
     transaction_id: Mapped[str] = _text(64)
-    claimed_transaction_id: Mapped[str | None] = mapped_column(String(64))
+    claimed_transaction_id: Mapped[str | None] = mapped_column(_EXACT)
     """The transaction ID of a payment whose money moved: it belongs to this payment alone."""
     idempotency_key: Mapped[str | None] = mapped_column(String(100))
     response_code: Mapped[str] = _text(16)

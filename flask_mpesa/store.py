@@ -152,7 +152,20 @@ class SqlAlchemyStore:
     def change(
         self, record: TransactionMixin, state: State, change: core.Change
     ) -> tuple[TransactionMixin, TransactionMixin | None] | None:
-        """Update where the state is still the one expected."""
+        """Update where the state is still the one expected.
+
+        Raises:
+            TransactionClaimed: another payment has the transaction.
+        """
+        try:
+            return self._change(record, state, change)
+        except IntegrityError:
+            core.refuse_claimed(self, change)
+            raise
+
+    def _change(
+        self, record: TransactionMixin, state: State, change: core.Change
+    ) -> tuple[TransactionMixin, TransactionMixin | None] | None:
         model = self._transaction
         with self._session() as session:
             changed = self._update(session, record, model.state == state.value, change.values)
@@ -188,11 +201,8 @@ class SqlAlchemyStore:
         return self._first(self._transaction.idempotency_key == idempotency_key)
 
     def find_paid(self, transaction_id: str) -> TransactionMixin | None:
-        """Select by transaction ID."""
-        return self._first(
-            self._transaction.transaction_id == transaction_id,
-            self._transaction.operation != "reversal",
-        )
+        """Select by the transaction ID that it claimed."""
+        return self._first(self._transaction.claimed_transaction_id == transaction_id)
 
     def oldest_open(self) -> TransactionMixin | None:
         """Select the first open one; an index has states and times."""

@@ -25,6 +25,7 @@ from mpesa_integrations.core.records import (
     Notice,
     Verdict,
     after_reversal,
+    refuse_claimed,
     refuse_too_much,
 )
 
@@ -49,6 +50,7 @@ class Payment:
     third_party_reference: str = ""
     conversation_id: str = ""
     transaction_id: str = ""
+    claimed_transaction_id: str | None = None
     idempotency_key: str | None = None
     response_code: str = ""
     response_description: str = ""
@@ -142,11 +144,16 @@ class UnrecordedStore:
     def change(
         self, record: Payment, state: State, change: Change
     ) -> tuple[Payment, Payment | None] | None:
-        """Change it where the state is still the one expected."""
+        """Change it where the state is still the one expected.
+
+        Raises:
+            TransactionClaimed: another payment has the transaction.
+        """
         with self._lock:
             known = self.get(record)
             if known.state != state:
                 return None
+            refuse_claimed(self, change)
             changed = self._keep(replace(known, **change.values))
             original = self._find(pk=known.original_id) if change.reverses else None
             values = after_reversal(original, known.amount) if original else None
@@ -185,8 +192,7 @@ class UnrecordedStore:
 
     def find_paid(self, transaction_id: str) -> Payment | None:
         """Look through the latest."""
-        found = self._find(transaction_id=transaction_id)
-        return None if found is None or found.operation == "reversal" else found
+        return self._find(claimed_transaction_id=transaction_id)
 
     def oldest_open(self) -> Payment | None:
         """Look through the latest."""

@@ -2,6 +2,9 @@
 
 from django.db import migrations, models
 
+import django_mpesa.claims
+import django_mpesa.fields
+
 
 class Migration(migrations.Migration):
     dependencies = [
@@ -30,7 +33,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="transaction",
             name="claimed_transaction_id",
-            field=models.CharField(editable=False, max_length=64, null=True),
+            field=django_mpesa.fields.ExactCharField(editable=False, max_length=64, null=True),
         ),
         migrations.AlterField(
             model_name="callbacklog",
@@ -59,5 +62,9 @@ class Migration(migrations.Migration):
                 fields=("account", "claimed_transaction_id"),
                 name="django_mpesa_transaction_claimed",
             ),
+        ),
+        migrations.RunPython(
+            django_mpesa.claims.ClaimKnown("django_mpesa.Transaction"),
+            migrations.RunPython.noop,
         ),
     ]

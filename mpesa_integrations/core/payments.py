@@ -59,6 +59,7 @@ from .records import (
     R,
     Record,
     Store,
+    TransactionClaimed,
     Verdict,
 )
 from .references import is_third_party_reference
@@ -85,6 +86,7 @@ could not be told so often, the log says so each time."""
 _JITTER = 0.25
 _KEY_LENGTH = 100
 _T = TypeVar("_T")
+_PAYMENTS = frozenset({"c2b", "b2c", "b2b"})
 _COMPARED = ("operation", "original_id", "amount", "msisdn", "receiver_shortcode", "reference")
 
 
@@ -244,7 +246,8 @@ class Payments(Generic[R, C]):
         def look_up() -> tuple[R | None, R | None]:
             key = idempotency_key
             known = self.store.find_by_key(key) if key else None
-            return _exactly(self.store.find_paid(paid_as), "transaction_id", paid_as), known
+            paid = self.store.find_paid(paid_as)
+            return _exactly(paid, "claimed_transaction_id", paid_as), known
 
         original, known = self._before_sending(look_up)
         if known is not None:
@@ -309,7 +312,8 @@ class Payments(Generic[R, C]):
             note: on what grounds, as in "seen on the statement of 3 May".
 
         Raises:
-            ValidationError: the state is none of these, or the outcome is known.
+            ValidationError: the state is none of these, the outcome is known, or the payment has
+                the transaction ID of another that completed.
         """
         evidence = {
             State.COMPLETED: Evidence.SUCCEEDED,
@@ -328,7 +332,13 @@ class Payments(Generic[R, C]):
                     "the payment is %(state)s, which is final", state=str(known.state)
                 )
                 raise nothing_sent({"record": [problem]})
-            return self._apply(known, news)
+            decided = self._apply(known, news)
+            if evidence is Evidence.SUCCEEDED and State(decided.state) in OPEN_STATES:
+                problem = Problem(
+                    "its transaction, %(id)s, is that of another payment", id=known.transaction_id
+                )
+                raise nothing_sent({"record": [problem]})
+            return decided
 
         return self.step(decide)
 
@@ -730,7 +740,13 @@ class Payments(Generic[R, C]):
             change = self._change_by(record, news)
             if not change.values:
                 return record
-            changed = self._make(change, record)
+            try:
+                changed = self._make(change, record)
+            except TransactionClaimed as claimed:
+                noted = self._note_claimed(record, news, change, claimed)
+                # All else that the news said: that it was asked for, and in which conversation.
+                news = replace(news, evidence=Evidence.NOTHING, transaction_id=None)
+                return self._apply(noted, news)
             if changed is not None:
                 return changed
             record = self.store.get(record)
@@ -780,6 +796,17 @@ class Payments(Generic[R, C]):
     def _note_conflict(self, record: R, news: _News) -> R:
         said = f"{news.evidence} ({news.code or 'no code'}, "
         said += f"transaction {news.transaction_id or 'N/A'}): {news.description}"
+        return self._note_for_a_person(record, said, news)
+
+    def _note_claimed(
+        self, record: R, news: _News, change: Change, claimed: TransactionClaimed
+    ) -> R:
+        # The same words whoever brings it: a person is told once.
+        said = f"{news.evidence} (transaction {change.values['claimed_transaction_id']}), "
+        said += f"but that transaction is payment {claimed.reference}'s"
+        return self._note_for_a_person(record, said, news)
+
+    def _note_for_a_person(self, record: R, said: str, news: _News) -> R:
         notice = self._notice(Event.CONFLICT)
         noted = written(
             lambda spelling: self.store.note_conflict(record, spelling(said[:255]), notice), [said]
@@ -900,6 +927,8 @@ class Payments(Generic[R, C]):
         change = replace(self._change_by(record, news), callback=kept)
         try:
             applied = self._make(change, record) is not None
+        except TransactionClaimed:
+            return False
         except Exception as error:  # noqa: BLE001
             # Whatever broke: what arrived is stored, by itself, before that is tried again.
             log_failure("callback.not_applied", error, account=self.alias)
@@ -954,6 +983,8 @@ class Payments(Generic[R, C]):
             return self._confirm(record)
         after = self._apply(record, _news_of_callback(callback))
         if step.conflict or _contradicts(after.transaction_id, callback.transaction_id):
+            return Verdict.CONFLICT
+        if evidence is Evidence.SUCCEEDED and not _is_settled(after, callback.transaction_id):
             return Verdict.CONFLICT
         return Verdict.APPLIED if after.state != before else Verdict.REPEATED
 
@@ -1016,6 +1047,9 @@ def _columns(record: Record, step: Transition, news: _News) -> dict[str, Any]:
         columns["conversation_id"] = news.conversation_id[:64]
     if news.transaction_id and not record.transaction_id:
         columns["transaction_id"] = news.transaction_id[:64]
+    known_as = columns.get("transaction_id") or record.transaction_id
+    if _claims(record, step) and known_as:
+        columns["claimed_transaction_id"] = known_as
     if step.changed:
         columns |= {
             "state": step.state,
@@ -1028,6 +1062,24 @@ def _columns(record: Record, step: Transition, news: _News) -> dict[str, Any]:
         asked = _asked(record)
         columns |= asked if step.state in OPEN_STATES else {"checks": asked["checks"]}
     return columns
+
+
+def _claims(record: Record, step: Transition) -> bool:
+    """Whether the gateway's transaction, once it is known, is now this payment's alone.
+
+    A reversal has none of its own: its answer may name what it gives back.
+    """
+    return (
+        record.operation in _PAYMENTS
+        and step.state in MONEY_MOVED_STATES
+        and record.claimed_transaction_id is None
+    )
+
+
+def _is_settled(record: Record, transaction_id: str | None) -> bool:
+    """Whether a payment stands as the news of a success, with that transaction, would have it."""
+    has_it = bool(record.transaction_id) or not transaction_id
+    return State(record.state) in MONEY_MOVED_STATES and has_it
 
 
 def _code_before(record: Record, step: Transition) -> str:

@@ -147,6 +147,18 @@ class Change:
     callback: Mapping[str, Any] | None = None
 
 
+class TransactionClaimed(Exception):  # noqa: N818 - a finding, which never leaves core
+    """A change was refused: its transaction of the gateway is another payment's already.
+
+    Attributes:
+        reference: the third-party reference of the payment that has it.
+    """
+
+    def __init__(self, reference: str) -> None:
+        super().__init__(f"the transaction is that of {reference}")
+        self.reference = reference
+
+
 class Record(Protocol):
     """What is read of a recorded payment; stores give objects of their own that have it."""
 
@@ -176,6 +188,9 @@ class Record(Protocol):
 
     @property
     def transaction_id(self) -> str: ...  # noqa: D102
+
+    @property
+    def claimed_transaction_id(self) -> str | None: ...  # noqa: D102
 
     @property
     def response_code(self) -> str: ...  # noqa: D102
@@ -299,6 +314,10 @@ class Store(Protocol[R, C]):
         Returns:
             The record, and the original whose amount given back was added to; None where the
             record was not in that state, and nothing was changed.
+
+        Raises:
+            TransactionClaimed: the change's `claimed_transaction_id` is the account's already;
+                nothing was changed.
         """
 
     def note_conflict(self, record: R, text: str, notices: Sequence[Notice]) -> R | None:
@@ -311,7 +330,7 @@ class Store(Protocol[R, C]):
         """Find the account's payment with an idempotency key."""
 
     def find_paid(self, transaction_id: str) -> R | None:
-        """Find the account's payment, not a reversal, with a transaction ID."""
+        """Find the account's payment that has claimed a transaction ID; never a reversal."""
 
     def oldest_open(self) -> R | None:
         """Find the account's payment that was open first, of those that still are."""
@@ -387,6 +406,23 @@ def recorded_already(store: Store[Any, Any], values: Mapping[str, Any]) -> Any |
         "leave it out to have one made",
         third_party_reference=reference,
     ) from None  # the database's own error shows what was to be written
+
+
+def refuse_claimed(store: Store[Any, Any], change: Change) -> None:
+    """Say whose a transaction is, once a database has refused a change as not unique.
+
+    Args:
+        store: the account's.
+        change: what was to be written.
+
+    Raises:
+        TransactionClaimed: another payment has the transaction.
+    """
+    claim = change.values.get("claimed_transaction_id")
+    holder = store.find_paid(claim) if claim else None
+    if holder is not None:
+        # The database's own error shows what was to be written.
+        raise TransactionClaimed(holder.third_party_reference) from None
 
 
 class Notifier(Protocol[R_contra, C_contra]):
