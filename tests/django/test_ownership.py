@@ -223,9 +223,9 @@ def test_a_fixture_is_loaded(paid: Any) -> None:
     (found,) = serializers.deserialize("json", changed)
     found.save()
     assert _row()["state"] == "failed"
-    moved = text.replace(f'"pk": {paid.pk}', '"pk": 987').replace(
-        paid.third_party_reference, "FIXTURE"
-    )
+    moved = text.replace(f'"pk": {paid.pk}', '"pk": 987')
+    for one_payments in (paid.third_party_reference, paid.transaction_id):
+        moved = moved.replace(one_payments, "FIXTURE")
     (found,) = serializers.deserialize("json", moved)
     found.save()
     assert Transaction.objects.get(pk=987).state == "completed"
