@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from flask import current_app
@@ -21,6 +21,9 @@ from mpesa_integrations.commands import (
 from mpesa_integrations.core.accounts import Accounts
 from mpesa_integrations.core.errors import ConfigurationError, MpesaError
 
+if TYPE_CHECKING:
+    from .records import Records
+
 mpesa_cli = AppGroup("mpesa", help="M-Pesa payments.")
 _account = click.option("--account", default="default", show_default=True)
 
@@ -30,9 +33,11 @@ _account = click.option("--account", default="default", show_default=True)
 def check(offline: bool) -> None:
     """Check the accounts' settings, and ask the gateway a harmless question with each."""
     production = not (current_app.debug or current_app.testing)
-    sys.exit(
-        check_accounts(_accounts(), in_production=production, offline=offline, echo=click.echo)
-    )
+    code = check_accounts(_accounts(), in_production=production, offline=offline, echo=click.echo)
+    problem = _problem_of_connections()
+    if problem:
+        click.echo(f"problem  records: {problem}")
+    sys.exit(code or (ExitCode.PROBLEM if problem else ExitCode.OK))
 
 
 @mpesa_cli.command()
@@ -96,6 +101,24 @@ def callback_url(account: str) -> None:
         return ExitCode.OK
 
     _end(show)
+
+
+def _problem_of_connections() -> str | None:
+    from .extension import RECORDS
+
+    records: Records | None = current_app.extensions[RECORDS]
+    if records is None:
+        return None
+    try:
+        records.check()
+    except ConfigurationError as error:
+        return str(error)
+    if records.pool_size() == 1:
+        return (
+            "the engine's pool has one connection, so that a signal's receiver, which has a "
+            "session of its own, waits in vain for the view's: raise pool_size or max_overflow"
+        )
+    return None
 
 
 def _accounts() -> Accounts[Any, Any]:

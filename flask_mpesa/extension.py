@@ -31,6 +31,7 @@ else:
 logger = logging.getLogger("mpesa_integrations")
 
 EXTENSION = "mpesa"
+RECORDS = "mpesa_records"
 _OWN_DEFAULTS: dict[str, Any] = {
     "MPESA_ACCOUNTS": {},
     "MPESA_CALLBACK_PATH": "/mpesa/callback",
@@ -66,7 +67,8 @@ class Mpesa(_Accounts):
             records: where this app's payments are recorded; None means those given to `Mpesa`.
 
         Raises:
-            ConfigurationError: a setting is missing or wrong, or the app was set up before.
+            ConfigurationError: a setting is missing or wrong, the app was set up before, or the
+                records' engine has one connection for everybody.
         """
         if EXTENSION in app.extensions:
             raise ConfigurationError("this app has an Mpesa extension already", setting="MPESA")
@@ -76,7 +78,9 @@ class Mpesa(_Accounts):
             partial(_options, app), partial(_build, app, records or self._records)
         )
         _check(app, accounts)
+        _check_records(app, records or self._records)
         app.extensions[EXTENSION] = accounts
+        app.extensions[RECORDS] = records or self._records
         path = app.config["MPESA_CALLBACK_PATH"]
         if path is not None:
             app.register_blueprint(self.blueprint, url_prefix=path)
@@ -171,3 +175,15 @@ def _check(app: Flask, accounts: Accounts[Any, Any]) -> None:
             if problem.serious:
                 raise ConfigurationError(f"{problem.text} {problem.hint}", setting="MPESA")
             logger.warning("config.doubtful %s %s", problem.text, problem.hint)
+
+
+def _check_records(app: Flask, records: Records | None) -> None:
+    if records is None:
+        return
+    with app.app_context():
+        try:
+            records.check()
+        except ConfigurationError:
+            raise
+        except Exception as error:  # noqa: BLE001 - an engine that is known later is refused then
+            logger.debug("records.engine_not_known_yet problem=%s", type(error).__name__)

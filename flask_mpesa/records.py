@@ -37,7 +37,8 @@ from sqlalchemy.orm import Mapped, attributes, declared_attr, mapped_column
 from mpesa_integrations.core.lifecycle import OPEN_STATES, State
 from mpesa_integrations.core.msisdn import mask_msisdn
 
-from .protection import THE_LIBRARY, ProtectedColumns
+from .connections import own_engine, pool_size, refuse_shared_connection
+from .protection import ProtectedColumns
 
 if TYPE_CHECKING:
     from .store import SqlAlchemyStore
@@ -222,8 +223,7 @@ class Records:
         notice: type[NoticeMixin],
     ) -> None:
         self._engine = engine
-        # Made once: it costs as much as a SELECT.
-        self._quiet: tuple[Engine, tuple[Engine, Engine]] | None = None
+        self._quiet: tuple[Engine, Engine] | None = None  # made once: it costs as much as a SELECT
         self.transaction = transaction
         self.callback_log = callback_log
         self.notice = notice
@@ -231,20 +231,36 @@ class Records:
     @property
     def engine(self) -> Engine:
         """The engine, whose errors and log do not show what was to be written."""
-        return self._quiet_engines()[0]
+        engine = self._given()
+        if self._quiet is None or self._quiet[0] is not engine:
+            quiet = engine.execution_options()
+            quiet.hide_parameters = True
+            self._quiet = (engine, quiet)
+        return self._quiet[1]
 
     @property
     def library_engine(self) -> Engine:
-        """The same for the store: through it, the library's columns are written."""
-        return self._quiet_engines()[1]
+        """The engine of the store: on connections of its own, the library's columns are written.
 
-    def _quiet_engines(self) -> tuple[Engine, Engine]:
-        engine = self._engine if isinstance(self._engine, Engine) else self._engine()
-        if self._quiet is None or self._quiet[0] is not engine:
-            shops, ours = engine.execution_options(), engine.execution_options(**THE_LIBRARY)
-            shops.hide_parameters = ours.hide_parameters = True
-            self._quiet = (engine, (shops, ours))
-        return self._quiet[1]
+        Raises:
+            ConfigurationError: yours has one connection for everybody.
+        """
+        return own_engine(self._given())
+
+    def check(self) -> None:
+        """Refuse an engine that payments cannot be recorded with; it connects to nothing.
+
+        Raises:
+            ConfigurationError: it has one connection for everybody.
+        """
+        refuse_shared_connection(self._given())
+
+    def pool_size(self) -> int | None:
+        """How many connections the app's pool has at the most; ours has as many. None: no limit."""
+        return pool_size(self._given())
+
+    def _given(self) -> Engine:
+        return self._engine if isinstance(self._engine, Engine) else self._engine()
 
     def store(self, account: str) -> SqlAlchemyStore:
         """One account's store."""

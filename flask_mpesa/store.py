@@ -17,25 +17,28 @@ from sqlalchemy import (
     inspect,
     or_,
     select,
+    text,
     update,
 )
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session, attributes
 from sqlalchemy.sql.base import Executable
 
 from mpesa_integrations.core import records as core
-from mpesa_integrations.core.errors import CalledInTransaction, RecordsUnavailable
+from mpesa_integrations.core.errors import CalledInTransaction
 from mpesa_integrations.core.failures import log_failure
 from mpesa_integrations.core.lifecycle import OPEN_STATES, State
 from mpesa_integrations.core.ownership import OWNED, merged, refuse_names
 from mpesa_integrations.core.payments import NOTICE_GRACE
 
+from .connections import LOCK_TIMEOUT, MYSQL, unavailable
 from .records import CallbackLogMixin, Records, TransactionMixin
 
 _T = TypeVar("_T")
 _SKIPS_LOCKED = {"mysql": (8, 0, 1), "mariadb": (10, 6)}
 """From which version on a database can pass over rows that another has locked."""
+_SEES_COMMITTED = MYSQL | {"postgresql"}
+_LOCK_TIMEOUT = text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}s'")
 _ATTRIBUTES = {"metadata": "metadata_"}
 """Columns whose names SQLAlchemy keeps for itself."""
 
@@ -58,15 +61,16 @@ class SqlAlchemyStore:
         """Run a call; its sessions are its own already.
 
         Raises:
-            RecordsUnavailable: the database hung up, is away or is locked.
+            RecordLocked: a payment's row stayed locked.
+            RecordsUnavailable: the database hung up, is away or is locked, or its pool is used up.
         """
         try:
             return call()
-        except (OperationalError, InterfaceError, PoolTimeout) as error:
-            what = type(error.orig or error) if isinstance(error, DBAPIError) else type(error)
-            raise RecordsUnavailable(
-                f"The database of the payments cannot be used ({what.__name__})"
-            ) from error
+        except Exception as error:
+            found = unavailable(error)
+            if found is None:
+                raise
+            raise found from error
 
     def disconnect(self) -> None:
         """No session is open between two calls of this store."""
@@ -94,7 +98,7 @@ class SqlAlchemyStore:
         columns = {_ATTRIBUTES.get(name, name): value for name, value in values.items()}
         record = self._transaction(account=self._account, **_plain(columns))
         try:
-            with self._session() as session:
+            with self._session(may_wait=record.original_id is not None) as session:
                 self._lock(session, record.original_id)
                 session.add(record)
                 session.flush()
@@ -167,7 +171,8 @@ class SqlAlchemyStore:
         self, record: TransactionMixin, state: State, change: core.Change
     ) -> tuple[TransactionMixin, TransactionMixin | None] | None:
         model = self._transaction
-        with self._session() as session:
+        # A callback's view holds no transaction that it could wait for.
+        with self._session(may_wait=change.callback is None) as session:
             changed = self._update(session, record, model.state == state.value, change.values)
             if changed is None:
                 return None
@@ -184,7 +189,7 @@ class SqlAlchemyStore:
     ) -> TransactionMixin | None:
         """Note it where it is not what was noted last."""
         model = self._transaction
-        with self._session() as session:
+        with self._session(may_wait=True) as session:
             changed = self._update(session, record, model.conflict != text, {"conflict": text})
             if changed is not None:
                 self._keep(session, notices, record)
@@ -347,12 +352,22 @@ class SqlAlchemyStore:
             session.expunge_all()
 
     @contextmanager
-    def _session(self) -> Iterator[Session]:
+    def _session(self, *, may_wait: bool = False) -> Iterator[Session]:
+        """One transaction.
+
+        Args:
+            may_wait: whether the caller's own transaction may have locked what is written, so that
+                waiting for it must end.
+        """
         with Session(self._records.library_engine, expire_on_commit=False) as session:
             with session.begin():
-                if session.get_bind().dialect.name in _SKIPS_LOCKED:
+                dialect = session.get_bind().dialect.name
+                if dialect in _SEES_COMMITTED:
                     # To see what others committed: MariaDB's default does not, and locks gaps.
                     session.connection(execution_options={"isolation_level": "READ COMMITTED"})
+                if may_wait and dialect == "postgresql":
+                    # For this transaction: a pooler in between may give the connection to others.
+                    session.execute(_LOCK_TIMEOUT)
                 yield session
             session.expunge_all()
 

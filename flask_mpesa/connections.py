@@ -1,0 +1,146 @@
+"""The library's own connections to the database: from a pool beside the app's, never from it.
+
+A view that holds a session while it pays holds a connection; were ours from the same pool, then as
+many paying views as it has connections would wait for each other. Ours are held for one short step
+at a time, and by nobody who waits for another of them.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+from sqlalchemy.engine.base import OptionEngine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import Pool, SingletonThreadPool, StaticPool
+
+from mpesa_integrations.core.errors import ConfigurationError, RecordLocked, RecordsUnavailable
+
+from .protection import THE_LIBRARY
+
+LOCK_TIMEOUT = 5
+"""Seconds for which a payment's row is waited for: the caller's own transaction may have it."""
+MYSQL = frozenset({"mysql", "mariadb"})
+_POSTGRESQL_LOCKED, _MARIADB_LOCKED = "55P03", 1205
+_OURS = "_mpesa_integrations"
+"""The attribute of the app's engine, and of its pool, that ours are kept in while those live."""
+
+
+class _OwnEngine(OptionEngine):
+    """An engine with another's options, dialect and events, and a pool of its own.
+
+    Its errors and its log do not show what was to be written.
+    """
+
+    pool: Any = None  # in place of the property that gives the other's
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine, THE_LIBRARY)
+        self.hide_parameters = True
+        self.beside = engine.pool
+        self.process = os.getpid()
+        self.pool = _pool_beside(engine)
+
+    def is_of(self, engine: Engine) -> bool:
+        """Whether it may be used still: no connection is shared with the process that forked."""
+        return self.beside is engine.pool and self.process == os.getpid()
+
+
+def own_engine(engine: Engine) -> Engine:
+    """Give the engine for the library's own connections; made where there is none.
+
+    Raises:
+        ConfigurationError: as `refuse_shared_connection`.
+    """
+    found: _OwnEngine | None = vars(engine).get(_OURS)
+    if found is not None and found.is_of(engine):
+        return found
+    refuse_shared_connection(engine)
+    made = _OwnEngine(engine)
+    vars(engine)[_OURS] = made
+    if not event.contains(engine, "engine_disposed", _dispose):
+        event.listen(engine, "engine_disposed", _dispose)
+    return made
+
+
+def refuse_shared_connection(engine: Engine) -> None:
+    """Refuse an engine that has one connection for everybody.
+
+    Raises:
+        ConfigurationError: it is one, as that of an in-memory SQLite database.
+    """
+    # SingletonThreadPool has one for each thread: the view's and ours.
+    if isinstance(engine.pool, (StaticPool, SingletonThreadPool)) or _is_in_memory(engine):
+        raise ConfigurationError(
+            "The payments' database has one connection for everybody "
+            f"({type(engine.pool).__name__}), as an in-memory SQLite database has: with each step "
+            "of a payment, what your own session has half done would be committed, too. Use a "
+            "file, in a test as f\"sqlite:///{tmp_path / 'shop.db'}\", or another pool",
+            setting="engine",
+        )
+
+
+def pool_size(engine: Engine) -> int | None:
+    """How many connections the app's pool has at the most; ours has as many. None: no limit."""
+    overflow = getattr(engine.pool, "_max_overflow", -1)
+    size = getattr(engine.pool, "size", None)
+    return None if size is None or overflow < 0 or not size() else int(size()) + int(overflow)
+
+
+def unavailable(error: Exception) -> RecordsUnavailable | None:
+    """Our error for one of the database's that may be over soon; None for any other.
+
+    The database's own words are left to its cause: they may show a row.
+    """
+    if isinstance(error, PoolTimeout):
+        return RecordsUnavailable(
+            "No connection to the payments' database came free in time: more payments are "
+            "recorded at once than pool_size, max_overflow and pool_timeout allow"
+        )
+    # A driver's own error comes where SQLAlchemy speaks with it in passing, as of isolation levels.
+    cause: Any = (error.orig if isinstance(error, DBAPIError) else None) or error
+    code = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+    if code == _POSTGRESQL_LOCKED or cause.args[:1] == (_MARIADB_LOCKED,):
+        return RecordLocked(
+            f"A payment's row stayed locked for {LOCK_TIMEOUT} seconds. If your own session has "
+            "locked it, as with_for_update() does, call before that or after its commit"
+        )
+    # PEP 249's names, by which any driver calls them, and SQLAlchemy.
+    kinds = {kind.__name__ for one in (error, cause) for kind in type(one).__mro__}
+    hung_up = isinstance(error, DBAPIError) and error.connection_invalidated
+    if not hung_up and kinds.isdisjoint({"OperationalError", "InterfaceError"}):
+        return None
+    what = "is locked" if "is locked" in str(cause) else "cannot be used"
+    return RecordsUnavailable(f"The database of the payments {what} ({type(cause).__name__})")
+
+
+def _pool_beside(engine: Engine) -> Pool:
+    """A pool like the app's: its size, its time-outs, its way to connect and its events."""
+    kept: dict[int, Pool] = vars(engine.pool).setdefault(_OURS, {})
+    # By process. A parent's stays referenced, since to collect a connection is to end it.
+    if os.getpid() not in kept:
+        made = engine.pool.recreate()
+        if engine.dialect.name in MYSQL:
+            event.listen(made, "connect", _bound_lock_waits)
+        kept[os.getpid()] = made
+    return kept[os.getpid()]
+
+
+def _bound_lock_waits(connection: Any, record: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"SET SESSION innodb_lock_wait_timeout = {LOCK_TIMEOUT}")
+    cursor.close()
+
+
+def _dispose(engine: Engine) -> None:
+    """Close ours when the app closes its own, unless they are those of the process that forked."""
+    ours: _OwnEngine | None = vars(engine).pop(_OURS, None)
+    if ours is not None and ours.process == os.getpid():
+        ours.pool.dispose()
+
+
+def _is_in_memory(engine: Engine) -> bool:
+    return engine.dialect.name == "sqlite" and engine.url.database in (None, "", ":memory:")
