@@ -126,10 +126,15 @@ def request_parameters(operation: Operation, account: Account, paid: str | None)
 
 
 def response_parameters(operation: Operation) -> list[Parameter]:
-    """The rows of an operation's response table, from the schema that reads its answers."""
+    """The rows of an operation's response table, from the schema that reads its answers.
+
+    What the schema reads besides, since some gateways answer it, is not documented by any.
+    """
+    names = (str(field.data_key) for field in operation.answer_schema().fields.values())
     return [
         Parameter(name=name, description=str(_ANSWERED[name]), type="String")
-        for name in (str(field.data_key) for field in operation.answer_schema().fields.values())
+        for name in names
+        if name in _ANSWERED
     ]
 
 
