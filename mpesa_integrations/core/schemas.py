@@ -234,10 +234,16 @@ class QueryCustomerNameRequestSchema(RequestSchema):
 
 
 class LenientText(_StringField):
-    """Text of an answer: `N/A`, empty, missing and things that are no text become None."""
+    """Text of an answer: `N/A`, empty, missing and things that are no text become None.
 
-    def __init__(self, data_key: str, **kwargs: Any) -> None:
+    Args:
+        data_key: the gateway's name of it.
+        documented: False for what some gateways were seen to answer and none documents.
+    """
+
+    def __init__(self, data_key: str, *, documented: bool = True, **kwargs: Any) -> None:
         super().__init__(data_key=data_key, load_default=None, allow_none=True, **kwargs)
+        self.documented = documented
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str | None:
         if isinstance(value, int) and not isinstance(value, bool):
@@ -259,14 +265,15 @@ class AnswerSchema(Schema):
     conversation_id = LenientText("output_ConversationID")
     transaction_id = LenientText("output_TransactionID")
     third_party_reference = LenientText("output_ThirdPartyReference")
-    error = LenientText("output_error")  # seen in place of a code, on a bad key or session
+    error = LenientText("output_error", documented=False)  # seen in place of a code, on a bad key or session
 
 
 class TransactionStatusAnswerSchema(AnswerSchema):
     """A status query's answer."""
 
     transaction_status = LenientText("output_ResponseTransactionStatus")
-    undocumented_status = LenientText("output_TransactionStatus")  # read where the other is missing
+    # Read where the documented one is missing.
+    undocumented_status = LenientText("output_TransactionStatus", documented=False)
 
 
 class CustomerNameAnswerSchema(AnswerSchema):

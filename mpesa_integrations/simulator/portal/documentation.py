@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,15 +127,11 @@ def request_parameters(operation: Operation, account: Account, paid: str | None)
 
 
 def response_parameters(operation: Operation) -> list[Parameter]:
-    """The rows of an operation's response table, from the schema that reads its answers.
-
-    What the schema reads besides, since some gateways answer it, is not documented by any.
-    """
-    names = (str(field.data_key) for field in operation.answer_schema().fields.values())
+    """The rows of an operation's response table, from the schema that reads its answers."""
+    declared: Iterable[Any] = operation.answer_schema().fields.values()
+    names = [str(field.data_key) for field in declared if field.documented]
     return [
-        Parameter(name=name, description=str(_ANSWERED[name]), type="String")
-        for name in names
-        if name in _ANSWERED
+        Parameter(name=name, description=str(_ANSWERED[name]), type="String") for name in names
     ]
 
 
