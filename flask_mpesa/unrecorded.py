@@ -1,7 +1,7 @@
 """A store that writes nothing down: the latest payments of this process, in its memory.
 
-For an app without a database. Of what happened before a restart, or in another process, it knows
-only what a callback says.
+For an app without a database, and one process. Of what happened before a restart, or in another
+process, it knows nothing: a callback for that is of no payment that is known, and moves none.
 """
 
 from __future__ import annotations
@@ -170,21 +170,8 @@ class UnrecordedStore:
             return None if known.conflict == text else self._keep(replace(known, conflict=text))
 
     def find(self, third_party_reference: str) -> Payment | None:
-        """Give the payment; of one that is not known, what its callback says."""
-        known = self._payments.get(third_party_reference)
-        if known is not None:
-            return known
-        callback = self._callbacks.get(third_party_reference)
-        if callback is None:
-            return None
-        return self._keep(
-            Payment(
-                account=self._account,
-                state=State.PENDING,
-                third_party_reference=third_party_reference,
-                conversation_id=callback.conversation_id,
-            )
-        )
+        """Give the payment, if this process made it."""
+        return self._payments.get(third_party_reference)
 
     def find_by_key(self, idempotency_key: str) -> Payment | None:
         """Look through the latest."""

@@ -24,7 +24,8 @@ class AccountSettings:
 
     Attributes:
         config: the client's settings.
-        verify_callbacks: whether a callback's success counts only once a status query confirms it.
+        verify_callbacks: whether a callback's result, success or failure, counts only once a status
+            query confirms it.
         callback_base_url: the site as the gateway reaches it, `https://shop.example:12000`.
         callback_networks: the networks that may call; none means any.
         trusted_proxies: the networks of proxies whose `X-Forwarded-For` counts.

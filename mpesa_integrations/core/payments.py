@@ -20,6 +20,7 @@ from .account_settings import AccountSettings
 from .answers import UnreadableBody
 from .callbacks import Callback, acknowledgement, read_callback
 from .client import MpesaClient, PreparedRequest
+from .codes import Kind
 from .errors import (
     CalledInTransaction,
     GatewayUnavailable,
@@ -28,6 +29,7 @@ from .errors import (
     RecordsUnavailable,
     nothing_sent,
 )
+from .evidence import Question, is_duplicate, kept_id, question_about
 from .failures import log_failure
 from .leases import Lease, hold
 from .lifecycle import (
@@ -42,6 +44,7 @@ from .lifecycle import (
     transition,
 )
 from .limits import check_counts
+from .msisdn import mask_msisdns_in
 from .ownership import another, check_metadata
 from .persistence import AFTER_SENDING, persist
 from .problems import Problem
@@ -104,6 +107,13 @@ class _News:
     conversation_id: str | None = None
     transaction_id: str | None = None
     asked: bool = False
+    duplicate: bool = False
+    """Another request has the reference."""
+    hearsay: bool = False
+    """It may be of another request: kept in words, for a person."""
+    check_again: bool = True
+    next_check_at: datetime | None = None
+    """Where asking again as usual would tell nothing more."""
 
 
 class Payments(Generic[R, C]):
@@ -287,7 +297,9 @@ class Payments(Generic[R, C]):
             AuthenticationError: the credentials were refused; likewise.
             CalledInTransaction: as for `c2b`; not where the outcome is known already.
             RecordsUnavailable: what was learnt could not be written down; `reconcile` asks again.
+            ValidationError: the record is another account's; nothing was asked.
         """
+        self.refuse_others(record)
         if State(record.state) in FINAL_STATES:
             return self.store.isolated(lambda: self.store.get(record), writes=False)
         known = self.step(lambda: self.store.get(record))
@@ -312,9 +324,10 @@ class Payments(Generic[R, C]):
             note: on what grounds, as in "seen on the statement of 3 May".
 
         Raises:
-            ValidationError: the state is none of these, the outcome is known, or the payment has
-                the transaction ID of another that completed.
+            ValidationError: the state is none of these, the outcome is known, the record is
+                another account's, or the payment has the transaction ID of another that completed.
         """
+        self.refuse_others(record)
         evidence = {
             State.COMPLETED: Evidence.SUCCEEDED,
             State.FAILED: Evidence.DECLINED,
@@ -361,9 +374,7 @@ class Payments(Generic[R, C]):
             ValidationError: a name is the library's or nobody's, or the payment is another
                 account's or not on record; nothing was written.
         """
-        if record.account != self.alias:
-            problem = Problem("is of the account “%(account)s”", account=record.account)
-            raise nothing_sent({"record": [problem]})
+        self.refuse_others(record)
         shops = self.store.shop_columns(columns)
         check_metadata(columns)
         written = {name: value for values in shops.values() for name, value in values.items()}
@@ -371,6 +382,21 @@ class Payments(Generic[R, C]):
         if linked is None:
             raise nothing_sent({"record": [Problem("is not on record")]})
         return linked
+
+    def refuse_others(self, record: R) -> None:
+        """Refuse a record of another account: its gateway, shortcode and key are others.
+
+        Raises:
+            ValidationError: it is one; names both accounts.
+        """
+        if record.account != self.alias:
+            problem = Problem(
+                "the payment is of the account “%(account)s”, not of “%(alias)s”: "
+                'use mpesa["%(account)s"]',
+                account=record.account,
+                alias=self.alias,
+            )
+            raise nothing_sent({"record": [problem]})
 
     def oldest_open(self) -> timedelta | None:
         """The age of the oldest payment whose outcome is open, for a health check; or None.
@@ -540,16 +566,25 @@ class Payments(Generic[R, C]):
 
     def question(self, record: R) -> TransactionStatusResult:
         """Ask the gateway what became of a payment, touching no record: safe in any thread."""
-        reference = record.transaction_id or record.conversation_id or record.third_party_reference
+        self.refuse_others(record)
+        reference = self._question_about(record).reference
         return self.client.query_transaction_status(query_reference=reference)
 
     def learn(self, record: R, answer: TransactionStatusResult) -> R:
         """Move a payment on by the answer to `question`, and note that it was asked for."""
+        self.refuse_others(record)
         news = self._news_of_status(record, answer)
-        return self._escalate(self._apply_waiting_callbacks(self._apply(record, news)))
+        after = self._apply_waiting_callbacks(self._apply(record, news))
+        # Where no question can tell any more, there is nothing to wait for.
+        over = news.hearsay and not news.check_again and not news.duplicate
+        return self._escalate(after, at_once=over and not after.conversation_id)
+
+    def _question_about(self, record: R) -> Question:
+        return question_about(record, self.store.aware(record.created_at))
 
     def put_off(self, record: R, problem: Exception) -> R:
         """Note that a payment was asked for in vain, which says nothing of it."""
+        self.refuse_others(record)
         logger.warning(
             "reconcile.unanswered third_party_reference=%s problem=%s",
             record.third_party_reference,
@@ -573,12 +608,40 @@ class Payments(Generic[R, C]):
         return Reconciler(self, batch=batch, workers=workers, rate=rate).run()
 
     def _news_of_status(self, record: R, answer: TransactionStatusResult) -> _News:
+        """What a status query tells of a payment. Its conversation is the query's own."""
+        question = self._question_about(record)
+        if not question.proves and (answer.transaction_status or is_duplicate(record)):
+            return self._hearsay(record, question, answer)
+        evidence = self._evidence_of(record, answer)
+        succeeded = evidence is Evidence.SUCCEEDED
         return _News(
-            evidence=self._evidence_of(record, answer),
+            evidence=evidence,
             description=f"Status query: {answer.transaction_status or 'N/A'}",
-            conversation_id=answer.conversation_id,
-            transaction_id=answer.transaction_id,
+            transaction_id=answer.transaction_id if succeeded else None,
             asked=True,
+        )
+
+    def _hearsay(self, record: R, question: Question, answer: TransactionStatusResult) -> _News:
+        """What is said of a reference that may be another request's moves nothing."""
+        duplicate = is_duplicate(record)
+        decided = evidence_of_status(answer.transaction_status) not in (
+            Evidence.NOTHING,
+            Evidence.ACCEPTED,
+        )
+        given_up_at = self.store.aware(record.created_at) + self.settings.stuck_after
+        waits = duplicate and record.stuck_at is None and given_up_at > _now()
+        return _News(
+            evidence=Evidence.NOTHING,
+            description=mask_msisdns_in(
+                f"Status query by {question.reference}: {answer.transaction_status or 'N/A'}, "
+                f"transaction {answer.transaction_id or 'N/A'}. "
+                "That may be another request with this reference"
+            ),
+            asked=True,
+            hearsay=True,
+            duplicate=duplicate,
+            check_again=not (decided or duplicate),
+            next_check_at=given_up_at if waits else None,
         )
 
     def _evidence_of(self, record: R, answer: TransactionStatusResult) -> Evidence:
@@ -592,7 +655,7 @@ class Payments(Generic[R, C]):
         if (
             answer.transaction_status is None
             and grace is not None
-            and not record.conversation_id
+            and not _was_taken_in(record)
             and self._age(record) >= max(grace, self.client.longest_call)
         ):
             return Evidence.DECLINED
@@ -601,12 +664,12 @@ class Payments(Generic[R, C]):
     def _age(self, record: R) -> timedelta:
         return _now() - self.store.aware(record.created_at)
 
-    def _escalate(self, record: R) -> R:
+    def _escalate(self, record: R, *, at_once: bool = False) -> R:
         """Tell a person, once, of a payment that has been open for too long."""
         if (
             State(record.state) not in OPEN_STATES
             or record.stuck_at is not None
-            or self._age(record) < self.settings.stuck_after
+            or (not at_once and self._age(record) < self.settings.stuck_after)
         ):
             return record
         notice = self._notice(Event.STUCK)
@@ -734,6 +797,7 @@ class Payments(Generic[R, C]):
 
     def _apply(self, record: R, news: _News) -> R:
         """Move a record on by a piece of evidence; whoever else has news of it may go first."""
+        news = self._without_originals_id(record, news)
         while True:
             if _contradicts_record(record, news):
                 return self._note_conflict(record, news)
@@ -751,13 +815,26 @@ class Payments(Generic[R, C]):
                 return changed
             record = self.store.get(record)
 
+    def _without_originals_id(self, record: R, news: _News) -> _News:
+        """The transaction that a reversal gives back is the original's, whoever names it."""
+        if record.operation != "reversal" or not news.transaction_id:
+            return news
+        named = self.store.find_paid(news.transaction_id)
+        if named is None or named.pk != record.original_id:
+            return news
+        return replace(news, transaction_id=None)
+
     def _change_by(self, record: R, news: _News) -> Change:
         step = transition(State(record.state), news.evidence)
         completes = step.changed and step.state is State.COMPLETED
         reverses = completes and record.operation == "reversal"
+        values = _columns(record, step, news)
+        told = self._notice(EVENT_OF_STATE[step.state]) if step.changed else ()
+        if "conflict" in values:
+            told += self._notice(Event.CONFLICT)
         return Change(
-            values=_columns(record, step, news),
-            notices=self._notice(EVENT_OF_STATE[step.state]) if step.changed else (),
+            values=values,
+            notices=told,
             reverses=reverses,
             of_original=self._notice(Event.REVERSED) if reverses else (),
         )
@@ -773,6 +850,7 @@ class Payments(Generic[R, C]):
             return None
         self._note(changed[0], change)
         if changed[1] is not None:
+            self._note_state(changed[1])
             self._tell((change.notices, changed[0]), (change.of_original, changed[1]))
             return changed[0]
         self._tell((change.notices, changed[0]))
@@ -785,13 +863,21 @@ class Payments(Generic[R, C]):
 
     def _note(self, record: R, change: Change) -> None:
         if "state" in change.values:
-            logger.info(
-                "payment.%s operation=%s third_party_reference=%s",
-                record.state,
-                record.operation,
-                record.third_party_reference,
+            self._note_state(record)
+        if "conflict" in change.values:
+            reference = record.third_party_reference
+            logger.error(
+                "payment.conflict third_party_reference=%s state=%s", reference, record.state
             )
-            count_transition(self.alias, record.operation, record.state)
+
+    def _note_state(self, record: R) -> None:
+        logger.info(
+            "payment.%s operation=%s third_party_reference=%s",
+            record.state,
+            record.operation,
+            record.third_party_reference,
+        )
+        count_transition(self.alias, record.operation, record.state)
 
     def _note_conflict(self, record: R, news: _News) -> R:
         said = f"{news.evidence} ({news.code or 'no code'}, "
@@ -894,8 +980,10 @@ class Payments(Generic[R, C]):
             log_failure("signal.not_settled", error, event=notice.event, event_id=notice.id)
 
     def _apply_waiting_callbacks(self, record: R) -> R:
-        """Look again at callbacks that overtook the answer that names their conversation."""
-        if not record.conversation_id or self.client.config.callback_token is None:
+        """Look again at callbacks that overtook the answer, now that more is known."""
+        if not record.conversation_id and State(record.state) in OPEN_STATES:
+            return record
+        if self.client.config.callback_token is None:
             return record  # without a token, no callback was ever let in
         waiting = self.store.waiting_callbacks(record.third_party_reference)
         for entry, body in waiting:
@@ -918,10 +1006,9 @@ class Payments(Generic[R, C]):
         record = self._find(callback)
         if record is None or record.conversation_id != callback.conversation_id:
             return False
-        news = _news_of_callback(callback)
+        news = self._without_originals_id(record, _news_of_callback(callback))
         step = transition(State(record.state), news.evidence)
-        to_confirm = self.settings.verify_callbacks and news.evidence is Evidence.SUCCEEDED
-        if not step.changed or to_confirm or _contradicts_record(record, news):
+        if not step.changed or self.settings.verify_callbacks or _contradicts_record(record, news):
             return False
         kept = {**kept, "verdict": Verdict.APPLIED}
         change = replace(self._change_by(record, news), callback=kept)
@@ -950,19 +1037,28 @@ class Payments(Generic[R, C]):
             # The answer may have come since the record was read, and have missed this callback.
             record = self.store.get(record)
             if not record.conversation_id:
-                if State(record.state) in (State.UNKNOWN, State.INITIATED):
-                    sooner = Change(values={"next_check_at": _now()})
-                    self.store.change(record, State(record.state), sooner)
-                elif _contradicts_record(record, _news_of_callback(callback)):
-                    # No answer will name its conversation any more: a person must hear of it.
-                    self._note_conflict(record, _news_of_callback(callback))
-                    self.store.judge_callback(entry, Verdict.CONFLICT, record)
+                self._decide_without_conversation(entry, callback, record)
                 return
         verdict = self._verdict(record, callback)
         count_callback(self.alias, verdict.value)
         self.store.judge_callback(entry, verdict, record)
         if verdict in REJECTED:
             self._reject(entry, verdict)
+
+    def _decide_without_conversation(self, entry: C, callback: Callback, record: R) -> None:
+        """Nothing says yet, or ever, that the callback is this payment's."""
+        news = _news_of_callback(callback)
+        if State(record.state) in OPEN_STATES:
+            self._ask_soon(record)
+        elif _contradicts_record(record, news):
+            # No answer will name its conversation any more: a person must hear of it.
+            self._note_conflict(record, news)
+            self.store.judge_callback(entry, Verdict.CONFLICT, record)
+        elif news.transaction_id and news.transaction_id == record.transaction_id:
+            self.store.judge_callback(entry, Verdict.REPEATED, record)
+
+    def _ask_soon(self, record: R) -> None:
+        self.store.change(record, State(record.state), Change(values={"next_check_at": _now()}))
 
     def _reject(self, entry: C, verdict: Verdict) -> None:
         logger.warning("callback.rejected account=%s verdict=%s", self.alias, verdict)
@@ -976,28 +1072,44 @@ class Payments(Generic[R, C]):
             return Verdict.UNMATCHED
         if record.conversation_id != callback.conversation_id:
             return Verdict.MISMATCHED
-        evidence = evidence_of_answer(callback.kind)
-        before = record.state
-        step = transition(State(before), evidence)
-        if evidence is Evidence.SUCCEEDED and step.changed and self.settings.verify_callbacks:
-            return self._confirm(record)
-        after = self._apply(record, _news_of_callback(callback))
-        if step.conflict or _contradicts(after.transaction_id, callback.transaction_id):
+        news = _news_of_callback(callback)
+        before = State(record.state)
+        step = transition(before, news.evidence)
+        if news.evidence is Evidence.NOTHING and before in OPEN_STATES:
+            self._ask_soon(record)
+            return Verdict.UNCONFIRMED
+        if step.changed and self.settings.verify_callbacks:
+            return self._confirm(record, news)
+        after = self._apply(record, news)
+        if step.conflict or _contradicts(after.transaction_id, news.transaction_id):
             return Verdict.CONFLICT
-        if evidence is Evidence.SUCCEEDED and not _is_settled(after, callback.transaction_id):
+        succeeded = news.evidence is Evidence.SUCCEEDED
+        if succeeded and not _is_settled(after, kept_id(news.transaction_id)):
             return Verdict.CONFLICT
         return Verdict.APPLIED if after.state != before else Verdict.REPEATED
 
-    def _confirm(self, record: R) -> Verdict:
-        """Believe a success only when the gateway, asked, says so too."""
+    def _confirm(self, record: R, news: _News) -> Verdict:
+        """Believe a callback only when the gateway, asked, says so too."""
         self.store.disconnect()
         try:
             answer = self.question(record)
         except MpesaError as error:
             self.put_off(record, error)
             return Verdict.UNCONFIRMED
-        after = self._apply(record, self._news_of_status(record, answer))
-        return Verdict.APPLIED if State(after.state) in MONEY_MOVED_STATES else Verdict.UNCONFIRMED
+        said = self._news_of_status(record, answer)
+        if not _agree(said.evidence, news.evidence):
+            self._apply(record, said)
+            return Verdict.UNCONFIRMED
+        # The callback knows better why, and the query which transaction.
+        known = said.transaction_id or news.transaction_id
+        after = self._apply(record, replace(news, asked=True, transaction_id=known))
+        settled = State(after.state) in FINAL_STATES
+        moved = State(after.state) in MONEY_MOVED_STATES
+        return (
+            Verdict.APPLIED
+            if settled and moved == (news.evidence is Evidence.SUCCEEDED)
+            else Verdict.CONFLICT
+        )
 
 
 def is_token(given: str, expected: str | None) -> bool:
@@ -1015,7 +1127,25 @@ def _read_again(body: bytes) -> Callback | None:
         return None
 
 
+def _agree(one: Evidence, other: Evidence) -> bool:
+    """Whether two pieces of evidence say alike whether money moved."""
+    decided = (Evidence.SUCCEEDED, Evidence.DECLINED, Evidence.CANCELLED)
+    both = one in decided and other in decided
+    return both and (one is Evidence.SUCCEEDED) == (other is Evidence.SUCCEEDED)
+
+
 def _news_of(result: Result) -> _News:
+    if result.kind is Kind.DUPLICATE:
+        # Its IDs may be those of the request that was there first.
+        return _News(
+            evidence=Evidence.NOTHING,
+            code=result.code.value if result.code else None,
+            description=mask_msisdns_in(
+                f"{result.description}. Another request has this reference: transaction "
+                f"{result.transaction_id or 'N/A'}, conversation {result.conversation_id or 'N/A'}"
+            ),
+            duplicate=True,
+        )
     return _News(
         evidence=evidence_of_answer(result.kind),
         code=result.code.value if result.code else None,
@@ -1030,12 +1160,20 @@ def _news_of_callback(callback: Callback) -> _News:
         evidence=evidence_of_answer(callback.kind),
         code=callback.code.value,
         description=callback.description,
-        transaction_id=callback.transaction_id,
+        # One that contradicts itself, or proves nothing, names no transaction either.
+        transaction_id=callback.transaction_id if callback.kind is Kind.SUCCESS else None,
     )
 
 
+def _was_taken_in(record: Record) -> bool:
+    """Whether anything shows that the gateway had a request with the payment's reference."""
+    named = record.conversation_id or record.transaction_id
+    return bool(named) or State(record.state) is State.PENDING or is_duplicate(record)
+
+
 def _contradicts_record(record: Record, news: _News) -> bool:
-    other_id = _contradicts(record.transaction_id, news.transaction_id)
+    # A query's answer may name a transaction of its own.
+    other_id = not news.asked and _contradicts(record.transaction_id, news.transaction_id)
     conflict = transition(State(record.state), news.evidence).conflict
     return conflict or (other_id and news.evidence is Evidence.SUCCEEDED)
 
@@ -1043,10 +1181,10 @@ def _contradicts_record(record: Record, news: _News) -> bool:
 def _columns(record: Record, step: Transition, news: _News) -> dict[str, Any]:
     """What a piece of evidence writes into the record."""
     columns: dict[str, Any] = {}
-    if news.conversation_id and not record.conversation_id:
-        columns["conversation_id"] = news.conversation_id[:64]
-    if news.transaction_id and not record.transaction_id:
-        columns["transaction_id"] = news.transaction_id[:64]
+    for name in ("conversation_id", "transaction_id"):
+        said = kept_id(getattr(news, name))
+        if said and not getattr(record, name):
+            columns[name] = said
     known_as = columns.get("transaction_id") or record.transaction_id
     if _claims(record, step) and known_as:
         columns["claimed_transaction_id"] = known_as
@@ -1055,12 +1193,22 @@ def _columns(record: Record, step: Transition, news: _News) -> dict[str, Any]:
             "state": step.state,
             # A status query brings no code: why it failed was said before.
             "response_code": (news.code or _code_before(record, step))[:16],
-            "response_description": news.description[:255],
+            "response_description": _words(news)[:255],
             "next_check_at": None if step.state in FINAL_STATES else _now() + FIRST_CHECK,
         }
+    if news.duplicate and not news.asked and step.state in OPEN_STATES:
+        columns |= {
+            "response_code": (news.code or "")[:16],
+            "response_description": news.description[:255],
+            "conflict": news.description[:255],
+        }
+    if news.hearsay and step.state in OPEN_STATES and not record.conversation_id:
+        columns["response_description"] = news.description[:255]
     if news.asked and (step.changed or step.state in OPEN_STATES):
         asked = _asked(record)
         columns |= asked if step.state in OPEN_STATES else {"checks": asked["checks"]}
+        if not news.check_again and not record.conversation_id:
+            columns["next_check_at"] = news.next_check_at
     return columns
 
 
@@ -1080,6 +1228,14 @@ def _is_settled(record: Record, transaction_id: str | None) -> bool:
     """Whether a payment stands as the news of a success, with that transaction, would have it."""
     has_it = bool(record.transaction_id) or not transaction_id
     return State(record.state) in MONEY_MOVED_STATES and has_it
+
+
+def _words(news: _News) -> str:
+    """What was said, and an ID that no record can keep."""
+    if not news.transaction_id or kept_id(news.transaction_id):
+        return news.description
+    named = mask_msisdns_in(repr(news.transaction_id[:100]))
+    return f"Transaction ID {named} was not kept. {news.description}"
 
 
 def _code_before(record: Record, step: Transition) -> str:

@@ -63,7 +63,7 @@ class Verdict(str, Enum):
     EARLY = "early"
     """It came before the answer that names its conversation; looked at again after that."""
     UNCONFIRMED = "unconfirmed"
-    """It claims a success that the gateway, when asked, did not confirm."""
+    """It says nothing that counts, or what the gateway, when asked, did not confirm."""
     CONFLICT = "conflict"
     """It contradicts a final state; kept for a person."""
     UNMATCHED = "unmatched"
@@ -181,6 +181,9 @@ class Record(Protocol):
     def reversed_amount(self) -> Decimal: ...  # noqa: D102
 
     @property
+    def original_id(self) -> Any: ...  # noqa: D102
+
+    @property
     def third_party_reference(self) -> str: ...  # noqa: D102
 
     @property
@@ -194,6 +197,9 @@ class Record(Protocol):
 
     @property
     def response_code(self) -> str: ...  # noqa: D102
+
+    @property
+    def conflict(self) -> str: ...  # noqa: D102
 
     @property
     def checks(self) -> int: ...  # noqa: D102

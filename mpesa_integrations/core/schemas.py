@@ -27,6 +27,9 @@ _CENTAVO = Decimal("0.01")
 AMOUNT_LIMIT = Decimal(10) ** 12
 """Amounts stay below this: far over any wallet, and within what records can hold."""
 NOT_APPLICABLE = "N/A"
+GATEWAY_ID = r"[!-~]{1,100}"
+"""An ID of the gateway's, as a regular expression. No shape of theirs is documented, so any may
+be sent back that goes into a query string and a line of a log, without a space."""
 # In place of marshmallow's own words, which its next release may change.
 _NEEDED: dict[str, Any] = {"required": Problem("is missing"), "null": Problem("is missing")}
 
@@ -197,7 +200,7 @@ class ReversalRequestSchema(RequestSchema):
         "amount": "input_ReversalAmount",
     }
     transaction_id = PatternText(
-        r"[A-Za-z0-9]{1,50}", Problem("must be a transaction ID, as in 4XDF12345"), required=True
+        GATEWAY_ID, Problem("must be a transaction ID, as in 4XDF12345"), required=True
     )
     security_credential = fields.String(required=True)
     initiator_identifier = fields.String(required=True)
@@ -214,7 +217,7 @@ class QueryTransactionStatusRequestSchema(RequestSchema):
         "third_party_reference": "input_ThirdPartyReference",
     }
     query_reference = PatternText(
-        r"[A-Za-z0-9_-]{1,50}",
+        GATEWAY_ID,
         Problem("must be a transaction ID, a conversation ID or a third-party reference"),
         required=True,
     )

@@ -143,7 +143,7 @@ class Ledger:
             DuplicateReference: the third-party reference is taken.
         """
         now = datetime.now(timezone.utc)
-        conversation_id = f"AG_{now:%Y%m%d}_{secrets.token_hex(10)}"
+        conversation_id = self.new_conversation_id()
         with self._writing():
             for name in (payer, payee):
                 self._open_wallet(name, OPENING_BALANCES["customer"] if len(name) == 12 else 0)
@@ -168,6 +168,15 @@ class Ledger:
             except sqlite3.IntegrityError as error:
                 raise DuplicateReference(third_party_reference) from error
             return self._one("conversation_id", conversation_id)
+
+    def new_conversation_id(self) -> str:
+        """Make one of the documented shape; a test may put another in its place."""
+        return f"AG_{datetime.now(timezone.utc):%Y%m%d}_{secrets.token_hex(10)}"
+
+    def new_transaction_id(self) -> str:
+        """Make one of the documented shape; a test may put another in its place."""
+        alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+        return "".join(secrets.choice(alphabet) for _ in range(11))
 
     def settle(self, transaction: Transaction, code: str = "INS-0") -> Transaction:
         """Decide a pending transaction, once: the first decision stands.
@@ -195,7 +204,7 @@ class Ledger:
                 (
                     _STATUS_OF_CODE.get(code, "Failed"),
                     code,
-                    self._new_transaction_id() if code == "INS-0" else None,
+                    self.new_transaction_id() if code == "INS-0" else None,
                     datetime.now(timezone.utc).isoformat(),
                     row["id"],
                 ),
@@ -299,10 +308,6 @@ class Ledger:
                 " ON CONFLICT (name) DO UPDATE SET centavos = centavos + excluded.centavos",
                 (ISSUER, -centavos),
             )
-
-    def _new_transaction_id(self) -> str:
-        alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-        return "".join(secrets.choice(alphabet) for _ in range(11))
 
     def _one(self, column: str, value: str) -> Transaction:
         return next(self._select(f"t.{column} = ?", value))

@@ -97,7 +97,6 @@ def test_a_payment_is_recorded_paid_and_told(simulator: Simulator, heard: Heard)
         ("html", "unknown", ""),
         ("unknown_code", "unknown", "INS-4711"),
         ("code:INS-2", "failed", "INS-2"),
-        ("code:INS-10", "unknown", "INS-10"),
     ],
 )
 def test_each_outcome_is_a_state_and_a_signal(

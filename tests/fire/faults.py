@@ -36,7 +36,7 @@ DELAY = 0.3  # seconds, of what comes late
 
 
 class PlannedScenarios(Scenarios):
-    """Chooses by the seed and the request's own reference."""
+    """Chooses by the seed and by what a payment is of: the same for each of its attempts."""
 
     def __init__(self, seed: int) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class PlannedScenarios(Scenarios):
             with self._guard:
                 cut = self._queries.random() < QUERY_CUT
             return SCENARIOS["cut_before" if cut else "success"]
-        point = random.Random(f"{self._seed}/fault/{third_party_reference}").random()
+        point = random.Random(f"{self._seed}/fault/{operation}/{msisdn}/{amount}").random()
         for name, rate in FAULTS.items():
             point -= rate
             if point < 0:

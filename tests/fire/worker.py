@@ -49,7 +49,7 @@ def main(
     elif role == "celery":
         _celery(shop, framework, directory)
     elif role == "pay":
-        _pay(shop, seed, attempt)
+        _pay(shop, seed)
     else:
         _reverse(shop)
 
@@ -62,16 +62,14 @@ def _end_with_parent(parent: int) -> None:
     os._exit(1)
 
 
-def _pay(shop: Shop, seed: int, attempt: int) -> None:
+def _pay(shop: Shop, seed: int) -> None:
     """Make the payments whose numbers come on standard input; print each that was made."""
     lock = threading.Lock()
 
     def pay(number: int) -> None:
         operation, arguments = payment(seed, number)
         call = getattr(shop.accounts["default"], operation)
-        _until_recorded(
-            shop, lambda: call(**arguments, third_party_reference=f"F{number}T{attempt}")
-        )
+        _until_recorded(shop, lambda: call(**arguments))
         with lock:
             print(number, flush=True)
 
@@ -90,7 +88,6 @@ def _reverse(shop: Shop) -> None:
                 transaction_id=transaction_id,
                 amount=amount,
                 idempotency_key=f"reverse-{transaction_id}",
-                third_party_reference=f"R{transaction_id}",
             ),
         )
 

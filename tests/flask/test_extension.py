@@ -369,12 +369,15 @@ def test_without_records_it_works_and_says_what_that_costs(
     assert _post(app, _callback(waiting)).status_code == 200
     assert _names(heard) == ["completed"]
     assert heard[0][1].amount == 150
-    # One that this process knows nothing of: told from what the callback says.
+    # One that this process knows nothing of moves nothing, and is told as such.
     heard.clear()
     told = _callback(waiting, input_ThirdPartyReference="OTHERPROCESS1")
     assert _post(app, told).status_code == 200
-    assert _names(heard) == ["completed"]
-    assert heard[0][1].third_party_reference == "OTHERPROCESS1"
+    app.extensions["mpesa"].forget()  # as a restart
+    assert _post(app, _callback(waiting, input_TransactionID="OTHER1")).status_code == 200
+    assert [event for event, _ in heard] == ["callback_rejected"] * 2
+    with app.app_context():
+        assert mpesa["default"].oldest_open() is None
     app.extensions["mpesa"].forget()
 
 

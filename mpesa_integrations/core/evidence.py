@@ -1,0 +1,74 @@
+"""By what the gateway is asked for a payment, and which of its answers are about that very payment.
+
+A status query's answer carries no amount: one that could be about somebody else's request proves
+nothing. What a piece of evidence does to a payment is in `lifecycle`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from .codes import ResponseCode
+from .records import Record
+from .references import made_about
+from .schemas import GATEWAY_ID
+
+ID_LENGTH = 64
+"""Characters of a record's columns for the gateway's IDs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What to ask the gateway for.
+
+    Attributes:
+        reference: a conversation ID, a third-party reference or a transaction ID.
+        proves: whether what is said of it can only be said of this payment.
+    """
+
+    reference: str
+    proves: bool
+
+
+def question_about(record: Record, created_at: datetime) -> Question:
+    """By what a payment is best asked for.
+
+    The conversation is this very request's. So is a reference that this library made, since nobody
+    else can have it, unless the gateway called it a duplicate. A transaction ID that an answer of
+    the payment's own named is its own, but a reversal's may be the original's. A reference that
+    the caller gave may be another request's, too.
+
+    Args:
+        record: the payment.
+        created_at: when it was recorded, aware.
+    """
+    if is_duplicate(record):
+        return Question(record.third_party_reference, proves=False)
+    if _can_be_asked_by(record.conversation_id):
+        return Question(record.conversation_id, proves=True)
+    if made_about(record.third_party_reference, created_at):
+        return Question(record.third_party_reference, proves=True)
+    if record.operation != "reversal" and _can_be_asked_by(record.transaction_id):
+        return Question(record.transaction_id, proves=True)
+    return Question(record.third_party_reference, proves=False)
+
+
+def is_duplicate(record: Record) -> bool:
+    """Whether the gateway said that another request has the payment's third-party reference.
+
+    It has not where the code is kept without a conflict: then it was sent twice, and the other
+    request may be its own.
+    """
+    return record.response_code == ResponseCode.DUPLICATE_TRANSACTION and bool(record.conflict)
+
+
+def kept_id(said: str | None) -> str:
+    """An ID of the gateway's as a record keeps it: whole, or not at all."""
+    fits = said is not None and len(said) <= ID_LENGTH and said.isascii() and said.isprintable()
+    return said if said and fits else ""
+
+
+def _can_be_asked_by(reference: str) -> bool:
+    return re.fullmatch(GATEWAY_ID, reference) is not None
