@@ -23,6 +23,7 @@ FAULTS = {
     "pin_timeout": 0.01,
     "timeout_but_paid": 0.02,
     "overloaded": 0.02,
+    "overloaded_unawares": 0.01,
     "slow": 0.02,
     "insufficient_balance": 0.03,
     "cancelled": 0.02,
