@@ -6,6 +6,7 @@ Some of it needs a server: MPESA_TEST_DATABASE=postgresql or mariadb.
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -256,7 +257,7 @@ def test_ours_end_with_the_apps_and_a_fork_shares_none(
     assert connections.own_engine(engine) is first
     assert first.pool.checkedin() == 1  # type: ignore[attr-defined]
     with monkeypatch.context() as patch:
-        patch.setattr(connections.os, "getpid", lambda: -1)
+        patch.setattr(os, "getpid", lambda: -1)
         child = connections.own_engine(engine)
         assert child.pool is not first.pool
         engine.dispose(close=False)
