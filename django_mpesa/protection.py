@@ -46,13 +46,14 @@ class ProtectedModel(models.Model):
     @classmethod
     def from_db(cls: type[_R], db: str | None, field_names: Any, values: Any, **options: Any) -> _R:
         """Remember what was read: what differs from it when it is saved, somebody has set."""
-        record = super().from_db(db, field_names, values, **options)
+        record: _R = super().from_db(db, field_names, values, **options)
         record.__dict__[_READ] = (field_names, values)
         return record
 
-    def refresh_from_db(self, using: Any = None, fields: Any = None, **options: Any) -> None:
+    def refresh_from_db(self, *args: Any, **kwargs: Any) -> None:
         """Read it anew, and remember what was read."""
-        super().refresh_from_db(using=using, fields=fields, **options)
+        super().refresh_from_db(*args, **kwargs)
+        fields = args[1] if len(args) > 1 else kwargs.get("fields")
         now = vars(self)
         read = dict(zip(*now.get(_READ, ((), ())), strict=True))
         for field in _owned_fields(type(self)):
@@ -198,10 +199,10 @@ def _refuse(field: models.Field[Any, Any], compiler: SQLCompiler) -> None:
         return
     if isinstance(compiler, SQLInsertCompiler):
         raise refuse_making()
-    if isinstance(compiler, SQLUpdateCompiler) and any(
-        written == field for written, *_ in compiler.query.values
-    ):
-        raise refuse_writing([field.name])
+    if isinstance(compiler, SQLUpdateCompiler):
+        query: Any = compiler.query
+        if any(written == field for written, *_ in query.values):
+            raise refuse_writing([field.name])
 
 
 def _guarded(field: models.Field[Any, Any]) -> Callable[..., Any]:

@@ -119,7 +119,8 @@ class DjangoStore:
                 values["metadata"] = merged(known, values["metadata"])
             if values and not meant.update(**values):
                 return None
-        return meant.first()
+        found: AbstractTransaction | None = meant.first()
+        return found
 
     def get(self, record: AbstractTransaction) -> AbstractTransaction:
         """Select by primary key."""

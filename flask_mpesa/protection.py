@@ -26,7 +26,7 @@ from mpesa_integrations.core.ownership import (
 _LIBRARY = "mpesa_library_writes"
 THE_LIBRARY: Mapping[str, Any] = {_LIBRARY: True}
 """The execution options of an engine through which the library writes, and nobody else."""
-_models: WeakKeyDictionary[Any, type[Any]] = WeakKeyDictionary()
+_models: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 """The models of payments by their tables."""
 _MISSING = object()
 
@@ -115,7 +115,7 @@ def _owned(name: Any, tables: Sequence[Any]) -> Iterator[str]:
 
 
 @cache
-def _names(model: type[Any]) -> dict[str, str]:
+def _names(model: Any) -> dict[str, str]:
     """The library's columns of a model, and its key, by every name that a statement may use."""
     mapper = inspect(model)
     found = {}

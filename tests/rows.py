@@ -20,7 +20,8 @@ def make(model: type[ProtectedModel] = Transaction, **columns: Any) -> Any:
 def change(found: QuerySet[Any], **columns: Any) -> int:
     """Update payments."""
     keys = list(found.values_list("pk", flat=True))
-    return LibraryRecords(found.model, using=found.db).filter(pk__in=keys).update(**columns)
+    meant: LibraryRecords[Any] = LibraryRecords(found.model, using=found.db)
+    return int(meant.filter(pk__in=keys).update(**columns))
 
 
 def remove(found: QuerySet[Any]) -> int:

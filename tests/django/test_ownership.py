@@ -30,7 +30,7 @@ PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "150.00", "referen
 class Paid(Transaction):
     """A proxy of the shop's, whose manager knows nothing of the library's."""
 
-    objects = Manager.from_queryset(type("OwnQuerySet", (QuerySet,), {}))()  # type: ignore[misc]
+    objects = Manager.from_queryset(type("OwnQuerySet", (QuerySet,), {}))()
 
     class Meta:
         proxy = True
@@ -43,7 +43,7 @@ def paid(simulator: Simulator) -> Any:
 
 
 def _row() -> dict[str, Any]:
-    return Transaction.objects.values().get()
+    return dict(Transaction.objects.values().get())
 
 
 def _form(record: Any, **changes: Any) -> Any:
@@ -229,7 +229,6 @@ def test_a_fixture_is_loaded(paid: Any) -> None:
     (found,) = serializers.deserialize("json", moved)
     found.save()
     assert Transaction.objects.get(pk=987).state == "completed"
-    found.object.metadata = {"a": 1}
-    found.object.save()
+    _set(found.object, metadata={"a": 1}).save()
     with pytest.raises(ProtectedRecord):
         _set(found.object, state="failed").save()

@@ -60,16 +60,109 @@ print("ok")
 """
 
 
+HARD_MODELS = """
+from django.db import models
+from django_mpesa.models import AbstractTransaction
+
+class Order(models.Model):
+    number = models.CharField(max_length=20)
+
+class Open(models.Manager):
+    def get_queryset(self):
+        return models.QuerySet(self.model, using=self._db).filter(hidden=False)
+
+class Base(AbstractTransaction):
+    hidden = models.BooleanField(default=False)
+    state = models.CharField(max_length=30, default="initiated")  # wider than the library's
+    objects = Open()
+
+    class Meta(AbstractTransaction.Meta):
+        abstract = True
+        base_manager_name = "objects"
+        default_manager_name = "objects"
+
+class Payment(Base):
+    code = models.CharField(max_length=8, default="", blank=True)
+    order = models.ForeignKey(Order, null=True, on_delete=models.CASCADE, related_name="payments")
+    saved_at = models.DateTimeField(auto_now=True)
+
+    def save(self, *args, **kwargs):
+        self.code = self.code or "T" + self.third_party_reference[-7:]
+        super().save(*args, **kwargs)
+"""
+HARD_STORY = """
+import django
+django.setup()
+from django.db.models import ProtectedError
+from django_mpesa import mpesa
+from django_mpesa.test import mpesa_gateway
+from mpesa_integrations import ProtectedRecord, ValidationError
+from mpesa_integrations.core.payments import IdempotencyConflict
+from shop.models import Order, Payment
+
+def refused(call, error=ProtectedRecord):
+    try:
+        call()
+    except error as caught:
+        return str(caught)
+    raise AssertionError("it was done")
+
+one, other = Order.objects.create(number="1"), Order.objects.create(number="2")
+c2b = lambda **extra: mpesa.c2b(msisdn="841234567", amount=10, reference="T1", **extra)
+with mpesa_gateway(asynchronous=True) as gateway:
+    old = c2b(order=one, idempotency_key="k")
+    assert old.code, old.code
+    assert c2b(order_id=one.pk, idempotency_key="k") == c2b(order=one, idempotency_key="k") == old
+    assert "another order;" in refused(lambda: c2b(order=other, idempotency_key="k"),
+                                       IdempotencyConflict)
+    assert "another order_id;" in refused(lambda: c2b(order_id=0, idempotency_key="k"),
+                                          IdempotencyConflict)
+    assert "saved" in refused(lambda: c2b(order=Order()), ValidationError)
+    for name in ("id", "reversals", "nonsense", "state"):
+        assert name in refused(lambda: c2b(**{name: 1}), ValidationError), name
+    gateway.deliver()
+    assert old.state == "pending"
+    old.hidden, old.code = True, "MINE"
+    old.save()  # hidden from the shop's own managers, and not from the library
+    linked = mpesa.link(old, order=other, hidden=False)
+    assert (linked.state, linked.code, linked.order) == ("completed", "MINE", other), linked
+    paid = mpesa.check(linked)
+    mpesa.reverse(transaction_id=paid.transaction_id, amount=4)
+    gateway.deliver()
+with mpesa_gateway():
+    refused(lambda: Payment.objects.update(state="failed"))
+    refused(lambda: Payment._base_manager.update(amount=1))
+    refused(lambda: Payment.objects.all().delete(), ProtectedError)  # a reversal points to it
+    refused(lambda: Payment.objects.filter(pk=c2b().pk).delete())
+    refused(lambda: Payment.objects.create(amount=1, third_party_reference="A"))
+    refused(lambda: other.payments.update(state="failed"))
+    refused(lambda: other.payments.create(amount=1, third_party_reference="A"))
+    refused(c2b(order=Order.objects.create(number="3")).order.delete)
+one.payments.add(linked)
+linked.refresh_from_db()
+assert (linked.order, linked.state, linked.reversed_amount) == (one, "partly_reversed", 4)
+print("ok")
+"""
+
+
 def test_a_model_of_the_shops_own(tmp_path: Path) -> None:
+    _run(tmp_path, MODELS, STORY)
+
+
+def test_no_model_of_the_shops_own_loses_what_protects_the_librarys_columns(tmp_path: Path) -> None:
+    _run(tmp_path, HARD_MODELS, HARD_STORY)
+
+
+def _run(tmp_path: Path, models: str, story: str) -> None:
     shop = tmp_path / "shop"
     shop.mkdir()
     for name, text in {
         "settings.py": SETTINGS,
         "urls.py": "from django.urls import include, path\n"
         'urlpatterns = [path("mpesa/", include("django_mpesa.urls"))]\n',
-        "story.py": STORY,
+        "story.py": story,
         "shop/__init__.py": "",
-        "shop/models.py": MODELS,
+        "shop/models.py": models,
     }.items():
         (tmp_path / name).write_text(text)
     environment = {

@@ -24,7 +24,7 @@ def apply(way: str, shop: Shop) -> None:
 
 
 def _send_before_recording() -> None:
-    def send_and_record(self: Any, request: Any, values: dict[str, Any]) -> Any:
+    def send_and_record(self: Any, request: Any, values: dict[str, Any], extra: Any) -> Any:
         known = self.store.find_by_key(values["idempotency_key"])
         if known is not None:
             return known
