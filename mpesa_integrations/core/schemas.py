@@ -268,7 +268,9 @@ class AnswerSchema(Schema):
     conversation_id = LenientText("output_ConversationID")
     transaction_id = LenientText("output_TransactionID")
     third_party_reference = LenientText("output_ThirdPartyReference")
-    error = LenientText("output_error", documented=False)  # seen in place of a code, on a bad key or session
+    error = LenientText(
+        "output_error", documented=False
+    )  # seen in place of a code, on a bad key or session
 
 
 class TransactionStatusAnswerSchema(AnswerSchema):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import pickle
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from sqlalchemy import (
     text,
     update,
 )
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session, attributes, make_transient, sessionmaker
 from sqlalchemy.pool import NullPool
 
@@ -207,6 +209,25 @@ def test_the_shops_columns_are_its_own(
     assert after["metadata"] == {"a": 1}
     shops = {"metadata", "order_id"}
     assert {**after, **dict.fromkeys(shops)} == {**before, **dict.fromkeys(shops)}
+
+
+def test_an_asynchronous_session_is_one_of_them(paid: Any, engine: Engine) -> None:
+    if engine.dialect.name != "postgresql":
+        pytest.skip("no asynchronous driver is installed")
+
+    async def write(statement: Any) -> None:
+        own = create_async_engine(engine.url, poolclass=NullPool)
+        async with AsyncSession(own) as session:
+            await session.execute(statement)
+            await session.commit()
+
+    before = _row(engine)
+    for statement in (update(Payment).values(state="failed"), delete(Payment)):
+        with pytest.raises(ProtectedRecord):
+            asyncio.run(write(statement))
+    assert _row(engine) == before
+    asyncio.run(write(update(Payment).values(order_id=8)))
+    assert _row(engine)["order_id"] == 8
 
 
 def test_sql_as_text_is_not_looked_into(paid: Any, engine: Engine) -> None:

@@ -434,3 +434,23 @@ def test_no_warning_comes_with_records(mpesa_simulator: Simulator, records: Reco
         warnings.simplefilter("error")
         Mpesa(app, records=records)
     app.extensions["mpesa"].forget()
+
+
+def test_without_records_metadata_is_the_shops_and_all_else_the_librarys(
+    mpesa_simulator: Simulator,
+) -> None:
+    app = Flask("shop")
+    app.config.update(flat_config(mpesa_simulator), TESTING=True)
+    with pytest.warns(UserWarning, match="no records"):
+        mpesa = Mpesa(app)
+    with app.app_context():
+        for wrong in ({"transaction_id": "X"}, {"order_id": 1}, {"state": "completed"}):
+            with pytest.raises(ValidationError, match=next(iter(wrong))):
+                mpesa.c2b(**PAYMENT, **wrong)
+        assert mpesa_simulator.ledger.transactions() == []
+        paid = mpesa.c2b(**PAYMENT, metadata={"a": 1, "b": 1}, idempotency_key="k")
+        assert mpesa.link(paid, metadata={"b": 2}).metadata == {"a": 1, "b": 2}
+        assert mpesa.c2b(**PAYMENT, metadata={"a": 3}, idempotency_key="k").metadata["b"] == 2
+        with pytest.raises(ValidationError, match="state"):
+            mpesa.link(paid, state="failed")
+    app.extensions["mpesa"].forget()

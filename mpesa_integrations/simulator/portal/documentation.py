@@ -130,9 +130,7 @@ def response_parameters(operation: Operation) -> list[Parameter]:
     """The rows of an operation's response table, from the schema that reads its answers."""
     declared: Iterable[Any] = operation.answer_schema().fields.values()
     names = [str(field.data_key) for field in declared if field.documented]
-    return [
-        Parameter(name=name, description=str(_ANSWERED[name]), type="String") for name in names
-    ]
+    return [Parameter(name=name, description=str(_ANSWERED[name]), type="String") for name in names]
 
 
 def example_body(operation: Operation, account: Account, paid: str | None) -> dict[str, str]:
