@@ -10,6 +10,7 @@ from django.conf import settings
 from mpesa_integrations.core.account_settings import AccountSettings
 from mpesa_integrations.core.accounts import Accounts
 from mpesa_integrations.core.payments import Payments
+from mpesa_integrations.core.redaction import hide_secrets
 
 if TYPE_CHECKING:
     from .models import AbstractTransaction, CallbackLog
@@ -20,13 +21,18 @@ if TYPE_CHECKING:
 
 
 def account_options() -> Mapping[str, Mapping[str, Any]]:
-    """The MPESA setting: each account's settings by its name."""
+    """The MPESA setting: each account's settings by its name, what is secret of them hidden."""
     found: Mapping[str, Mapping[str, Any]] = getattr(settings, "MPESA", {})
+    if isinstance(found, Mapping):
+        for options in found.values():
+            hide_secrets(options)
     return found
 
 
 def on_setting_changed(*, setting: str, **kwargs: Any) -> None:
     """Forget the accounts when a test changes their settings."""
+    if setting == "MPESA":
+        account_options()
     if setting in ("MPESA", "MPESA_TRANSACTION_MODEL", "DATABASE_ROUTERS"):
         mpesa.forget()
 

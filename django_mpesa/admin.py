@@ -36,6 +36,7 @@ from mpesa_integrations.core.errors import CalledInTransaction, MpesaError, Vali
 from mpesa_integrations.core.lifecycle import OPEN_STATES
 from mpesa_integrations.core.msisdn import mask_msisdns_in
 from mpesa_integrations.core.payments import IdempotencyConflict
+from mpesa_integrations.core.redaction import Secret
 from mpesa_integrations.core.schemas import parse_amount
 
 from .accounts import account_options, mpesa
@@ -279,7 +280,8 @@ class TransactionAdmin(HistoryAdmin):
                     self.log_change(request, record, _now_("Reversal: %s") % reversal)
                 _tell_reversal(request, reversal)
                 return HttpResponseRedirect(self._url("change", record.pk))
-        phone = record.msisdn if self.has_full_msisdn_permission(request) else self.phone(record)
+        whole = self.has_full_msisdn_permission(request)
+        phone = Secret(record.msisdn) if whole else self.phone(record)
         return self._render(
             request,
             "admin/django_mpesa/reverse.html",

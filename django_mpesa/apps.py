@@ -14,11 +14,12 @@ class DjangoMpesaConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the system checks, and follow changed settings in tests."""
+        """Register the system checks, hide secrets, and follow changed settings in tests."""
         from django.core.signals import setting_changed
 
         from . import checks
-        from .accounts import on_setting_changed
+        from .accounts import account_options, on_setting_changed
 
         checks.register_checks()
+        account_options()
         setting_changed.connect(on_setting_changed, dispatch_uid="django_mpesa")

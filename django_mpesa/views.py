@@ -7,11 +7,20 @@ from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
 from django.db import transaction
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseNotAllowed,
+    HttpResponseNotFound,
+    JsonResponse,
+)
 from django.urls import get_resolver, get_urlconf
 from django.views.decorators.csrf import csrf_exempt
 
 from mpesa_integrations.core.endpoint import CallbackRequest, answer_callback
+from mpesa_integrations.core.failures import log_failure
+from mpesa_integrations.core.redaction import hide_token, hide_token_in
 
 from .accounts import mpesa
 from .background import enqueue_callbacks
@@ -31,12 +40,28 @@ def callback(request: HttpRequest, token: str) -> HttpResponse:
 
     A wrong token, or a stranger's address, is answered 404 with no detail.
     """
-    response = (
-        _answer(request, token) if request.method == "POST" else HttpResponseNotAllowed("POST")
-    )
+    try:
+        response = (
+            _answer(request, token) if request.method == "POST" else HttpResponseNotAllowed("POST")
+        )
+    except Exception as error:  # noqa: BLE001 - Django would show the path, and the token with it
+        log_failure("callback.not_answered", error)
+        response = HttpResponse(status=500)
+    finally:
+        _forget_token(request, token)
     # Django would log the path of what was not answered 200, and the token with it.
     response._has_been_logged = True  # type: ignore[attr-defined]
     return response
+
+
+def _forget_token(request: HttpRequest, token: str) -> None:
+    """Hide the token in the request, which logs, error reports and middleware show after this."""
+    request.path = hide_token(request.path, token)
+    request.path_info = hide_token(request.path_info, token)
+    hide_token_in(request.META, token)
+    match: Any = request.resolver_match
+    for found in (getattr(match, name, None) for name in ("kwargs", "captured_kwargs")):
+        hide_token_in(found or {}, token)
 
 
 def _answer(request: HttpRequest, token: str) -> HttpResponse:
@@ -58,9 +83,18 @@ def _answer(request: HttpRequest, token: str) -> HttpResponse:
         ),
     )
     if answer.status == 404:
-        not_found: Any = get_resolver(get_urlconf()).resolve_error_handler(404)
-        found: HttpResponse = not_found(request, exception=Http404())
-        return found
+        return _not_found(request)
     if answer.waiting_in is not None:
         enqueue_callbacks(answer.waiting_in)
     return JsonResponse(dict(answer.body), status=answer.status)
+
+
+def _not_found(request: HttpRequest) -> HttpResponse:
+    """The site's own page for what there is not."""
+    page: Any = get_resolver(get_urlconf()).resolve_error_handler(404)
+    try:
+        found: HttpResponse = page(request, exception=Http404())
+    except Exception as error:  # noqa: BLE001 - Django would log the path
+        log_failure("callback.no_404_page", error)
+        return HttpResponseNotFound()
+    return found

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
-from flask import Blueprint, Flask, abort, jsonify, request
+from flask import Blueprint, Flask, Request, abort, jsonify, request
 from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException
 
 from mpesa_integrations.core.endpoint import CallbackRequest, answer_callback
+from mpesa_integrations.core.failures import log_failure
+from mpesa_integrations.core.redaction import hide_token, hide_token_in
 
 
 def callback_blueprint() -> Blueprint:
@@ -38,6 +41,28 @@ def _callback(token: str) -> ResponseReturnValue:
 
     A wrong token, or a stranger's address, is answered 404 with no detail.
     """
+    try:
+        return _answer(token)
+    except HTTPException:
+        raise
+    except Exception as error:  # noqa: BLE001 - Flask would show the path, and the token with it
+        log_failure("callback.not_answered", error)
+        return "", 500
+    finally:
+        _forget_token(token)
+
+
+def _forget_token(token: str) -> None:
+    """Hide the token in the request, which logs, error reports and handlers show after this."""
+    shown = cast("Request", request._get_current_object())  # type: ignore[attr-defined]
+    for name in ("url", "base_url", "full_path"):
+        vars(shown).pop(name, None)  # kept from when it was first asked for
+    shown.path = hide_token(shown.path, token)
+    hide_token_in(shown.environ, token)
+    hide_token_in(shown.view_args or {}, token)
+
+
+def _answer(token: str) -> ResponseReturnValue:
     from .extension import accounts_of_current_app
 
     answer = answer_callback(

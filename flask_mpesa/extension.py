@@ -16,6 +16,7 @@ from mpesa_integrations.core.accounts import DEFAULT, Accounts
 from mpesa_integrations.core.config import KEY_PREFIX
 from mpesa_integrations.core.errors import ConfigurationError
 from mpesa_integrations.core.payments import Payments
+from mpesa_integrations.core.redaction import hide_secrets
 
 from .callbacks import callback_blueprint, exempt_from_csrf
 from .cli import mpesa_cli
@@ -133,6 +134,9 @@ current_mpesa = cast("Accounts[Any, Any]", LocalProxy(accounts_of_current_app))
 def _options(app: Flask) -> Mapping[str, Mapping[str, Any]]:
     """Each account's settings by its name: MPESA_ACCOUNTS, and the MPESA_… keys as the default."""
     accounts: dict[str, Mapping[str, Any]] = dict(app.config["MPESA_ACCOUNTS"])
+    hide_secrets(app.config, prefix=KEY_PREFIX)
+    for options in accounts.values():
+        hide_secrets(options)
     flat = {
         key.removeprefix(KEY_PREFIX): value
         for key, value in app.config.items()

@@ -11,6 +11,7 @@ from django_mpesa import mpesa
 from mpesa_integrations.commands import ExitCode, exit_code_of
 from mpesa_integrations.core.errors import MpesaError
 from mpesa_integrations.core.payments import Payments
+from mpesa_integrations.core.redaction import forgetful
 
 
 class AccountCommand(BaseCommand):
@@ -20,6 +21,7 @@ class AccountCommand(BaseCommand):
         """Add which account."""
         parser.add_argument("--account", default="default", help="As named in MPESA.")
 
+    @forgetful  # a phone number is among the options
     def handle(self, *args: Any, **options: Any) -> None:
         """Run it; the exit codes are those of the `mpesa` command."""
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,12 +12,14 @@ from urllib.parse import urlsplit
 from .callbacks import PORT_RANGE
 from .config import KEY_PREFIX, MpesaConfig
 from .errors import ConfigurationError
+from .redaction import Secret, forgetful_calls
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _SHORT_TOKEN = 32
 _API_KEY_LENGTH = 32
 
 
+@forgetful_calls
 @dataclass(frozen=True, kw_only=True)
 class AccountSettings:
     """One account's settings: the client's, and how its records and callbacks are treated.
@@ -37,7 +39,7 @@ class AccountSettings:
 
     config: MpesaConfig
     verify_callbacks: bool = False
-    callback_base_url: str | None = None
+    callback_base_url: str | None = field(default=None, repr=False)
     callback_networks: tuple[Network, ...] = ()
     trusted_proxies: tuple[Network, ...] = ()
     apply_callbacks: str = "inline"
@@ -84,7 +86,7 @@ def _flag(name: str, value: object) -> bool:
 
 def _base_url(name: str, value: object) -> str:
     if isinstance(value, str) and value.strip():
-        return value.strip().rstrip("/")
+        return Secret(value.strip().rstrip("/"))
     raise _wrong(name, f"must be as https://shop.example:{PORT_RANGE[0]}")
 
 

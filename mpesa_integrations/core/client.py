@@ -37,9 +37,11 @@ from .errors import (
 )
 from .operations import OPERATIONS, REVERSAL, Operation
 from .problems import Problem
+from .redaction import Secret, forgetful_calls
 from .references import new_third_party_reference
 from .results import CustomerNameResult, Result, TransactionStatusResult
 from .schemas import CustomerNameAnswerSchema, RequestSchema
+from .sentry import keep_from_sentry
 from .telemetry import note_duration
 from .transport import (
     HttpRequest,
@@ -124,6 +126,7 @@ class CallContext:
     moves_money: bool | None = None
 
 
+@forgetful_calls
 class MpesaClient:
     """A client of the M-Pesa gateway, to be made once per account and shared by all threads.
 
@@ -403,6 +406,7 @@ class MpesaClient:
             ValidationError: with a message per wrong argument.
             ConfigurationError: a setting that the operation needs is missing.
         """
+        keep_from_sentry()
         operation = OPERATIONS[operation_name]
         config = self.config
         given = {name: value for name, value in arguments.items() if value is not None}
@@ -440,6 +444,7 @@ class MpesaClient:
         reference: str | None,
         headers: Mapping[str, str] | None = None,
     ) -> Result:
+        keep_from_sentry()
         http_request = self._http_request(config, operation, parameters, headers)
         started = time.monotonic()
         retry = Retry(total=config.retries, backoff_factor=_BACKOFF, backoff_jitter=_BACKOFF_JITTER)
@@ -516,7 +521,7 @@ class MpesaClient:
             headers={
                 "Content-Type": "application/json",
                 "Accept": "application/json",
-                "Authorization": f"Bearer {self._bearer_for(config)}",
+                "Authorization": Secret(f"Bearer {self._bearer_for(config)}"),
                 "Origin": config.origin,
                 **(headers or {}),
             },

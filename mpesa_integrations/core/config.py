@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from .credentials import check_api_key_fits, normalise_api_key, normalise_public_key
 from .errors import ConfigurationError
 from .msisdn import DEFAULT_PREFIXES
+from .redaction import SECRET_SETTINGS, forgetful_calls, remember_secrets, secret
 
 logger = logging.getLogger("mpesa_integrations")
 
@@ -46,6 +47,7 @@ _HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,128}")
 
 
+@forgetful_calls
 @dataclass(frozen=True, kw_only=True)
 class MpesaConfig:
     """One account's settings; PROTOCOL.md, "Credentials" and "Call context".
@@ -85,7 +87,7 @@ class MpesaConfig:
     verify: bool | str = True
     origin: str = DEFAULT_ORIGIN
     timeout: tuple[float, float] = DEFAULT_TIMEOUT
-    initiator_identifier: str | None = None
+    initiator_identifier: str | None = field(default=None, repr=False)
     security_credential: str | None = field(default=None, repr=False)
     callback_token: str | None = field(default=None, repr=False)
     msisdn_prefixes: tuple[str, ...] = DEFAULT_PREFIXES
@@ -112,8 +114,10 @@ class MpesaConfig:
             "retries": _retries(self.retries),
         }
         for name, value in checks.items():
-            object.__setattr__(self, name, value)
+            hidden = name.upper() in SECRET_SETTINGS
+            object.__setattr__(self, name, secret(value) if hidden else value)
         check_api_key_fits(self.api_key, self.public_key)
+        remember_secrets(self.api_key, self.security_credential, self.callback_token)
         self._refuse_unsafe_transport()
 
     @classmethod

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from .errors import ConfigurationError
+from .redaction import Secret, forgetful, remember_secrets
 
 MINIMUM_KEY_BITS = 2048
 _PKCS1_OVERHEAD = 11  # bytes of padding that PKCS#1 v1.5 encryption needs at the least
@@ -23,6 +24,7 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _PATH_LIMIT = 1024
 
 
+@forgetful
 def bearer_token(api_key: str, public_key: str | Path) -> str:
     """Encrypt an API key into the token that the `Authorization` header carries.
 
@@ -114,7 +116,9 @@ def encrypt_api_key(api_key: str, bare_public_key: str) -> str:
     check_api_key_fits(api_key, bare_public_key)
     # PKCS#1 v1.5 is what the gateway decrypts; nothing is decrypted here, so no padding oracle.
     ciphertext = load_public_key(bare_public_key).encrypt(message, PKCS1v15())
-    return base64.b64encode(ciphertext).decode("ascii")
+    token = Secret(base64.b64encode(ciphertext).decode("ascii"))
+    remember_secrets(token)
+    return token
 
 
 def check_api_key_fits(api_key: str, bare_public_key: str) -> None:

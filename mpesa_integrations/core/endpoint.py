@@ -12,6 +12,7 @@ from .account_settings import Network
 from .accounts import Accounts
 from .callbacks import MAX_BODY
 from .failures import log_failure
+from .sentry import keep_from_sentry
 
 logger = logging.getLogger("mpesa_integrations")
 
@@ -61,6 +62,7 @@ def answer_callback(accounts: Accounts[Any, Any], request: CallbackRequest) -> C
         accounts: whose callback it may be; the token tells.
         request: what came.
     """
+    keep_from_sentry()
     matching = accounts.accepting(request.token)
     if not matching:
         return CallbackAnswer(404)
@@ -76,7 +78,11 @@ def answer_callback(accounts: Accounts[Any, Any], request: CallbackRequest) -> C
         return CallbackAnswer(404)
     if request.content_type.partition(";")[0].strip().lower() != "application/json":
         return CallbackAnswer(415, {"output_ResponseDesc": "Send application/json"})
-    body = _body(request)
+    try:
+        body = _body(request)
+    except Exception as error:  # noqa: BLE001 - whatever a server raises where a client goes away
+        logger.warning("callback.not_read account=%s problem=%s", matching[0], type(error).__name__)
+        return CallbackAnswer(400, {"output_ResponseDesc": "The body did not arrive whole"})
     if body is None:
         return CallbackAnswer(413, {"output_ResponseDesc": "The body is too large"})
     inline = settings.apply_callbacks == "inline"

@@ -6,6 +6,7 @@ import logging
 import traceback
 
 from .msisdn import mask_msisdns_in
+from .redaction import without_secrets
 
 logger = logging.getLogger("mpesa_integrations")
 
@@ -21,5 +22,5 @@ def log_failure(event: str, error: BaseException, /, **about: object) -> None:
         about: what a person finds the row by, as `third_party_reference`.
     """
     where = " ".join(f"{name}={value}" for name, value in about.items())
-    told = mask_msisdns_in("".join(traceback.format_exception(error)))
+    told = without_secrets(mask_msisdns_in("".join(traceback.format_exception(error))))
     logger.error("%s %s problem=%s\n%s", event, where, type(error).__name__, told.rstrip())

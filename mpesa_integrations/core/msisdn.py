@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from .problems import Problem
+from .redaction import forgetful
 
 COUNTRY_CODE = "258"
 DEFAULT_PREFIXES = ("84", "85")
@@ -31,6 +32,7 @@ class MsisdnError(ValueError):
         self.problem = problem
 
 
+@forgetful
 def normalise_msisdn(value: object, prefixes: Sequence[str] = DEFAULT_PREFIXES) -> str:
     """Bring a phone number, as people type it, to the gateway's form (PROTOCOL.md, "Call context").
 

@@ -65,6 +65,7 @@ from .records import (
     TransactionClaimed,
     Verdict,
 )
+from .redaction import forgetful_calls
 from .references import is_third_party_reference
 from .results import CustomerNameResult, Result, TransactionStatusResult
 from .schemas import parse_amount
@@ -116,6 +117,7 @@ class _News:
     """Where asking again as usual would tell nothing more."""
 
 
+@forgetful_calls
 class Payments(Generic[R, C]):
     """One account's recorded payments.
 

@@ -46,9 +46,9 @@ class NoAnswer(Exception):  # noqa: N818
     """The request may have reached the gateway, and no whole answer came back."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class HttpRequest:
-    """What is to be sent. Headers and body hold secrets, so `repr` leaves them out.
+    """What is to be sent. Headers, body and query hold secrets, so `repr` leaves them out.
 
     Attributes:
         timeout: seconds to connect, and to wait for the answer.
@@ -57,10 +57,13 @@ class HttpRequest:
 
     method: str
     url: str
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes | None = field(repr=False)
+    headers: Mapping[str, str]
+    body: bytes | None
     timeout: tuple[float, float]
     verify: bool | str
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.method} {self.url.partition('?')[0]}>"
 
 
 @dataclass(frozen=True, slots=True)

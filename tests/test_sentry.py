@@ -1,0 +1,41 @@
+"""What Sentry's SDK would send by default, of either framework, has no secret and no number."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mpesa_integrations.simulator import Simulator
+
+from .reports import leaks
+
+pytest.importorskip("sentry_sdk")
+TOKEN = "a-callback-token-of-more-than-32-characters"
+
+
+@pytest.mark.parametrize("framework", ["django", "flask"])
+def test_no_event_shows_a_secret(
+    mpesa_simulator: Simulator, tmp_path: Path, framework: str
+) -> None:
+    config = mpesa_simulator.config
+    account = {f.name.upper(): getattr(config, f.name) for f in dataclasses.fields(config)}
+    mpesa_simulator.response_url = "https://127.0.0.1:18997/nobody"
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.sentry_site", framework, str(tmp_path)],
+        input=json.dumps({**account, "CALLBACK_TOKEN": TOKEN, "TIMEOUT": (5, 5)}),
+        cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    secrets = [config.api_key, str(config.security_credential), TOKEN, "Bearer"]
+    for event in events:
+        assert leaks(json.dumps(event, ensure_ascii=False), secrets) == []
+    urls = [event.get("request", {}).get("url", "") for event in events]
+    assert any("/mpesa/callback/" in url for url in urls)
+    assert any("queryCustomerName" in json.dumps(event.get("breadcrumbs", {})) for event in events)
+    assert any("frames" in json.dumps(event) for event in events)
