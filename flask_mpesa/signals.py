@@ -37,8 +37,9 @@ payment_stuck = _signals.signal(Event.STUCK.value)
 callback_rejected = _signals.signal(CALLBACK_REJECTED)
 
 
-LONG = 10.0
-"""Seconds after which a receiver that is still at work is mentioned in the log."""
+PATIENCE = 10.0
+"""Seconds for which a call waits for its receivers. One that waits for what the calling code has
+locked would otherwise wait for ever."""
 
 
 class _Store(Store[Any, Any], Protocol):
@@ -65,13 +66,24 @@ class SignalNotifier:
     def notify(self, notice: Notice, record: Any, told: Callable[[], None]) -> None:
         """Send it now: the change is committed.
 
+        Receivers that are not done within `PATIENCE` go on by themselves, and `told` is called when
+        they are.
+
         Raises:
             Exception: the record cannot be read, so that not everybody was told.
         """
-        for receive in self._receivers(_signals[notice.event.value]):
-            own = persist(self._store, lambda: self._store.get(record))
-            receive(transaction=own, event_id=notice.id)
-        told()
+        receivers = self._receivers(_signals[notice.event.value])
+
+        def send() -> None:
+            for receive in receivers:
+                own = persist(self._store, lambda: self._store.get(record))
+                receive(transaction=own, event_id=notice.id)
+            told()
+
+        if receivers:
+            _run_with_patience(notice.event.value, send)
+        else:
+            told()
 
     def callback_rejected(self, entry: Any, verdict: Verdict) -> None:
         """Send it now."""
@@ -89,6 +101,34 @@ class SignalNotifier:
         return [partial(_run_apart, self._app, signal.name, receiver) for receiver in found]
 
 
+def _run_with_patience(signal: str, send: Callable[[], None]) -> None:
+    """Run what calls receivers, and go on without it where it takes too long."""
+    problems: list[Exception] = []
+
+    def work() -> None:
+        try:
+            send()
+        except Exception as error:  # noqa: BLE001 - raised where it is waited for, else logged
+            problems.append(error)
+            if not waited.is_set():
+                return  # who waits is given it
+            logger.error("signal.not_sent signal=%s problem=%s", signal, describe(error))
+
+    waited = threading.Event()
+    thread = _thread(signal, work)
+    thread.join(PATIENCE)
+    waited.set()
+    if problems:
+        raise problems[0]
+    if thread.is_alive():
+        logger.warning(
+            "signal.receiver_slow signal=%s seconds=%.0f: the call goes on without it. If it waits "
+            "for what the session of the calling code has locked, commit before you call",
+            signal,
+            PATIENCE,
+        )
+
+
 def _run_apart(app: Flask, signal: str, receiver: Callable[..., Any], **values: Any) -> None:
     """Call a receiver, and wait for its end; nothing that it does or leaves open reaches others."""
 
@@ -99,15 +139,11 @@ def _run_apart(app: Flask, signal: str, receiver: Callable[..., Any], **values: 
         except BaseException:
             logger.exception("signal.receiver_failed signal=%s", signal)
 
+    _thread(signal, work).join()
+
+
+def _thread(signal: str, work: Callable[[], None]) -> threading.Thread:
     # The context is copied for what traces and logs keep in it.
     thread = threading.Thread(target=copy_context().run, args=(work,), name=f"mpesa-{signal}")
     thread.start()
-    thread.join(LONG)
-    if thread.is_alive():
-        logger.warning(
-            "signal.receiver_slow signal=%s seconds=%.0f: if it waits for what the session of the "
-            "calling code has locked, that must be committed before the payment's call",
-            signal,
-            LONG,
-        )
-        thread.join()
+    return thread
