@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Info, Warning, register
+from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register
+from django.core.exceptions import FieldDoesNotExist
 from django.db import connections, router
+from django.db.migrations.executor import MigrationExecutor
 from django.urls import NoReverseMatch, reverse
 
+from mpesa_integrations.core import tables
 from mpesa_integrations.core.account_settings import AccountSettings, find_problems
 from mpesa_integrations.core.accounts import DEFAULT
 from mpesa_integrations.core.errors import ConfigurationError
 
+from . import constraints
 from .accounts import account_options
+from .models import AbstractTransaction, CallbackLog, Notice
 from .store import get_transaction_model
 
 
@@ -22,6 +27,8 @@ def register_checks() -> None:
     """Register the checks; called once by the app."""
     register(check_accounts, "mpesa")
     register(check_database, "mpesa")
+    register(check_models, "mpesa")
+    register(check_tables, Tags.database)
 
 
 def check_accounts(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
@@ -75,6 +82,92 @@ def check_database(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             )
         ]
     return []
+
+
+def check_models(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Check that the payments' model has what the guarantees stand on; no database is asked."""
+    model = get_transaction_model()
+    if not issubclass(model, AbstractTransaction):
+        return [
+            Error(
+                f"MPESA_TRANSACTION_MODEL is {model._meta.label}, which is no model of payments.",
+                hint="Let it inherit from django_mpesa.models.AbstractTransaction.",
+                obj=model,
+                id="mpesa.E030",
+            )
+        ]
+    return [
+        *(
+            Error(
+                f"{fault.text}.",
+                hint="Leave the constraints of AbstractTransaction in the model's _meta, "
+                "and its fields as they are.",
+                obj=model,
+                id="mpesa.E031",
+            )
+            for fault in tables.faults(constraints.in_model(model))
+        ),
+        *_check_fields(model),
+    ]
+
+
+def check_tables(
+    app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Check what the database really has, where `--database` says that it may be asked."""
+    model = get_transaction_model()
+    alias = router.db_for_write(model)
+    if alias not in (databases or ()) or not issubclass(model, AbstractTransaction):
+        return []
+    found = [
+        fault
+        for table in constraints.in_database(alias, model, (CallbackLog, Notice))
+        for fault in tables.faults(table)
+    ]
+    # `migrate` asks this, too, and must not be kept from putting it right.
+    serious = bool(found) and not _is_to_be_migrated(alias)
+    return [
+        (Error if fault.serious and serious else Warning)(
+            f"In the database {alias!r} {fault.text}.",
+            hint="Run makemigrations and migrate; where both find nothing to do, a migration was "
+            "edited: write one that adds what is missing.",
+            obj=model,
+            id="mpesa.E032" if fault.serious and serious else "mpesa.W032",
+        )
+        for fault in found
+    ]
+
+
+def _is_to_be_migrated(alias: str) -> bool:
+    executor = MigrationExecutor(connections[alias])
+    return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+
+
+def _check_fields(model: type[AbstractTransaction]) -> Iterator[CheckMessage]:
+    """Fields may be put in place of the library's if they hold all that those do."""
+    for needed in AbstractTransaction._meta.local_fields:
+        try:
+            field: Any = model._meta.get_field(needed.name)
+        except FieldDoesNotExist:
+            field = None
+        if needed.primary_key or (field is not None and _holds_as_much(field, needed)):
+            continue
+        yield Error(
+            f"The field {needed.name} of {model._meta.label} does not hold what the library "
+            "writes into it.",
+            hint="Leave it as AbstractTransaction has it.",
+            obj=model,
+            id="mpesa.E033",
+        )
+
+
+def _holds_as_much(field: Any, needed: Any) -> bool:
+    length, enough = (getattr(f, "max_length", None) for f in (field, needed))
+    return (
+        isinstance(field, type(needed))
+        and (field.null or not needed.null)
+        and (enough is None or length is None or length >= enough)
+    )
 
 
 def _check_account(alias: str, options: Mapping[str, Any]) -> Iterator[CheckMessage]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.signals import class_prepared
+from django.dispatch import receiver
 from django.utils.translation import gettext_lazy as _
 
 from mpesa_integrations.core.lifecycle import OPEN_STATES
@@ -15,7 +19,7 @@ from mpesa_integrations.core.lifecycle import State as CoreState
 from mpesa_integrations.core.msisdn import mask_msisdn
 from mpesa_integrations.core.records import Verdict as CoreVerdict
 
-from .constraints import check_constraint
+from .constraints import add_constraints, check_constraint
 from .fields import ExactCharField
 from .protection import ProtectedModel
 
@@ -174,6 +178,13 @@ class AbstractTransaction(ProtectedModel):
     def is_paid(self) -> bool:
         """Whether the money moved and none of it was given back."""
         return CoreState(self.state) is CoreState.COMPLETED
+
+
+@receiver(class_prepared, dispatch_uid="django_mpesa.constraints")
+def _constrain(sender: type[models.Model], **kwargs: Any) -> None:
+    """A payments' model has its constraints, also where its Meta does not inherit them."""
+    if issubclass(sender, AbstractTransaction):
+        add_constraints(sender, AbstractTransaction)
 
 
 class Transaction(AbstractTransaction):

@@ -19,8 +19,10 @@ from mpesa_integrations.core.failures import log_failure
 from mpesa_integrations.core.lifecycle import OPEN_STATES, State
 from mpesa_integrations.core.ownership import merged
 from mpesa_integrations.core.payments import NOTICE_GRACE
+from mpesa_integrations.core.tables import Table
 
 from . import protection
+from .constraints import in_database
 from .isolation import (
     bound_lock_waits,
     disconnect,
@@ -61,6 +63,15 @@ class DjangoStore:
     def isolated(self, call: Callable[[], _T], *, writes: bool = True) -> _T:
         """Run a call outside the caller's transaction; errors as `run_isolated`'s."""
         return run_isolated(self.alias, call, writes=writes)
+
+    remedy = (
+        "Run `manage.py makemigrations` and `manage.py migrate` for that database; "
+        "`manage.py mpesa_check` tells whether that was all"
+    )
+
+    def tables(self) -> list[Table]:
+        """Introspect the database."""
+        return list(in_database(self.alias, self._model, (CallbackLog, Notice)))
 
     def disconnect(self) -> None:
         """Give the caller's connection back where nothing of the caller's is in it."""

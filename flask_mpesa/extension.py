@@ -73,21 +73,24 @@ class Mpesa(_Accounts):
         """
         if EXTENSION in app.extensions:
             raise ConfigurationError("this app has an Mpesa extension already", setting="MPESA")
+        records = records or self._records
+        if records is not None:
+            records.check_models()
         for name, value in _OWN_DEFAULTS.items():
             app.config.setdefault(name, value)
         accounts: Accounts[Any, Any] = Accounts(
-            partial(_options, app), partial(_build, app, records or self._records)
+            partial(_options, app), partial(_build, app, records)
         )
         _check(app, accounts)
-        _check_records(app, records or self._records)
+        _check_records(app, records)
         app.extensions[EXTENSION] = accounts
-        app.extensions[RECORDS] = records or self._records
+        app.extensions[RECORDS] = records
         path = app.config["MPESA_CALLBACK_PATH"]
         if path is not None:
             app.register_blueprint(self.blueprint, url_prefix=path)
         exempt_from_csrf(app, self.blueprint)
         app.cli.add_command(mpesa_cli)
-        if (records or self._records) is None:
+        if records is None:
             warnings.warn(
                 "Mpesa has no records: nothing is written down, so that after a crash or a restart "
                 "outcomes can be lost and signals can come twice. Give it records=Records(...)",

@@ -19,24 +19,23 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import (
     JSON,
     BigInteger,
-    CheckConstraint,
     DateTime,
-    ForeignKey,
-    Index,
     Integer,
     LargeBinary,
     Numeric,
     String,
-    UniqueConstraint,
     event,
 )
 from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import Engine
-from sqlalchemy.orm import Mapped, attributes, declared_attr, mapped_column
+from sqlalchemy.orm import Mapped, Mapper, attributes, mapped_column
 
+from mpesa_integrations.core import tables
+from mpesa_integrations.core.errors import ConfigurationError
 from mpesa_integrations.core.lifecycle import OPEN_STATES, State
 from mpesa_integrations.core.msisdn import mask_msisdn
 
+from . import constraints
 from .connections import own_engine, pool_size, refuse_shared_connection
 from .protection import ProtectedColumns
 
@@ -49,7 +48,6 @@ _EXACT = String(64).with_variant(
     mysql.VARCHAR(64, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
 )
 """Text that is compared as it is, whatever the database's collation takes for the same."""
-_STATES = ", ".join(f"'{state.value}'" for state in State)
 
 
 def _now() -> datetime:
@@ -77,9 +75,7 @@ def _make_aware(record: Any, context: Any, names: Any = None) -> None:
 
 
 class TransactionMixin(ProtectedColumns, _InUtc):
-    """A payment's columns, constraints and indexes; the same as the Django app's."""
-
-    __tablename__: Any
+    """A payment's columns; constraints and indexes are put on the table, as the Django app's."""
 
     id: Mapped[int] = mapped_column(_BIG_ID, primary_key=True)
     account: Mapped[str] = mapped_column(String(40), default="default")
@@ -107,31 +103,8 @@ class TransactionMixin(ProtectedColumns, _InUtc):
     stuck_at: Mapped[datetime | None] = _moment()
     metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", JSON, default=dict)
 
-    @declared_attr
-    def original_id(cls) -> Mapped[int | None]:  # noqa: N805 - SQLAlchemy calls it with the class
-        """The payment that a reversal gives back."""
-        return mapped_column(ForeignKey(f"{cls.__tablename__}.id"), index=True)
-
-    @declared_attr.directive
-    def __table_args__(cls) -> Any:  # noqa: N805
-        table = cls.__tablename__
-        return (
-            CheckConstraint("amount > 0", name=f"{table}_amount"),
-            CheckConstraint(
-                "reversed_amount >= 0 AND reversed_amount <= amount", name=f"{table}_reversed"
-            ),
-            CheckConstraint(f"state IN ({_STATES})", name=f"{table}_state"),
-            UniqueConstraint("third_party_reference", "account", name=f"{table}_reference"),
-            UniqueConstraint("account", "idempotency_key", name=f"{table}_key"),
-            UniqueConstraint("account", "claimed_transaction_id", name=f"{table}_claimed"),
-            Index(f"{table}_due", "account", "next_check_at"),
-            Index(f"{table}_transaction", "transaction_id"),
-            Index(f"{table}_conversation", "conversation_id"),
-            Index(f"{table}_named", "reference"),
-            Index(f"{table}_msisdn", "msisdn"),
-            Index(f"{table}_created", "created_at"),
-            Index(f"{table}_state", "state", "created_at"),
-        )
+    original_id: Mapped[int | None] = mapped_column(_BIG_ID, index=True)
+    """The payment that a reversal gives back; its foreign key is put on the table."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id} {self.third_party_reference} {self.state}>"
@@ -160,8 +133,6 @@ class TransactionMixin(ProtectedColumns, _InUtc):
 class CallbackLogMixin(_InUtc):
     """A callback as it arrived, believed or not."""
 
-    __tablename__: Any
-
     id: Mapped[int] = mapped_column(_BIG_ID, primary_key=True)
     account: Mapped[str] = mapped_column(String(40))
     received_at: Mapped[datetime] = _moment(default=_now)
@@ -177,21 +148,9 @@ class CallbackLogMixin(_InUtc):
     attempts: Mapped[int] = mapped_column(Integer, default=0)
     next_attempt_at: Mapped[datetime | None] = _moment()
 
-    @declared_attr.directive
-    def __table_args__(cls) -> Any:  # noqa: N805
-        table = cls.__tablename__
-        return (
-            Index(f"{table}_verdict", "account", "verdict", "received_at"),
-            Index(f"{table}_received", "received_at"),
-            Index(f"{table}_conversation", "conversation_id"),
-            Index(f"{table}_reference", "third_party_reference"),
-        )
-
 
 class NoticeMixin(_InUtc):
     """A signal that is to be sent; the row goes once it was."""
-
-    __tablename__: Any
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     account: Mapped[str] = mapped_column(String(40))
@@ -200,9 +159,40 @@ class NoticeMixin(_InUtc):
     due_at: Mapped[datetime] = _moment()
     attempts: Mapped[int] = mapped_column(Integer, default=0)
 
-    @declared_attr.directive
-    def __table_args__(cls) -> Any:  # noqa: N805
-        return (Index(f"{cls.__tablename__}_due", "account", "due_at"),)
+
+_INDEXES: dict[type[Any], dict[str, tuple[str, ...]]] = {
+    TransactionMixin: {
+        "due": ("account", "next_check_at"),
+        "transaction": ("transaction_id",),
+        "conversation": ("conversation_id",),
+        "named": ("reference",),
+        "msisdn": ("msisdn",),
+        "created": ("created_at",),
+        "state": ("state", "created_at"),
+    },
+    CallbackLogMixin: {
+        "verdict": ("account", "verdict", "received_at"),
+        "received": ("received_at",),
+        "conversation": ("conversation_id",),
+        "reference": ("third_party_reference",),
+    },
+    NoticeMixin: {"due": ("account", "due_at")},
+}
+
+
+@event.listens_for(TransactionMixin, "after_mapper_constructed", propagate=True)
+def _constrain(mapper: Mapper[Any], model: type[Any]) -> None:
+    constraints.add_constraints(mapper, _INDEXES[TransactionMixin])
+
+
+@event.listens_for(CallbackLogMixin, "after_mapper_constructed", propagate=True)
+def _index_callbacks(mapper: Mapper[Any], model: type[Any]) -> None:
+    constraints.add_indexes(mapper, _INDEXES[CallbackLogMixin])
+
+
+@event.listens_for(NoticeMixin, "after_mapper_constructed", propagate=True)
+def _index_notices(mapper: Mapper[Any], model: type[Any]) -> None:
+    constraints.add_indexes(mapper, _INDEXES[NoticeMixin])
 
 
 class Records:
@@ -261,6 +251,26 @@ class Records:
 
     def _given(self) -> Engine:
         return self._engine if isinstance(self._engine, Engine) else self._engine()
+
+    def check_models(self) -> None:
+        """Check what the models are to have in the database; the database is not asked.
+
+        Raises:
+            ConfigurationError: a model is not made with its mixin, or its table lacks what the
+                guarantees stand on.
+        """
+        for model, mixin in (
+            (self.transaction, TransactionMixin),
+            (self.callback_log, CallbackLogMixin),
+            (self.notice, NoticeMixin),
+        ):
+            if not (isinstance(model, type) and issubclass(model, mixin)):
+                raise ConfigurationError(
+                    f"records: {model!r} is no model with {mixin.__name__}", setting="records"
+                )
+        for table in constraints.in_models(self):
+            for fault in tables.faults(table):
+                raise ConfigurationError(f"records: {fault.text}", setting="records")
 
     def store(self, account: str) -> SqlAlchemyStore:
         """One account's store."""

@@ -30,8 +30,10 @@ from mpesa_integrations.core.failures import log_failure
 from mpesa_integrations.core.lifecycle import OPEN_STATES, State
 from mpesa_integrations.core.ownership import OWNED, merged, refuse_names
 from mpesa_integrations.core.payments import NOTICE_GRACE
+from mpesa_integrations.core.tables import Table
 
 from .connections import LOCK_TIMEOUT, MYSQL, unavailable
+from .constraints import in_database
 from .records import CallbackLogMixin, Records, TransactionMixin
 
 _T = TypeVar("_T")
@@ -71,6 +73,16 @@ class SqlAlchemyStore:
             if found is None:
                 raise
             raise found from error
+
+    remedy = (
+        "Let Alembic compare your models with the database and apply what it finds, or call "
+        "create_all() where there are no tables yet; `flask mpesa check` tells whether that was all"
+    )
+
+    def tables(self) -> list[Table]:
+        """Inspect the database."""
+        with self._reading() as session:
+            return list(in_database(self._records, session.connection()))
 
     def disconnect(self) -> None:
         """No session is open between two calls of this store."""

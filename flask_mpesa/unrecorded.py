@@ -28,6 +28,7 @@ from mpesa_integrations.core.records import (
     refuse_claimed,
     refuse_too_much,
 )
+from mpesa_integrations.core.tables import Table
 
 _KEPT = 10_000
 _T = TypeVar("_T")
@@ -90,6 +91,12 @@ class UnrecordedStore:
     def isolated(self, call: Callable[[], _T], *, writes: bool = True) -> _T:
         """There is no transaction to keep out of."""
         return call()
+
+    remedy = ""
+
+    def tables(self) -> list[Table]:
+        """There are none."""
+        return []
 
     def disconnect(self) -> None:
         """There is no connection."""

@@ -29,6 +29,7 @@ from .core.lifecycle import MONEY_MOVED_STATES, State
 from .core.limits import check_counts, check_every, check_rate
 from .core.msisdn import mask_msisdn
 from .core.payments import Payments
+from .core.tables import faults_in_database
 
 if TYPE_CHECKING:
     from .core.reconcile import Reconciled, Reconciler
@@ -169,11 +170,19 @@ def _problems(
         refused = None if offline else ask_harmlessly(settings.config)
         if refused:
             yield refused
+        yield from _table_problems(accounts[alias])
     except ConfigurationError as error:
         yield str(error)
     except Exception as error:  # noqa: BLE001 - one account's fault hides no other's
         log_failure("check.failed", error, account=alias)
         yield f"it could not be checked: {type(error).__name__}; the log says where"
+
+
+def _table_problems(payments: Payments[Any, Any]) -> Iterator[str]:
+    found = payments.step(lambda: faults_in_database(payments.store))
+    if found:
+        told = "; ".join(fault.text for fault in found)
+        yield f"in the database of the payments {told}. {payments.store.remedy}"
 
 
 def ask_harmlessly(config: MpesaConfig) -> str | None:

@@ -69,6 +69,7 @@ from .redaction import forgetful_calls
 from .references import is_third_party_reference
 from .results import CustomerNameResult, Result, TransactionStatusResult
 from .schemas import parse_amount
+from .tables import require_tables
 from .telemetry import count_callback, count_transition
 from .wording import spelled, spelled_change, texts_of, written
 
@@ -148,6 +149,7 @@ class Payments(Generic[R, C]):
         self.client = MpesaClient(settings.config)
         self.store = store
         self.notifier = notifier
+        self._has_tables = False
 
     def c2b(
         self,
@@ -730,7 +732,7 @@ class Payments(Generic[R, C]):
         """Write the payment down, committed, and only then send it."""
         notice = self._notice(Event.INITIATED)
         # Tried again it charges nobody twice: what a first try may have written is in the way.
-        record, created = self._before_sending(lambda: self.store.create(values, notice))
+        record, created = self._before_sending(lambda: self._create(values, notice))
         if not created:
             return _repeated(record, values, self.store.shop_columns(extra))
         self._tell((notice, record))
@@ -747,6 +749,12 @@ class Payments(Generic[R, C]):
             )
             news = _News(evidence=Evidence.NOTHING, description="Interrupted by an error")
         return self._after_sending(record, news)
+
+    def _create(self, values: dict[str, Any], notices: Sequence[Notice]) -> tuple[R, bool]:
+        if not self._has_tables:  # looked at once, by the first payment of each process
+            require_tables(self.store)
+            self._has_tables = True
+        return self.store.create(values, notices)
 
     def _before_sending(self, call: Callable[[], _T]) -> _T:
         try:

@@ -11,11 +11,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from .errors import DuplicateTransaction, nothing_sent
 from .lifecycle import State
 from .problems import Problem
+
+if TYPE_CHECKING:
+    from .tables import Table
 
 R = TypeVar("R", bound="Record")
 C = TypeVar("C")
@@ -266,6 +269,12 @@ class Store(Protocol[R, C]):
             RecordsUnavailable: the database hung up, is away or is locked. What the call had done
                 until then is committed, and its last statement may be.
         """
+
+    remedy: str
+    """What to do where a table lacks something: a sentence without its full stop."""
+
+    def tables(self) -> Sequence[Table]:
+        """What the database has of the records' tables now."""
 
     def disconnect(self) -> None:
         """Hold no connection while something else is waited for, as far as that can be.

@@ -85,6 +85,7 @@ def test_a_pool_of_one_is_a_problem_that_check_mentions(
     engine: Engine = create_engine(
         f"sqlite:///{tmp_path / 'shop.db'}", pool_size=1, max_overflow=overflow
     )
+    Base.metadata.create_all(engine)
     Mpesa(app, records=_records(lambda: engine))
     checked = app.test_cli_runner().invoke(args=["mpesa", "check", "--offline"])
     assert (checked.exit_code, "max_overflow" in checked.output) == (code, bool(code))

@@ -1,0 +1,96 @@
+"""What the records' tables must hold, and what is said where they do not.
+
+How a model or a database is looked at is the framework's; what must be there is listed here, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import ConfigurationError
+from .records import Store
+
+UNIQUE = {
+    ("third_party_reference", "account"): "two payments could have one third-party reference",
+    ("account", "idempotency_key"): "one idempotency key could charge a customer twice",
+    ("account", "claimed_transaction_id"): "one transaction of the gateway could pay twice",
+}
+"""The columns that are unique together, and what could happen if they were not."""
+REVERSES = "original_id"
+"""The column that refers to the payment which a reversal gives back."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """What is there of a table, in a model or in a database; columns by the records' names.
+
+    Attributes:
+        name: as a person knows it.
+        exists: whether there is one.
+        keeps_payments: whether it is the payments' table; of the others nothing more is asked.
+        unique: the sets of columns that are unique together; None where that cannot be told.
+        refers: the columns that refer to this very table; None likewise.
+        lacking: the names of check constraints that are not there.
+    """
+
+    name: str
+    exists: bool = True
+    keeps_payments: bool = False
+    unique: Collection[frozenset[str]] | None = None
+    refers: Collection[str] | None = None
+    lacking: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fault:
+    """What a table lacks.
+
+    Attributes:
+        text: the table, what is missing, and what that could lead to.
+        serious: whether a payment could be made twice, or not be recorded: none is sent then.
+    """
+
+    text: str
+    serious: bool
+
+
+def faults(table: Table) -> Iterator[Fault]:
+    """Say what a table lacks, the worst first."""
+    if not table.exists:
+        yield Fault(text=f"the table {table.name} is not there", serious=True)
+        return
+    if not table.keeps_payments:
+        return
+    for columns, otherwise in UNIQUE.items():
+        if table.unique is not None and frozenset(columns) not in table.unique:
+            named = ", ".join(columns)
+            text = f"{table.name} has no unique constraint on ({named}): {otherwise}"
+            yield Fault(text=text, serious=True)
+    if table.refers is not None and REVERSES not in table.refers:
+        text = f"{table.name} has no foreign key from {REVERSES} to itself"
+        yield Fault(text=f"{text}: a reversal could lose its payment", serious=False)
+    for name in table.lacking:
+        text = f"{table.name} has no check constraint {name}"
+        yield Fault(text=f"{text}: the database would not notice a wrong amount", serious=False)
+
+
+def faults_in_database(store: Store[Any, Any]) -> list[Fault]:
+    """Say what the tables of a store lack in its database, looking at it now."""
+    return [fault for table in store.tables() for fault in faults(table)]
+
+
+def require_tables(store: Store[Any, Any]) -> None:
+    """Refuse to pay with tables in which a payment could be made twice.
+
+    Raises:
+        ConfigurationError: naming the table and what it lacks. Nothing was sent.
+    """
+    serious = [fault.text for fault in faults_in_database(store) if fault.serious]
+    if serious:
+        raise ConfigurationError(
+            f"Nothing was sent. In the database of the payments {'; '.join(serious)}. "
+            f"{store.remedy}",
+            setting="records",
+        )
