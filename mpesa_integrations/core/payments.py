@@ -484,7 +484,12 @@ class Payments(Generic[R, C]):
         return self.apply_claimed_callbacks(_now(), limit, older_than=older_than)[0]
 
     def apply_claimed_callbacks(
-        self, now: datetime, limit: int, *, older_than: timedelta
+        self,
+        now: datetime,
+        limit: int,
+        *,
+        older_than: timedelta,
+        stopped: Callable[[], bool] = lambda: False,
     ) -> tuple[int, int]:
         """As `apply_callbacks`, of those due at a time; how many, and how many of them failed."""
         until = _now() + CALLBACK_LEASE
@@ -494,7 +499,7 @@ class Payments(Generic[R, C]):
         longest = timedelta(seconds=sum(self.client.config.timeout))
         done = failed = 0
         for due in claimed:
-            if done and _now() + longest >= until:
+            if stopped() or (done and _now() + longest >= until):
                 break
             done += 1
             failed += not self._decide_claimed(due)

@@ -132,7 +132,7 @@ class Reconciler(Generic[R, C]):
 
     def _decide(self, now: datetime) -> Reconciled:
         looked_at, failed = self._payments.apply_claimed_callbacks(
-            now, self._batch, older_than=NOTICE_GRACE
+            now, self._batch, older_than=NOTICE_GRACE, stopped=self._stop.is_set
         )
         return Reconciled(callbacks=looked_at, failed=failed)
 
@@ -141,7 +141,7 @@ class Reconciler(Generic[R, C]):
         claimed = self._payments.step(lambda: self._store.claim_notices(now, until, self._batch))
         done = Reconciled()
         for due in claimed:
-            if done and _now() > until - NOTICE_GRACE / 2:
+            if self._stop.is_set() or _now() > until - NOTICE_GRACE / 2:
                 break  # a receiver took so long that others may be handed the rest
             told = self._payments.tell(due)
             done += Reconciled(told=1, failed=int(not told))

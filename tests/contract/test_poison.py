@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,9 +15,10 @@ import pytest
 
 from django_mpesa.times import aware
 from mpesa_integrations.commands import ExitCode, check_accounts, reconcile
+from mpesa_integrations.core import persistence
 from mpesa_integrations.core.accounts import Accounts
 from mpesa_integrations.core.endpoint import CallbackRequest, answer_callback
-from mpesa_integrations.core.errors import ConfigurationError
+from mpesa_integrations.core.errors import ConfigurationError, RecordsUnavailable
 from mpesa_integrations.core.payments import MOST_ATTEMPTS, Payments
 from mpesa_integrations.core.reconcile import Reconciled, Reconciler
 from mpesa_integrations.simulator import Simulator
@@ -95,6 +97,7 @@ def test_a_callback_that_cannot_be_decided_is_counted_and_the_others_go_on(
     assert backend.verdicts() == ["failed"] * 3 + ["applied"] * 2
     assert heard.rejected == ["failed"] * 3
     assert poison[0].third_party_reference in caplog.text
+    assert "in broken" in caplog.text  # where it comes from
     assert MSISDN not in caplog.text
     _callbacks_due(backend)
     assert payments.reconcile().callbacks == 0  # it is for a person now
@@ -279,6 +282,68 @@ def test_a_row_that_cannot_be_read_stops_no_other(
     assert "store.row_not_read" in caplog.text
     backend.execute(f"UPDATE {{payments}} SET amount = 1 WHERE id = {first}")
     assert [r.state for r in backend.records()] == ["unknown", "completed"]
+
+
+def test_told_to_stop_it_leaves_the_rest_to_others(
+    waiting: list[Any], payments: Payments[Any, Any], backend: Backend, heard: Heard,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    heard.silent = True
+    for _ in range(3):
+        payments.c2b(**PAYMENT)
+    heard.silent = False
+    for record in waiting:
+        payments.receive(callback(record), apply=False)
+    backend.make_due()
+    left = backend.notices()
+    stop = threading.Event()
+    notify = heard.notify
+
+    def once(*args: Any) -> None:
+        stop.set()
+        notify(*args)
+
+    monkeypatch.setattr(heard, "notify", once)
+    assert Reconciler(payments, stop=stop).run() == Reconciled(told=1)
+    stop.clear()
+    assert Reconciler(payments, stop=stop).run() == Reconciled(told=1)
+    monkeypatch.setattr(heard, "notify", notify)
+    done = payments.reconcile()  # at once, not when a lease ends
+    assert (done.told, done.callbacks) == (left - 2, 5)
+
+
+def test_a_database_that_is_away_ends_the_run_and_a_row_that_it_refuses_does_not(
+    waiting: list[Any], payments: Payments[Any, Any], backend: Backend,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(persistence, "sleep", lambda seconds: None)
+    monkeypatch.setattr(persistence, "PATIENCE", 0.0)
+    for record in waiting[:3]:
+        payments.receive(callback(record), apply=False)
+    _callbacks_due(backend)
+    refused = waiting[0].third_party_reference
+    away = False
+
+    def unavailable(method: Any) -> Any:
+        def called(reference: Any = None, *args: Any) -> Any:
+            if away or reference == refused:
+                raise RecordsUnavailable("The database of the payments cannot be used")
+            return method(reference, *args) if reference is not None else method(*args)
+
+        return called
+
+    for name in ("find", "oldest_open"):
+        monkeypatch.setattr(payments.store, name, unavailable(getattr(payments.store, name)))
+    assert payments.reconcile() == Reconciled(callbacks=3, failed=1)
+    assert backend.verdicts() == ["received", "applied", "applied"]
+    away = True
+    _callbacks_due(backend)
+    with pytest.raises(RecordsUnavailable):
+        payments.reconcile()
+    away = False
+    monkeypatch.undo()
+    _callbacks_due(backend)
+    assert payments.reconcile() == Reconciled(callbacks=1)
 
 
 @pytest.fixture
