@@ -42,7 +42,7 @@ def _build(alias: str, options: AccountSettings) -> DjangoPayments:
     from .store import DjangoStore, get_transaction_model
 
     notifier = SignalNotifier(get_transaction_model())
-    return Payments(alias, options, DjangoStore(alias), notifier)  # type: ignore[type-var]
+    return Payments(alias, options, DjangoStore(alias), notifier)
 
 
 mpesa: DjangoAccounts = Accounts(account_options, _build)  # type: ignore[type-var]

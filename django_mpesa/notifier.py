@@ -77,11 +77,14 @@ class SignalNotifier:
     def _anew(self, record: AbstractTransaction) -> AbstractTransaction:
         """Read the record again; as it was, where that cannot be."""
         try:
-            return self._model._base_manager.using(self._alias).get(pk=record.pk)
+            found: AbstractTransaction = self._model._base_manager.using(self._alias).get(
+                pk=record.pk
+            )
         except Exception as error:  # noqa: BLE001 - the receiver is told in any case
             reference = record.third_party_reference
             log_failure("signal.record_not_read", error, third_party_reference=reference)
             return record
+        return found
 
 
 def _signal(event: Event) -> Signal:

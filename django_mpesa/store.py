@@ -218,7 +218,7 @@ class DjangoStore:
 
     def claim_notices(
         self, now: datetime, until: datetime, limit: int
-    ) -> list[core.DueNotice[AbstractTransaction]]:
+    ) -> list[core.DueNotice[Any]]:
         """Put off the notices that are due, and give them with their records."""
         due = self._notices.filter(account=self._account, due_at__lte=stored(now))
         claimed = self._claim(due.order_by("due_at"), "due_at", stored(until), limit, counted=True)

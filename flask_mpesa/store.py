@@ -244,7 +244,7 @@ class SqlAlchemyStore:
 
     def claim_notices(
         self, now: datetime, until: datetime, limit: int
-    ) -> list[core.DueNotice[TransactionMixin]]:
+    ) -> list[core.DueNotice[Any]]:
         """Put off the notices that are due, and give them with their records."""
         model = self._notice
         due = select(model).where(model.account == self._account, model.due_at <= now)
@@ -477,21 +477,21 @@ class SqlAlchemyStore:
         would be in everybody's way for ever.
         """
         model = column.class_
-        due = due.with_only_columns(model.id, column)
-        due = due.order_by(column if by is None else by, model.id).limit(limit)
+        due_at: Select[Any] = due.with_only_columns(model.id, column)
+        due_at = due_at.order_by(column if by is None else by, model.id).limit(limit)
         values: dict[str, Any] = {column.key: until}
         if counted:
             values["attempts"] = model.attempts + 1
         put_off = update(model).values(**values)
         with self._session() as session:
             if _skips_locked(session):
-                keys = [key for key, _ in session.execute(due.with_for_update(skip_locked=True))]
+                keys = list(session.scalars(due_at.with_for_update(skip_locked=True)))
                 if keys:
                     _rows(session, put_off.where(model.id.in_(keys)))
             else:
                 keys = [
                     key
-                    for key, at in session.execute(due).all()
+                    for key, at in session.execute(due_at).all()
                     if _rows(session, put_off.where(model.id == key, column == at))
                 ]
         return self._readable(model, keys)

@@ -243,9 +243,9 @@ def reconcile(
                 )
             except Exception as error:  # noqa: BLE001 - the other accounts go on
                 log_failure("reconcile.account_failed", error, account=alias)
-                known = isinstance(error, MpesaError)
-                echo(f"{alias}: {type(error).__name__}" + (f": {error}" if known else ""))
-                code = code or (exit_code_of(error) if known else ExitCode.PROBLEM)
+                ours = error if isinstance(error, MpesaError) else None
+                echo(f"{alias}: {type(error).__name__}" + (f": {ours}" if ours else ""))
+                code = code or (exit_code_of(ours) if ours else ExitCode.PROBLEM)
                 continue
             code = code or (ExitCode.PROBLEM if done.failed else ExitCode.OK)
             if done or every is None:

@@ -30,7 +30,7 @@ def written(write: Callable[[Spelling], _T], texts: Iterable[object]) -> _T:
             has left nothing behind where it raises.
         texts: what it writes. What is no text is passed over.
     """
-    before = "".join(text for text in texts if _is_text(text))
+    before = "".join(str(text) for text in texts if _is_text(text))
     try:
         return write(str)
     except Exception as error:

@@ -102,12 +102,16 @@ def test_a_receiver_of_a_worker_that_takes_long_is_called_once_and_the_rest_goes
         payments.c2b(**PAYMENT)
     heard.silent = False
     backend.make_due()
-    told: list[int] = []
 
     def work(notice_id: str) -> None:
         heard.at_work = None
-        # The others of this worker's batch are let go of, and told by somebody else.
-        until(lambda: told.append(other(worker.reconcile).told) or sum(told) == 3)
+
+        def others_are_told() -> bool:
+            other(worker.reconcile)
+            return backend.notices() == 1
+
+        # The rest of this worker's batch is told by somebody else, once its lease has run out.
+        until(others_are_told)
 
     heard.at_work = work
     assert payments.reconcile().told == 1

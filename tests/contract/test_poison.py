@@ -46,7 +46,8 @@ def waiting(payments: Payments[Any, Any], mpesa_simulator: Simulator) -> list[An
 @contextmanager
 def _broken(payments: Payments[Any, Any], records: list[Any]) -> Iterator[None]:
     """While this lasts, these payments cannot be written."""
-    change = payments.store.change
+    store: Any = payments.store
+    change = store.change
     keys = {record.pk for record in records}
 
     def broken(record: Any, *args: Any) -> Any:
@@ -54,11 +55,11 @@ def _broken(payments: Payments[Any, Any], records: list[Any]) -> Iterator[None]:
             raise RuntimeError(f"Failing row contains ({record.pk}, {MSISDN})")
         return change(record, *args)
 
-    payments.store.change = broken  # type: ignore[method-assign]
+    store.change = broken
     try:
         yield
     finally:
-        payments.store.change = change  # type: ignore[method-assign]
+        store.change = change
 
 
 def callback(record: Any, code: str = "0") -> bytes:
@@ -178,7 +179,7 @@ def test_workers_are_handed_different_callbacks(
 
 def test_a_payment_whose_answer_cannot_be_taken_in_is_put_off_and_the_others_go_on(
     payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator,
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     for _ in range(4):
         mpesa_simulator.scenarios.queue("cut_after", operation="c2b")
@@ -193,11 +194,9 @@ def test_a_payment_whose_answer_cannot_be_taken_in_is_put_off_and_the_others_go_
     assert MSISDN not in caplog.text
     # What breaks is what comes after the answer: the payment is counted as asked in vain.
     backend.make_due()
-    learn = payments.learn
-    payments.learn = lambda *args: 1 / 0  # type: ignore[assignment, method-assign, return-value]
+    monkeypatch.setattr(payments, "learn", lambda *args: 1 / 0)
     assert payments.reconcile().failed == 2
     assert [r.checks for r in backend.records()[:2]] == [1, 1]
-    payments.learn = learn  # type: ignore[method-assign]
 
 
 def test_an_event_of_another_version_or_a_notifier_that_raises_stops_no_other(
@@ -355,17 +354,17 @@ def accounts(make_payments: MakePayments) -> Accounts[Any, Any]:
         assert alias == "working"
         return working
 
-    options = {
+    options: Any = {
         "no_key_file": {"API_KEY": "x", "PUBLIC_KEY": "/nowhere/key.pem",
                         "CALLBACK_TOKEN": "no-key-file-token-of-32-characters"},
         "working": {"API_KEY": "x", "CALLBACK_TOKEN": TOKEN},
         "nothing": None,
     }  # fmt: skip
-    found: Accounts[Any, Any] = Accounts(lambda: options, build)  # type: ignore[arg-type, return-value]
-    found._settings_of = (  # type: ignore[method-assign]
-        lambda alias, read=found._settings_of: None if alias == "working" else read(alias)
-    )
-    return found
+    found: Any = Accounts(lambda: options, build)
+    read = found._settings_of
+    found._settings_of = lambda alias: None if alias == "working" else read(alias)
+    accounts: Accounts[Any, Any] = found
+    return accounts
 
 
 def _post(accounts: Accounts[Any, Any], body: bytes, token: str) -> int:
