@@ -83,8 +83,6 @@ FIRST_CHECK = timedelta(seconds=30)
 LAST_CHECK = timedelta(hours=1)
 NOTICE_GRACE = timedelta(minutes=2)
 """What was not told by then, since its process died, is told by `reconcile`."""
-CALLBACK_LEASE = timedelta(minutes=10)
-"""How long a worker may take to decide the callbacks that it was handed."""
 MOST_ATTEMPTS = 10
 """Tries, over some four hours, to decide a callback; then it is for a person. Of an event that
 could not be told so often, the log says so each time."""
@@ -492,11 +490,12 @@ class Payments(Generic[R, C]):
         stopped: Callable[[], bool] = lambda: False,
     ) -> tuple[int, int]:
         """As `apply_callbacks`, of those due at a time; how many, and how many of them failed."""
-        until = _now() + CALLBACK_LEASE
+        # One that must be confirmed takes a question; what a worker that died had, waits no longer.
+        longest = timedelta(seconds=sum(self.client.config.timeout))
+        until = _now() + NOTICE_GRACE + longest
         claimed = self.step(
             lambda: self.store.claim_callbacks(now, until, limit, older_than=older_than)
         )
-        longest = timedelta(seconds=sum(self.client.config.timeout))
         done = failed = 0
         for due in claimed:
             if stopped() or (done and _now() + longest >= until):

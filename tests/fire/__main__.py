@@ -331,7 +331,8 @@ def _make_due(framework: str) -> int:
             (notices, f"UPDATE {notices} SET due_at = %s"),
             (
                 f"{callbacks} WHERE verdict = 'received'",
-                f"UPDATE {callbacks} SET received_at = %s WHERE verdict = 'received'",
+                f"UPDATE {callbacks} SET received_at = %s, next_attempt_at = NULL "
+                "WHERE verdict = 'received'",
             ),
         ):
             row = connection.execute(f"SELECT count(*) FROM {count}").fetchone()
