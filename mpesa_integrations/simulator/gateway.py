@@ -366,6 +366,11 @@ def _pause(stopping: threading.Event, scenario: Scenario) -> None:
 
 def _begin(simulator: Simulator, endpoint: Endpoint, parameters: Parameters) -> Transaction:
     ours = simulator.service_provider_code
+    reference = parameters["input_ThirdPartyReference"]
+    known = simulator.ledger.find(reference)
+    if known is not None and known.third_party_reference == reference:
+        # Before all else: what else is wrong with it may be the first request's own doing.
+        raise Refused("INS-10")
     original = None
     if endpoint.operation == "reversal":
         original = simulator.ledger.find(parameters["input_TransactionID"])
@@ -385,7 +390,7 @@ def _begin(simulator: Simulator, endpoint: Endpoint, parameters: Parameters) -> 
     try:
         return simulator.ledger.begin(
             operation=endpoint.operation,
-            third_party_reference=parameters["input_ThirdPartyReference"],
+            third_party_reference=reference,
             transaction_reference=parameters.get("input_TransactionReference"),
             payer=payer,
             payee=payee,

@@ -84,6 +84,13 @@ def test_a_reversal_in_parts_stops_at_the_amount(
     assert found.reversed_amount == found.amount == 10
 
 
+def test_a_reversal_sent_again_is_a_duplicate_and_not_one_too_many(raw: RawClient) -> None:
+    _, paid = raw.call("c2b", input_Amount="10")
+    asked = {"input_TransactionID": paid["output_TransactionID"], "input_ThirdPartyReference": "R7"}
+    assert raw.code("reversal", **asked) == "INS-0"
+    assert raw.code("reversal", **asked) == "INS-10"
+
+
 @pytest.mark.parametrize(
     ("operation", "changes", "code"),
     [
