@@ -17,7 +17,7 @@ from django.utils.functional import cached_property
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
-from mpesa_integrations.core.msisdn import normalise_msisdn
+from mpesa_integrations.core.listings import searched_values
 
 from .accounts import mpesa
 from .times import local
@@ -184,14 +184,5 @@ class HistoryAdmin(_ModelAdmin):
             return queryset, False
         found = Q()
         for column in self.get_search_fields(request):
-            found |= Q(**{f"{column}__in": _spellings(str(column), term)})
+            found |= Q(**{f"{column}__in": searched_values(str(column), term)})
         return queryset.filter(found), False
-
-
-def _spellings(column: str, term: str) -> list[str]:
-    if column != "msisdn":
-        return sorted({term, term.upper()})
-    try:
-        return [normalise_msisdn(term, prefixes=("8",))]
-    except ValueError:
-        return []

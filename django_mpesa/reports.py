@@ -32,6 +32,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 
 from mpesa_integrations.core.lifecycle import FINAL_STATES, MONEY_MOVED_STATES
+from mpesa_integrations.core.listings import exported_text
 from mpesa_integrations.core.msisdn import mask_msisdn
 
 from .accounts import mpesa
@@ -55,8 +56,6 @@ _EXPORTED = (
     gettext_noop("transaction_id"), gettext_noop("response_code"),
     gettext_noop("response_description"), gettext_noop("conflict"),
 )  # fmt: skip
-# What a spreadsheet takes for the beginning of a formula, full-width signs included.
-_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 _By = tuple[str, ...]
 
 
@@ -239,13 +238,7 @@ def _cells(row: tuple[Any, ...], whole_numbers: bool) -> Iterator[Any]:
         elif isinstance(value, datetime):
             yield aware(value).astimezone(timezone.utc).isoformat(timespec="seconds")
         else:
-            yield _harmless(value) if isinstance(value, str) else value
-
-
-def _harmless(text: str) -> str:
-    """Keep a spreadsheet from running text that somebody else chose."""
-    formula = text.lstrip().startswith(_FORMULA) or text.startswith(("\t", "\r", "\n"))
-    return f"'{text}" if formula else text
+            yield exported_text(value) if isinstance(value, str) else value
 
 
 def _started_between(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -11,16 +10,15 @@ from typing import Any, ClassVar
 
 from flask import flash
 from flask_admin.actions import action
-from flask_admin.contrib.sqla import ModelView
 from flask_admin.contrib.sqla.filters import BaseSQLAFilter
 from flask_admin.form import SecureForm
 from markupsafe import Markup
 
 from mpesa_integrations.core.errors import MpesaError, ValidationError
 from mpesa_integrations.core.lifecycle import State
-from mpesa_integrations.core.msisdn import mask_msisdns_in
 
 from .extension import accounts_of_current_app
+from .history_view import HistoryView, masked_notes
 
 try:
     from flask_babel import Domain, format_datetime, format_decimal, get_locale
@@ -109,10 +107,6 @@ def _badge(view: Any, context: Any, record: Any, name: str) -> Markup:
     return Markup('<span style="{}">{}</span>').format(style, _STATES[State(record.state)])
 
 
-def _masked(view: Any, context: Any, record: Any, name: str) -> str:
-    return str(record.masked_msisdn)
-
-
 def _said(error: MpesaError) -> str:
     """An error in the language of the page, as far as core has words for it."""
     if not isinstance(error, ValidationError):
@@ -134,8 +128,7 @@ def _wrapped(view: Any, context: Any, record: Any, name: str) -> Markup:
 
 
 def _notes(view: Any, context: Any, record: Any, name: str) -> Markup | str:
-    notes = record.metadata_
-    return _breakable(mask_msisdns_in(json.dumps(notes, ensure_ascii=False))) if notes else ""
+    return _breakable(masked_notes(view, context, record, name))
 
 
 def _breakable(text: str) -> Markup:
@@ -143,7 +136,7 @@ def _breakable(text: str) -> Markup:
     return Markup('<span style="overflow-wrap:anywhere">{}</span>').format(text)
 
 
-class TransactionView(ModelView):  # type: ignore[misc] # Flask-Admin's base is not typed
+class TransactionView(HistoryView):
     """Payments to look at and to ask about; who may is `is_accessible`, as in any view of yours.
 
     Attributes:
@@ -154,14 +147,14 @@ class TransactionView(ModelView):  # type: ignore[misc] # Flask-Admin's base is 
     can_reverse = False
     # Actions move money: they need a token that only our own pages have.
     form_base_class = SecureForm
-    can_create = False
-    can_edit = False
-    can_delete = False
-    can_view_details = True
     column_list: Sequence[str] = _LIST
     column_labels: ClassVar[dict[str, Any]] = _LABELS
     column_default_sort = ("id", True)
-    column_searchable_list = ("third_party_reference", "transaction_id", "reference", "msisdn")
+    column_sortable_list: Sequence[str] = (
+        "created_at", "operation", "state", "amount", "reference", "transaction_id"
+    )  # fmt: skip
+    column_searchable_list = ("third_party_reference", "transaction_id", "conversation_id",
+                              "reference", "msisdn")  # fmt: skip
     column_filters: Sequence[str | BaseSQLAFilter] = (
         "state", "operation", "account", "created_at"
     )  # fmt: skip
@@ -170,11 +163,10 @@ class TransactionView(ModelView):  # type: ignore[misc] # Flask-Admin's base is 
         "operation": list(_OPERATIONS.items()),
     }
     column_formatters: ClassVar[dict[str, Any]] = {
-        "state": _badge, "msisdn": _masked, "amount": _aligned
+        "state": _badge, "amount": _aligned
     }  # fmt: skip
     column_formatters_detail: ClassVar[dict[str, Any]] = {
         "state": _badge,
-        "msisdn": _masked,
         "amount": _amount,
         "reversed_amount": _amount,
         "third_party_reference": _wrapped,
@@ -183,16 +175,21 @@ class TransactionView(ModelView):  # type: ignore[misc] # Flask-Admin's base is 
         "metadata_": _notes,
     }
     column_type_formatters: ClassVar[dict[Any, Any]] = {
-        **ModelView.column_type_formatters, datetime: lambda view, at, name: _moment(at)
+        **HistoryView.column_type_formatters, datetime: lambda view, at, name: _moment(at)
     }  # fmt: skip
     column_type_formatters_detail = column_type_formatters
-    column_details_exclude_list = ("idempotency_key",)
-    # A count of all rows takes seconds at a million of them.
-    simple_list_pager = True
+    column_details_exclude_list = ("idempotency_key", "claimed_transaction_id")
 
     def is_action_allowed(self, name: str) -> bool:
         """Reversals need a right of their own."""
-        return bool(name != "reverse" or self.can_reverse)
+        return super().is_action_allowed(name) and bool(name != "reverse" or self.can_reverse)
+
+    def search_placeholder(self) -> str:
+        """What is found: a whole value of one of these columns."""
+        return gettext("Whole values: %(columns)s", columns=super().search_placeholder() or "")
+
+    def _chosen(self, ids: Sequence[str]) -> Iterator[Any]:
+        return filter(None, map(self.get_one, ids))
 
     @action(  # type: ignore[untyped-decorator]
         "ask_gateway",
@@ -202,7 +199,7 @@ class TransactionView(ModelView):  # type: ignore[misc] # Flask-Admin's base is 
     def ask_gateway(self, ids: Sequence[str]) -> None:
         """Ask what became of the chosen payments."""
         asked = 0
-        for record in map(self.get_one, ids):
+        for record in self._chosen(ids):
             try:
                 accounts_of_current_app()[record.account].check(record)
             except MpesaError as error:
@@ -224,7 +221,7 @@ class TransactionView(ModelView):  # type: ignore[misc] # Flask-Admin's base is 
     )
     def reverse(self, ids: Sequence[str]) -> None:
         """Give back what is left of the chosen payments, each once however often it is asked."""
-        for record in map(self.get_one, ids):
+        for record in self._chosen(ids):
             given = f"{record.third_party_reference}-{record.reversed_amount}"
             try:
                 reversal = accounts_of_current_app()[record.account].reverse(

@@ -1,0 +1,32 @@
+"""What a list of payments for people may search for and export; how, is the framework's admin's.
+
+Numbers that are masked must not be guessed a digit at a time, so a search is for whole values.
+"""
+
+from __future__ import annotations
+
+from .msisdn import normalise_msisdn
+
+# What a spreadsheet takes for the beginning of a formula, full-width signs included.
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+
+
+def searched_values(column: str, term: str) -> list[str]:
+    """The whole values that a search for a term looks for in a column; none if it cannot be there.
+
+    Args:
+        column: its name; in `msisdn`, a phone number is found however it is typed.
+        term: what somebody typed, stripped.
+    """
+    if column != "msisdn":
+        return sorted({term, term.upper()})
+    try:
+        return [normalise_msisdn(term, prefixes=("8",))]
+    except ValueError:
+        return []
+
+
+def exported_text(text: str) -> str:
+    """A text for a CSV file, which keeps a spreadsheet from running what somebody else chose."""
+    formula = text.lstrip().startswith(_FORMULA) or text.startswith(("\t", "\r", "\n"))
+    return f"'{text}" if formula else text
