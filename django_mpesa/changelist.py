@@ -5,10 +5,11 @@ from __future__ import annotations
 import calendar
 from collections.abc import Iterable
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -126,8 +127,19 @@ class AccountFilter(admin.SimpleListFilter):
         return queryset.filter(account=self.value()) if self.value() else queryset
 
 
+_CLOSED = (
+    "has_add_permission", "has_change_permission", "has_delete_permission", "add_view",
+    "changeform_view", "delete_view", "save_form", "save_model", "save_formset", "save_related",
+    "delete_model", "delete_queryset",
+)  # fmt: skip
+
+
 class HistoryAdmin(_ModelAdmin):
-    """History: looked at, never edited, however much of it there is."""
+    """History: looked at, never edited, however much of it there is.
+
+    Raises:
+        ImproperlyConfigured: a subclass, or a base that comes first in it, opens it.
+    """
 
     change_list_template = "admin/django_mpesa/change_list.html"
     paginator = BoundedPaginator
@@ -142,6 +154,18 @@ class HistoryAdmin(_ModelAdmin):
         """The states' colours."""
 
         css = {"all": ("django_mpesa/admin.css",)}  # noqa: RUF012
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # As the class comes out, whichever of its bases said so.
+        opened = [name for name in _CLOSED if getattr(cls, name) is not getattr(HistoryAdmin, name)]
+        opened += ["list_editable"] if cls.list_editable else []
+        if opened:
+            raise ImproperlyConfigured(
+                f"{cls.__name__} has a {opened[0]} of its own, and must not: payments are history, "
+                "which nobody makes, changes or deletes by hand. Where a base class brings it, "
+                "name django_mpesa's class first"
+            )
 
     def has_add_permission(self, *args: Any, **kwargs: Any) -> bool:
         """Nobody adds to history."""
@@ -166,6 +190,25 @@ class HistoryAdmin(_ModelAdmin):
         """One entry. Django's own title for it, "View …", is in English in Portuguese, too."""
         context = {"title": capfirst(self.opts.verbose_name), **(extra_context or {})}
         return super().change_view(request, object_id, form_url, context)
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Look at it; what is sent is refused, that of an inline, too."""
+        if object_id is None or request.method not in ("GET", "HEAD"):
+            raise PermissionDenied
+        return super().changeform_view(request, object_id, *args, **kwargs)
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """The actions, of which none deletes."""
+        actions = super().get_actions(request)
+        return {name: action for name, action in actions.items() if name != "delete_selected"}
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise PermissionDenied
+
+    add_view = delete_view = save_form = save_model = save_formset = _refuse
+    save_related = delete_model = delete_queryset = _refuse
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         """The list with bounded date links."""
