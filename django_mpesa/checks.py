@@ -108,6 +108,7 @@ def check_models(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             for fault in tables.faults(constraints.in_model(model))
         ),
         *_check_fields(model),
+        *_check_routes(model),
     ]
 
 
@@ -141,6 +142,21 @@ def check_tables(
 def _is_to_be_migrated(alias: str) -> bool:
     executor = MigrationExecutor(connections[alias])
     return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+
+
+def _check_routes(model: type[AbstractTransaction]) -> Iterator[CheckMessage]:
+    alias = router.db_for_write(model)
+    for other in (CallbackLog, Notice):
+        elsewhere = router.db_for_write(other)
+        if elsewhere != alias:
+            yield Error(
+                f"Payments are written to the database {alias!r}, and {other._meta.label} to "
+                f"{elsewhere!r}: they belong together in one transaction.",
+                hint=f"Let DATABASE_ROUTERS send {other._meta.app_label} where "
+                f"{model._meta.label} goes.",
+                obj=other,
+                id="mpesa.E034",
+            )
 
 
 def _check_fields(model: type[AbstractTransaction]) -> Iterator[CheckMessage]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
@@ -21,6 +20,7 @@ from mpesa_integrations.core.records import Verdict as CoreVerdict
 
 from .constraints import add_constraints, check_constraint
 from .fields import ExactCharField
+from .paid_for import PaidForKey, set_null_here
 from .protection import ProtectedModel
 
 if not hasattr(settings, "MPESA_TRANSACTION_MODEL"):
@@ -108,11 +108,13 @@ class AbstractTransaction(ProtectedModel):
     checks = models.PositiveIntegerField(_("checks"), default=0, editable=False)
     stuck_at = models.DateTimeField(_("given to a person"), null=True, blank=True, editable=False)
     metadata = models.JSONField(_("metadata"), default=dict, blank=True, encoder=DjangoJSONEncoder)
+    # No constraint: the content types may be in another database than the payments.
     content_type = models.ForeignKey(
-        ContentType, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
-    )
+        ContentType, null=True, blank=True, on_delete=set_null_here, related_name="+",
+        db_constraint=False,
+    )  # fmt: skip
     object_id = models.CharField(max_length=64, blank=True)
-    paid_for = GenericForeignKey("content_type", "object_id")
+    paid_for = PaidForKey("content_type", "object_id")
 
     class Meta:
         """What must hold is held by the database too."""

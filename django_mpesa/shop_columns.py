@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.core.exceptions import ValidationError
@@ -13,6 +13,8 @@ from mpesa_integrations.core.errors import nothing_sent
 from mpesa_integrations.core.ownership import refuse_names, refuse_unsaved
 
 from .protection import shop_fields
+
+_M = TypeVar("_M", bound=Model)
 
 
 def shop_columns(model: type[Model], given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -47,6 +49,23 @@ def shop_columns(model: type[Model], given: Mapping[str, Any]) -> dict[str, dict
         else:
             found[name] = {field.attname: _read(name, value, field)}
     return found
+
+
+def make_record(model: type[_M], values: Mapping[str, Any]) -> _M:
+    """Make a record, with a generic key's object in another database, too; Django refuses that."""
+    objects = {
+        field: values[field.name]
+        for field in model._meta.private_fields
+        if isinstance(field, GenericForeignKey) and field.name in values
+    }
+    names = {field.name for field in objects}
+    columns = {name: value for name, value in values.items() if name not in names}
+    for field, value in objects.items():
+        columns |= _generic(field, value)
+    record = model(**columns)
+    for field, value in objects.items():
+        field.set_cached_value(record, value)
+    return record
 
 
 def _read(name: str, value: Any, field: Any) -> Any:

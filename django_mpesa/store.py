@@ -32,7 +32,7 @@ from .isolation import (
 )
 from .models import AbstractTransaction, CallbackLog, Notice
 from .protection import LibraryRecords
-from .shop_columns import shop_columns
+from .shop_columns import make_record, shop_columns
 from .times import aware, stored
 
 _T = TypeVar("_T")
@@ -96,7 +96,7 @@ class DjangoStore:
             DuplicateTransaction: the third-party reference is taken.
             ValidationError: a reversal, with which more could go back than was paid.
         """
-        record = self._model(account=self._account, **_plain(values))
+        record = make_record(self._model, {"account": self._account, **_plain(values)})
         if record.object_id is None:  # paid_for=None: it is not known yet
             record.object_id = ""
         try:

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import migrations, models
 
 import django_mpesa.constraints
+import django_mpesa.paid_for
 
 
 class Migration(migrations.Migration):
@@ -157,7 +158,8 @@ class Migration(migrations.Migration):
                     models.ForeignKey(
                         blank=True,
                         null=True,
-                        on_delete=django.db.models.deletion.SET_NULL,
+                        db_constraint=False,
+                        on_delete=django_mpesa.paid_for.set_null_here,
                         related_name="+",
                         to="contenttypes.contenttype",
                     ),

@@ -1,0 +1,62 @@
+"""`paid_for`: what a payment is for, also where payments have a database of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.contenttypes.fields import GenericForeignKey
+from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import ObjectDoesNotExist
+from django.db import models, router
+
+
+class PaidForKey(GenericForeignKey):
+    """A generic foreign key that leads out of the payments' database.
+
+    Django looks for the content type and the object in the database of the row that names them.
+    This one looks for each where the routers say that it is read.
+    """
+
+    def get_content_type(
+        self, obj: Any = None, id: Any = None, using: Any = None, model: Any = None
+    ) -> Any:
+        """A content type, by an object, its key or a model; `using` is the routers' to say."""
+        types = ContentType.objects.db_manager(router.db_for_read(ContentType))
+        if id is not None:
+            return _Kind(types.filter(pk=id).first())
+        meant = obj if obj is not None else model
+        return types.get_for_model(meant, for_concrete_model=self.for_concrete_model)
+
+
+class _Kind:
+    """A content type, or what is left of one that was deleted, which finds its objects."""
+
+    def __init__(self, found: ContentType | None) -> None:
+        self._found = found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._found, name)
+
+    def model_class(self) -> Any:
+        return None if self._found is None else self._found.model_class()
+
+    def get_object_for_this_type(self, using: Any = None, **key: Any) -> Any:
+        return self._objects().get(**key)
+
+    def get_all_objects_for_this_type(self, **keys: Any) -> Any:
+        return self._objects().filter(**keys)
+
+    def _objects(self) -> Any:
+        model = self.model_class()
+        if model is None:
+            raise ObjectDoesNotExist
+        return model._base_manager.using(router.db_for_read(model))
+
+
+def set_null_here(collector: Any, field: Any, sub_objs: Any, using: str) -> None:
+    """On the deletion of a content type: SET_NULL, where the payments are in its database."""
+    if router.db_for_write(field.model) == using:
+        models.SET_NULL(collector, field, sub_objs, using)
+
+
+set_null_here.lazy_sub_objs = True  # type: ignore[attr-defined]  # not looked for elsewhere, either

@@ -1,0 +1,174 @@
+"""Payments in a database of their own: migrated, paid, called back, reconciled and shown."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.checks import run_checks
+from django.db import connection
+
+from django_mpesa.models import CallbackLog
+from mpesa_integrations.simulator import Simulator
+
+ROOT = Path(__file__).parents[2]
+NAME = os.environ.get("MPESA_TEST_NAME", "test_mpesa")
+SETTINGS = """
+from tests.django.settings import *
+
+ROOT_URLCONF = "urls"
+if os.environ["SERVER"]:
+    server = {**DATABASES["default"], "TEST": {}}
+    DATABASES = {alias: {**server, "NAME": f"NAME_routed_{alias}"}
+                 for alias in ("default", "payments")}
+else:
+    DATABASES = {alias: {"ENGINE": "django.db.backends.sqlite3",
+                         "NAME": Path(__file__).parent / f"{alias}.sqlite3"}
+                 for alias in ("default", "payments")}
+DATABASE_ROUTERS = ["router.PaymentsRouter"]
+""".replace("NAME_", f"{NAME}_")
+ROUTER = """
+class PaymentsRouter:
+    def db_for_read(self, model, **hints):
+        return "payments" if model._meta.app_label == "django_mpesa" else None
+
+    db_for_write = db_for_read
+
+    def allow_migrate(self, db, app_label, **hints):
+        return (db == "payments") == (app_label == "django_mpesa")
+"""
+URLS = """
+from django.contrib import admin
+from django.urls import include, path
+urlpatterns = [path("mpesa/", include("django_mpesa.urls")), path("admin/", admin.site.urls)]
+"""
+STORY = """
+import django
+django.setup()
+from datetime import timedelta
+from django.contrib.auth.models import Group, User
+from django.contrib.contenttypes.models import ContentType
+from django.core.management import call_command
+from django.db import connections
+from django.test import Client
+from django.utils import timezone
+from django_mpesa import mpesa
+from django_mpesa.models import CallbackLog, Notice, Transaction
+from django_mpesa.signals import payment_completed
+from django_mpesa.test import mpesa_gateway
+
+for made in range(3):
+    ContentType.objects.create(app_label="gone", model=f"m{made}")
+tables = connections["payments"].introspection.table_names()
+assert set(tables) == {"django_migrations", "django_mpesa_transaction",
+                       "django_mpesa_callbacklog", "django_mpesa_notice"}, tables
+assert "django_mpesa_transaction" not in connections["default"].introspection.table_names()
+
+order = Group.objects.create(name="an order")
+heard = []
+receive = lambda sender, transaction, **kwargs: heard.append(transaction.paid_for)
+payment_completed.connect(receive)
+with mpesa_gateway(asynchronous=True) as gateway:
+    paid = mpesa.c2b(msisdn="841234567", amount=10, reference="T1", paid_for=order,
+                     idempotency_key="k")
+    again = mpesa.c2b(msisdn="841234567", amount=10, reference="T1", paid_for=order,
+                      idempotency_key="k")
+    assert again == paid
+    gateway.deliver()
+paid = Transaction.objects.get()
+assert (paid.state, paid.paid_for, heard) == ("completed", order, [order]), (paid.state, heard)
+assert paid._state.db == CallbackLog.objects.get()._state.db == "payments"
+assert Transaction.objects.prefetch_related("paid_for").get().paid_for == order
+assert Transaction.objects.filter(object_id=order.pk).count() == 1
+
+with mpesa_gateway() as gateway:
+    later = mpesa.c2b(msisdn="841234567", amount=5, reference="T2")
+    mpesa.link(later, paid_for=order)
+    mpesa.reverse(transaction_id=later.transaction_id)
+    call_command("mpesa_reconcile")
+later.refresh_from_db()
+assert (later.state, later.paid_for) == ("reversed", order)
+assert Notice.objects.count() == 0
+
+User.objects.create_superuser("ana", password="ana")
+client = Client()
+client.login(username="ana", password="ana")
+page = client.get("/admin/django_mpesa/transaction/")
+assert page.status_code == 200 and "T2" in page.content.decode()
+page = client.get(f"/admin/django_mpesa/transaction/{paid.pk}/change/")
+assert page.status_code == 200 and "an order" in page.content.decode()
+
+# What is deleted in the shop's database is not looked for in the payments'.
+order.delete()
+ContentType.objects.get_for_model(Group).delete()
+assert Transaction.objects.get(pk=paid.pk).paid_for is None
+call_command("check", "--database", "default", "--database", "payments",
+             "--fail-level", "WARNING")
+call_command("mpesa_check", "--offline")
+print("ok")
+"""
+
+
+@pytest.fixture
+def server(django_db_blocker: Any) -> Iterator[str]:
+    """The server of the test run, with two databases; empty for SQLite, which has files."""
+    server = os.environ.get("MPESA_TEST_DATABASE", "sqlite")
+    if server == "sqlite":
+        yield ""
+        return
+    names = [f"{NAME}_routed_{alias}" for alias in ("default", "payments")]
+    with django_db_blocker.unblock():
+        _on_server(f"DROP DATABASE IF EXISTS {name}" for name in names)
+        _on_server(f"CREATE DATABASE {name}" for name in names)
+        yield server
+        _on_server(f"DROP DATABASE {name}" for name in names)
+
+
+def _on_server(statements: Iterable[str]) -> None:
+    with connection._nodb_cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+
+
+def test_payments_in_a_database_of_their_own(tmp_path: Path, server: str) -> None:
+    for name, text in {
+        "settings.py": SETTINGS, "router.py": ROUTER, "urls.py": URLS, "story.py": STORY,
+    }.items():  # fmt: skip
+        (tmp_path / name).write_text(text)
+    environment = {
+        **os.environ,
+        "SERVER": server,
+        "DJANGO_SETTINGS_MODULE": "settings",
+        "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}",
+    }
+
+    def run(*words: str) -> str:
+        done = subprocess.run(
+            [sys.executable, *words], cwd=tmp_path, env=environment, timeout=120,
+            capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    run("-m", "django", "migrate", "--database", "payments")
+    run("-m", "django", "migrate")
+    run("-m", "django", "makemigrations", "--check", "--dry-run")
+    assert run("story.py").endswith("ok\n")
+
+
+class CallbacksElsewhere:
+    def db_for_write(self, model: Any, **hints: Any) -> str | None:
+        return "elsewhere" if model is CallbackLog else None
+
+
+def test_callbacks_in_another_database_than_their_payments_are_an_error(
+    settings: Any, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.DATABASE_ROUTERS = [CallbacksElsewhere()]
+    (found,) = (message for message in run_checks() if message.id == "mpesa.E034")
+    assert "'elsewhere'" in found.msg
