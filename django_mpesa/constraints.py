@@ -35,7 +35,7 @@ def add_constraints(model: type[models.Model], abstract: type[models.Model]) -> 
     names = {"app_label": options.app_label.lower(), "class": model.__name__.lower()}
     for constraint in abstract._meta.constraints:
         if not _holds(options, constraint):
-            added = constraint.clone()  # type: ignore[attr-defined]
+            added = constraint.clone()
             added.name = constraint.name % names
             options.constraints = [*options.constraints, added]
             options.original_attrs["constraints"] = options.constraints
@@ -49,8 +49,8 @@ def add_constraints(model: type[models.Model], abstract: type[models.Model]) -> 
 
 def in_model(model: type[models.Model]) -> tables.Table:
     """What a payments' model says of its table; no database is asked."""
-    options = model._meta
-    keys = (field for field in options.concrete_fields if isinstance(field, models.ForeignKey))
+    options: Any = model._meta
+    keys: Any = (field for field in options.concrete_fields if isinstance(field, models.ForeignKey))
     return tables.Table(
         name=options.label,
         keeps_payments=True,

@@ -100,12 +100,12 @@ def in_database(records: Records, connection: Connection) -> Iterator[tables.Tab
 
 def _look_up(inspector: Inspector, mapper: Mapper[Any], table: SqlTable) -> tables.Table:
     where: Any = {"table_name": table.name, "schema": table.schema}
-    found = [
+    found: list[Any] = [
         *(unique["column_names"] for unique in inspector.get_unique_constraints(**where)),
         *(index["column_names"] for index in inspector.get_indexes(**where) if _is_whole(index)),
         inspector.get_pk_constraint(**where)["constrained_columns"],
     ]
-    unique = (frozenset(name for name in names if name) for names in found)
+    unique = (frozenset(names) for names in found if None not in names)  # None: an expression
     keys = [
         name
         for key in inspector.get_foreign_keys(**where)

@@ -90,7 +90,7 @@ def test_a_reversal_by_that_transaction_finds_the_one_that_holds_it(
     for record in reversed(two_pending):
         payments.receive(callback(record))
     assert _states(backend) == ["pending", "completed"]
-    found = payments.store.find_paid(ID)
+    found: Any = payments.store.find_paid(ID)
     assert found.pk == two_pending[1].pk
     assert payments.store.find_paid(ID.lower()) is None
 
@@ -204,7 +204,8 @@ def test_transactions_that_differ_in_capitals_are_two(
     payments.receive(callback(second, input_TransactionID="4XDF12345"))
     assert _states(backend) == ["completed", "completed"]
     assert _claims(backend) == ["4xdf12345", "4XDF12345"]
-    assert payments.store.find_paid("4XDF12345").pk == second.pk
+    found: Any = payments.store.find_paid("4XDF12345")
+    assert found.pk == second.pk
 
 
 def test_another_accounts_payment_may_have_the_same_transaction(

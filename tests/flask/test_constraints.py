@@ -21,7 +21,7 @@ from sqlalchemy import (
     inspect,
     text,
 )
-from sqlalchemy.orm import DeclarativeBase, Session, declarative_base, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, declarative_base, mapped_column
 from sqlalchemy.pool import NullPool
 
 from flask_mpesa import Mpesa
@@ -79,7 +79,7 @@ def _renamed_column(base: Any) -> type[Any]:
     class Payment(TransactionMixin, base):  # type: ignore[misc]
         __tablename__ = "payment"
         __table_args__ = _NOTHING
-        idempotency_key = mapped_column("key_of_the_order", String(100))
+        idempotency_key: Mapped[str | None] = mapped_column("key_of_the_order", String(100))
 
     return Payment
 
@@ -191,7 +191,7 @@ def test_the_same_key_sends_once_through_a_model_with_a_comment(
 
 
 def test_a_table_in_a_schema_and_classes_below_it(engine: Engine) -> None:
-    base = _bases()[0]
+    base: Any = _bases()[0]
 
     class Payment(TransactionMixin, base):  # type: ignore[misc]
         __tablename__ = "payment"
@@ -231,7 +231,7 @@ def test_models_that_are_none_stop_the_app(engine: Engine, mpesa_simulator: Simu
         _app(_records(base, lambda _: Payment, engine), mpesa_simulator)
     other = _bases()[0]
     records = _records(other, _comment, engine)
-    table: Any = records.transaction.__table__
+    table: Any = inspect(records.transaction).local_table
     table.constraints -= {c for c in table.constraints if str(c.name) == "payment_key"}
     with pytest.raises(ConfigurationError, match=r"payment has no unique .*idempotency_key"):
         _app(records, mpesa_simulator)
