@@ -10,16 +10,21 @@ from django.core.checks import CheckMessage, Error, Info, Tags, Warning, registe
 from django.core.exceptions import FieldDoesNotExist
 from django.db import connections, router
 from django.db.migrations.executor import MigrationExecutor
-from django.urls import NoReverseMatch, reverse
 
 from mpesa_integrations.core import tables
-from mpesa_integrations.core.account_settings import AccountSettings, find_problems
+from mpesa_integrations.core.account_settings import (
+    AccountSettings,
+    Problem,
+    find_problems,
+    find_shared_tokens,
+)
 from mpesa_integrations.core.accounts import DEFAULT
 from mpesa_integrations.core.errors import ConfigurationError
 
 from . import constraints
 from .accounts import account_options
 from .models import AbstractTransaction, CallbackLog, Notice
+from .routing import callback_path
 from .store import get_transaction_model
 
 
@@ -43,8 +48,12 @@ def check_accounts(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                 id="mpesa.E001",
             )
         ]
+    found = {alias: _read(options) for alias, options in accounts.items()}
+    usable = {alias: read for alias, read in found.items() if isinstance(read, AccountSettings)}
     return [
-        message for alias, options in accounts.items() for message in _check_account(alias, options)
+        *(message for alias, read in found.items() for message in _check_account(alias, read)),
+        *map(_message, find_shared_tokens(usable)),
+        *_check_url(usable),
     ]
 
 
@@ -186,31 +195,43 @@ def _holds_as_much(field: Any, needed: Any) -> bool:
     )
 
 
-def _check_account(alias: str, options: Mapping[str, Any]) -> Iterator[CheckMessage]:
+def _read(options: Mapping[str, Any]) -> AccountSettings | ConfigurationError:
     try:
-        found = AccountSettings.from_mapping(options)
+        return AccountSettings.from_mapping(options)
     except ConfigurationError as error:
-        networks = error.setting in ("callback_networks", "trusted_proxies")
+        return error
+
+
+def _check_account(
+    alias: str, found: AccountSettings | ConfigurationError
+) -> Iterator[CheckMessage]:
+    if isinstance(found, ConfigurationError):
+        networks = found.setting in ("callback_networks", "trusted_proxies")
         yield Error(
-            f"The M-Pesa account {alias!r} is not usable: {error}.",
-            hint=f"Correct {error.setting.upper()} in MPESA[{alias!r}].",
+            f"The M-Pesa account {alias!r} is not usable: {found}.",
+            hint=f"Correct {found.setting.upper()} in MPESA[{alias!r}].",
             id="mpesa.E006" if networks else "mpesa.E002",
         )
         return
-    for problem in find_problems(alias, found, in_production=not settings.DEBUG):
-        level, letter = (Error, "E") if problem.serious else (Warning, "W")
-        yield level(problem.text, hint=problem.hint, id=f"mpesa.{letter}{problem.number:03}")
-    if found.config.callback_token is not None and not _is_routed(found.config.callback_token):
-        yield Error(
-            "The callback URL of M-Pesa is not in the URLconf.",
-            hint='Add path("mpesa/", include("django_mpesa.urls")) to the urlpatterns.',
-            id="mpesa.E009",
-        )
+    yield from map(_message, find_problems(alias, found, in_production=not settings.DEBUG))
 
 
-def _is_routed(token: str) -> bool:
+def _message(problem: Problem) -> CheckMessage:
+    level, letter = (Error, "E") if problem.serious else (Warning, "W")
+    return level(problem.text, hint=problem.hint, id=f"mpesa.{letter}{problem.number:03}")
+
+
+def _check_url(accounts: Mapping[str, AccountSettings]) -> Iterator[CheckMessage]:
+    tokens = [found.config.callback_token for found in accounts.values()]
+    token = next((token for token in tokens if token is not None), None)
+    if token is None:
+        return
     try:
-        reverse("django_mpesa:callback", args=[token])
-    except NoReverseMatch:
-        return False
-    return True
+        callback_path(token)
+    except ConfigurationError as error:
+        yield Warning(
+            f"The callback URL of M-Pesa was not found: {error}.",
+            hint='Add path("mpesa/", include("django_mpesa.urls")) to the urlpatterns. If it is '
+            "routed in a way that cannot be found, name it in MPESA_CALLBACK_URL_NAME.",
+            id="mpesa.W009",
+        )

@@ -18,13 +18,13 @@ from dataclasses import fields
 from typing import Any
 
 from django.test import Client, override_settings
-from django.urls import reverse
 
 from mpesa_integrations.core.client import MpesaClient
 from mpesa_integrations.core.config import MpesaConfig
 from mpesa_integrations.simulator.in_process import InProcessGateway, in_process_gateway
 
 from .accounts import account_options, mpesa
+from .routing import callback_path
 
 __all__ = ["TestGateway", "mpesa_gateway"]
 
@@ -58,7 +58,7 @@ class TestGateway:
             AssertionError: the shop did not acknowledge one.
         """
         token = mpesa[self._account].client.config.callback_token
-        url = reverse("django_mpesa:callback", args=[token])
+        url = callback_path(token)
 
         def post(body: Any) -> None:
             answer = Client().post(url, body, content_type="application/json")

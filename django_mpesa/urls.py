@@ -5,4 +5,8 @@ from django.urls import path
 from .views import callback
 
 app_name = "django_mpesa"
-urlpatterns = [path("callback/<str:token>/", callback, name="callback")]
+urlpatterns = [
+    path("callback/<str:token>/", callback, name="callback"),
+    # As people paste it: a redirect would lose the body, and put the token into a log.
+    path("callback/<str:token>", callback),
+]

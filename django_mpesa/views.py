@@ -18,7 +18,7 @@ from django.http import (
 from django.urls import get_resolver, get_urlconf
 from django.views.decorators.csrf import csrf_exempt
 
-from mpesa_integrations.core.endpoint import CallbackRequest, answer_callback
+from mpesa_integrations.core.endpoint import CallbackRequest, answer_callback, wsgi_reader
 from mpesa_integrations.core.failures import log_failure
 from mpesa_integrations.core.redaction import hide_token, hide_token_in
 
@@ -65,12 +65,6 @@ def _forget_token(request: HttpRequest, token: str) -> None:
 
 
 def _answer(request: HttpRequest, token: str) -> HttpResponse:
-    def read(limit: int) -> bytes:
-        try:
-            return request.body
-        except RequestDataTooBig:
-            return b"x" * limit
-
     answer = answer_callback(
         mpesa,
         CallbackRequest(
@@ -79,7 +73,7 @@ def _answer(request: HttpRequest, token: str) -> HttpResponse:
             content_length=request.META.get("CONTENT_LENGTH"),
             remote_address=request.META.get("REMOTE_ADDR", ""),
             forwarded_for=request.META.get("HTTP_X_FORWARDED_FOR", ""),
-            read=read,
+            read=_reader(request),
         ),
     )
     if answer.status == 404:
@@ -98,3 +92,16 @@ def _not_found(request: HttpRequest) -> HttpResponse:
         log_failure("callback.no_404_page", error)
         return HttpResponseNotFound()
     return found
+
+
+def _reader(request: HttpRequest) -> Callable[[int], bytes]:
+    def read(limit: int) -> bytes:
+        try:
+            if request.META.get("CONTENT_LENGTH"):
+                _ = request.body  # kept, for middleware that looks at it afterwards
+        except RequestDataTooBig:
+            return b"x" * limit
+        return request.read(limit)
+
+    # Only a WSGI request has an environment; an ASGI request's body is there, whole.
+    return wsgi_reader(getattr(request, "environ", {}), read)

@@ -7,8 +7,10 @@ from typing import Any, cast
 from flask import Blueprint, Flask, Request, abort, jsonify, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import BuildError
 
-from mpesa_integrations.core.endpoint import CallbackRequest, answer_callback
+from mpesa_integrations.core.endpoint import CallbackRequest, answer_callback, wsgi_reader
+from mpesa_integrations.core.errors import ConfigurationError
 from mpesa_integrations.core.failures import log_failure
 from mpesa_integrations.core.redaction import hide_token, hide_token_in
 
@@ -16,27 +18,50 @@ from mpesa_integrations.core.redaction import hide_token, hide_token_in
 def callback_blueprint() -> Blueprint:
     """A blueprint with one rule, `/<token>/`, below the prefix that it is registered at."""
     blueprint = Blueprint("mpesa", __name__)
-    blueprint.add_url_rule("/<token>/", "callback", _callback, methods=["POST"])
+    # Without its last slash, too: a redirect would lose the body of a caller that follows none.
+    blueprint.add_url_rule(
+        "/<token>/", "callback", callback, methods=["POST"], strict_slashes=False
+    )
     return blueprint
 
 
-def exempt_from_csrf(app: Flask, blueprint: Blueprint) -> None:
+def callback_path(app: Flask, token: str) -> str:
+    """The endpoint's path on the site, by whatever name its blueprint was registered.
+
+    Raises:
+        ConfigurationError: it is not registered, or below a prefix with variables.
+    """
+    urls = app.url_map.bind("")
+    for endpoint, view in app.view_functions.items():
+        if view is callback:
+            try:
+                return urls.build(endpoint, {"token": token})
+            except BuildError:
+                continue
+    raise ConfigurationError(
+        "the callback endpoint is not registered, or below a prefix with variables",
+        setting="MPESA_CALLBACK_PATH",
+    )
+
+
+def exempt_from_csrf(app: Flask) -> None:
     """Have Flask-WTF's CSRFProtect, set up before or after, let the gateway in."""
 
     def exempt() -> None:
         csrf: Any = app.extensions.get("csrf")
-        if csrf is not None and request.blueprint == blueprint.name:
-            csrf.exempt(blueprint)
+        if csrf is not None and app.view_functions.get(request.endpoint or "") is callback:
+            csrf.exempt(callback)
 
     csrf: Any = app.extensions.get("csrf")
     if csrf is not None:
-        csrf.exempt(blueprint)
+        # The view, since the blueprint can be registered inside another, or by another name.
+        csrf.exempt(callback)
     else:
         # Runs before CSRFProtect's own check, which is registered later.
         app.before_request(exempt)
 
 
-def _callback(token: str) -> ResponseReturnValue:
+def callback(token: str) -> ResponseReturnValue:
     """Take in an asynchronous result; PROTOCOL.md, "Answers".
 
     A wrong token, or a stranger's address, is answered 404 with no detail.
@@ -73,7 +98,7 @@ def _answer(token: str) -> ResponseReturnValue:
             content_length=request.headers.get("Content-Length"),
             remote_address=request.remote_addr or "",
             forwarded_for=request.headers.get("X-Forwarded-For", ""),
-            read=request.stream.read,
+            read=_read,
         ),
     )
     if answer.status == 404:
@@ -85,3 +110,9 @@ def _answer(token: str) -> ResponseReturnValue:
 
         enqueue(tasks.apply_callbacks, answer.waiting_in)
     return jsonify(answer.body), answer.status
+
+
+def _read(limit: int) -> bytes:
+    read = wsgi_reader(request.environ, request.stream.read)
+    # What a hook of the shop's has read is gone from the stream, and kept by the request.
+    return read(limit) or request.get_data()

@@ -21,6 +21,8 @@ from mpesa_integrations.commands import (
 from mpesa_integrations.core.accounts import Accounts
 from mpesa_integrations.core.errors import ConfigurationError, MpesaError
 
+from .callbacks import callback_path
+
 if TYPE_CHECKING:
     from .records import Records
 
@@ -91,12 +93,7 @@ def callback_url(account: str) -> None:
 
     def show() -> ExitCode:
         settings = _accounts()[account].settings
-        urls = current_app.url_map.bind("")
-        if "mpesa.callback" not in current_app.view_functions:
-            raise ConfigurationError(
-                "the callback endpoint is not registered", setting="MPESA_CALLBACK_PATH"
-            )
-        path = urls.build("mpesa.callback", {"token": settings.config.callback_token or "-"})
+        path = callback_path(current_app, settings.config.callback_token or "-")
         click.echo(settings.callback_url(path))
         return ExitCode.OK
 

@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any, cast
 from flask import Blueprint, Flask, current_app, has_app_context
 from werkzeug.local import LocalProxy
 
-from mpesa_integrations.core.account_settings import AccountSettings, find_problems
+from mpesa_integrations.core.account_settings import (
+    AccountSettings,
+    find_problems,
+    find_shared_tokens,
+)
 from mpesa_integrations.core.accounts import DEFAULT, Accounts
 from mpesa_integrations.core.config import KEY_PREFIX
 from mpesa_integrations.core.errors import ConfigurationError
@@ -88,7 +92,7 @@ class Mpesa(_Accounts):
         path = app.config["MPESA_CALLBACK_PATH"]
         if path is not None:
             app.register_blueprint(self.blueprint, url_prefix=path)
-        exempt_from_csrf(app, self.blueprint)
+        exempt_from_csrf(app)
         app.cli.add_command(mpesa_cli)
         if records is None:
             warnings.warn(
@@ -170,18 +174,27 @@ def _build(
 
 
 def _check(app: Flask, accounts: Accounts[Any, Any]) -> None:
+    production = not (app.debug or app.testing)
+    found: dict[str, AccountSettings] = {}
     for alias in accounts:
         try:
-            settings = accounts[alias].settings
+            found[alias] = accounts[alias].settings
         except ConfigurationError as error:
             name = error.setting.upper().removeprefix(KEY_PREFIX)
             where = f"{KEY_PREFIX}{name}" if alias == DEFAULT else f"MPESA_ACCOUNTS[{alias!r}]"
             raise ConfigurationError(f"{where}: {error}", setting=error.setting) from error
-        production = not (app.debug or app.testing)
-        for problem in find_problems(alias, settings, in_production=production):
-            if problem.serious:
-                raise ConfigurationError(f"{problem.text} {problem.hint}", setting="MPESA")
-            logger.warning("config.doubtful %s %s", problem.text, problem.hint)
+    problems = [
+        *(
+            problem
+            for alias, settings in found.items()
+            for problem in find_problems(alias, settings, in_production=production)
+        ),
+        *find_shared_tokens(found),
+    ]
+    for problem in problems:
+        if problem.serious:
+            raise ConfigurationError(f"{problem.text} {problem.hint}", setting="MPESA")
+        logger.warning("config.doubtful %s %s", problem.text, problem.hint)
 
 
 def _check_records(app: Flask, records: Records | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 import threading
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
-from .core.account_settings import find_problems
+from .core.account_settings import AccountSettings, find_problems, find_shared_tokens
 from .core.accounts import Accounts
 from .core.client import MpesaClient
 from .core.config import MpesaConfig
@@ -157,6 +158,17 @@ def check_accounts(
             echo(f"problem  {alias}: {problem}")
         if not problems:
             echo(f"ok       {alias}" + ("" if offline else ": the gateway accepts the API key"))
+    for shared in find_shared_tokens(_readable(accounts)):
+        found = ExitCode.PROBLEM
+        echo(f"problem  {shared.text} {shared.hint}")
+    return found
+
+
+def _readable(accounts: Accounts[Any, Any]) -> dict[str, AccountSettings]:
+    found = {}
+    for alias in accounts:
+        with contextlib.suppress(Exception):  # told where the account is looked at by itself
+            found[alias] = accounts[alias].settings
     return found
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from .addresses import UNIX, Network, read_network
 from .callbacks import PORT_RANGE
 from .config import KEY_PREFIX, MpesaConfig
 from .errors import ConfigurationError
 from .redaction import Secret, forgetful_calls
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Proxy = Network | Literal["unix"]
 _SHORT_TOKEN = 32
 _API_KEY_LENGTH = 32
 
@@ -30,7 +30,8 @@ class AccountSettings:
             query confirms it.
         callback_base_url: the site as the gateway reaches it, `https://shop.example:12000`.
         callback_networks: the networks that may call; none means any.
-        trusted_proxies: the networks of proxies whose `X-Forwarded-For` counts.
+        trusted_proxies: the networks of proxies whose `X-Forwarded-For` counts; `"unix"` among
+            them means a proxy on the same machine that comes by a unix socket.
         apply_callbacks: `inline`, in the request; or `worker`: the request only stores them.
         not_found_after: from what age on a payment that the gateway does not know counts as never
             accepted; None means never.
@@ -41,7 +42,7 @@ class AccountSettings:
     verify_callbacks: bool = False
     callback_base_url: str | None = field(default=None, repr=False)
     callback_networks: tuple[Network, ...] = ()
-    trusted_proxies: tuple[Network, ...] = ()
+    trusted_proxies: tuple[Proxy, ...] = ()
     apply_callbacks: str = "inline"
     not_found_after: timedelta | None = None
     stuck_after: timedelta = timedelta(hours=24)
@@ -93,12 +94,23 @@ def _base_url(name: str, value: object) -> str:
 def _networks(name: str, value: object) -> tuple[Network, ...]:
     items = [] if isinstance(value, str) or not isinstance(value, Iterable) else list(value)
     try:
-        networks = tuple(ipaddress.ip_network(item) for item in items)
+        networks = tuple(
+            read_network(item.strip() if isinstance(item, str) else item) for item in items
+        )
     except ValueError:
         networks = ()
     if networks or value in ([], ()):
         return networks
     raise _wrong(name, 'must be a list of networks, as ["10.0.0.0/8"]')
+
+
+def _proxies(name: str, value: object) -> tuple[Proxy, ...]:
+    items = [value] if isinstance(value, str) or not isinstance(value, Iterable) else list(value)
+    networks = [item for item in items if item != UNIX]
+    if networks == [value]:
+        return _networks(name, value)
+    unix: tuple[Proxy, ...] = (UNIX,) if UNIX in items else ()
+    return unix + _networks(name, networks)
 
 
 def _way(name: str, value: object) -> str:
@@ -123,7 +135,7 @@ _READERS: dict[str, Callable[[str, object], Any]] = {
     "VERIFY_CALLBACKS": _flag,
     "CALLBACK_BASE_URL": _base_url,
     "CALLBACK_NETWORKS": _networks,
-    "TRUSTED_PROXIES": _networks,
+    "TRUSTED_PROXIES": _proxies,
     "APPLY_CALLBACKS": _way,
     "NOT_FOUND_AFTER": _seconds,
     "STUCK_AFTER": _seconds,
@@ -184,6 +196,23 @@ def find_problems(
             serious=True,
         )
     yield from _find_callback_problems(account, settings)
+
+
+def find_shared_tokens(accounts: Mapping[str, AccountSettings]) -> Iterator[Problem]:
+    """Say which accounts have one callback token: the token tells whose a callback is."""
+    aliases: dict[str, list[str]] = {}
+    for alias, settings in accounts.items():
+        if settings.config.callback_token is not None:
+            aliases.setdefault(settings.config.callback_token, []).append(alias)
+    for sharing in aliases.values():
+        if len(sharing) > 1:
+            yield Problem(
+                11,
+                f"The M-Pesa accounts {' and '.join(map(repr, sharing))} have one CALLBACK_TOKEN, "
+                f"so that all callbacks would go to {sharing[0]!r}.",
+                "Give each account a token of its own, and paste its URL into its portal.",
+                serious=True,
+            )
 
 
 def _find_callback_problems(account: str, settings: AccountSettings) -> Iterator[Problem]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from .account_settings import Network
+from .account_settings import Proxy
 from .accounts import Accounts
+from .addresses import UNIX, is_unix_socket, read_address, within
 from .callbacks import MAX_BODY
 from .failures import log_failure
 from .sentry import keep_from_sentry
@@ -25,7 +26,7 @@ class CallbackRequest:
         token: the secret part of the path.
         content_type: the header, parameters included.
         content_length: the header as it came; None without one.
-        remote_address: the peer's address.
+        remote_address: the peer's address; "" for a unix socket.
         forwarded_for: the `X-Forwarded-For` header; "" without one.
         read: gives at most so many bytes of the body.
     """
@@ -74,17 +75,19 @@ def answer_callback(accounts: Accounts[Any, Any], request: CallbackRequest) -> C
         return CallbackAnswer(500, {"output_ResponseDesc": "Not taken in, send it again"})
     settings = payments.settings
     address = remote_address(request, settings.trusted_proxies)
-    if settings.callback_networks and not _within(address, settings.callback_networks):
-        return CallbackAnswer(404)
+    refuse = partial(_refuse, matching[0], address)
+    if settings.callback_networks and not within(address, settings.callback_networks):
+        return refuse(404, "the address is not in CALLBACK_NETWORKS")
     if request.content_type.partition(";")[0].strip().lower() != "application/json":
-        return CallbackAnswer(415, {"output_ResponseDesc": "Send application/json"})
+        return refuse(415, "the content type is not application/json", "Send application/json")
     try:
         body = _body(request)
-    except Exception as error:  # noqa: BLE001 - whatever a server raises where a client goes away
-        logger.warning("callback.not_read account=%s problem=%s", matching[0], type(error).__name__)
-        return CallbackAnswer(400, {"output_ResponseDesc": "The body did not arrive whole"})
+    except Exception as error:  # noqa: BLE001 - each framework has its own for a caller gone away
+        return refuse(
+            400, f"the body broke off ({type(error).__name__})", "The body did not arrive whole"
+        )
     if body is None:
-        return CallbackAnswer(413, {"output_ResponseDesc": "The body is too large"})
+        return refuse(413, f"the body has more than {MAX_BODY} bytes", "The body is too large")
     inline = settings.apply_callbacks == "inline"
     try:
         status, answer = payments.receive(body, apply=inline, remote_address=address)
@@ -95,16 +98,66 @@ def answer_callback(accounts: Accounts[Any, Any], request: CallbackRequest) -> C
     return CallbackAnswer(status, answer, None if inline else matching[0])
 
 
-def remote_address(request: CallbackRequest, proxies: Collection[Network]) -> str | None:
-    """The caller's address: X-Forwarded-For counts only as far as trusted proxies wrote it."""
-    address = _address(request.remote_address)
-    hops = [hop.strip() for hop in request.forwarded_for.split(",")]
-    while hops and proxies and _within(address, proxies):
-        address = _address(hops.pop())
+def remote_address(request: CallbackRequest, proxies: Collection[Proxy]) -> str | None:
+    """The caller's address: X-Forwarded-For counts only as far as trusted proxies wrote it.
+
+    Returns:
+        The address, or None where it is not known.
+    """
+    networks = [proxy for proxy in proxies if not isinstance(proxy, str)]
+    address = read_address(request.remote_address)
+    hops = [hop for hop in request.forwarded_for.split(",") if hop.strip()]
+    if hops and address is None and UNIX in proxies and is_unix_socket(request.remote_address):
+        address = read_address(hops.pop())
+    while hops and within(address, networks):
+        address = read_address(hops.pop())
     return address
 
 
+def wsgi_reader(
+    environ: Mapping[str, Any], otherwise: Callable[[int], bytes]
+) -> Callable[[int], bytes]:
+    """How to read a WSGI request's body, also one that came in chunks and without a length.
+
+    Frameworks take a body without a length for an empty one. Servers that undo the chunks let
+    themselves be read to the end, and most say so.
+
+    Args:
+        environ: the WSGI environment.
+        otherwise: reads at most so many bytes the framework's way.
+    """
+    chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
+    ends_itself = environ.get("wsgi.input_terminated") or chunked
+    if environ.get("CONTENT_LENGTH") or not ends_itself:
+        return otherwise
+    stream = environ["wsgi.input"]
+
+    def read(limit: int) -> bytes:
+        body = b""
+        # One reading may give less than there is.
+        while len(body) < limit and (more := stream.read(limit - len(body))):
+            body += more
+        return body
+
+    return read
+
+
+def _refuse(
+    alias: str, address: str | None, status: int, why: str, told: str = ""
+) -> CallbackAnswer:
+    """Refuse a callback whose token was right, with a line for who wonders where it is."""
+    logger.warning(
+        "callback.refused account=%s status=%s address=%s problem=%s",
+        alias,
+        status,
+        address or "unknown",
+        why,
+    )
+    return CallbackAnswer(status, {"output_ResponseDesc": told} if told else {})
+
+
 def _body(request: CallbackRequest) -> bytes | None:
+    """The body; None where it is larger than a callback may be."""
     try:
         if int(request.content_length or 0) > MAX_BODY:
             return None
@@ -112,17 +165,3 @@ def _body(request: CallbackRequest) -> bytes | None:
         return None
     body = request.read(MAX_BODY + 1)
     return None if len(body) > MAX_BODY else body
-
-
-def _address(text: str) -> str | None:
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        return None
-
-
-def _within(address: str | None, networks: Collection[Network]) -> bool:
-    if address is None:
-        return False
-    found = ipaddress.ip_address(address)
-    return any(found in network for network in networks)

@@ -80,7 +80,22 @@ def test_missing_accounts_and_urls_are_told(settings: Settings, mpesa_simulator:
     assert "default" in str(messages[0].hint)
     settings.ROOT_URLCONF = "tests.django.no_urls"
     settings.DEBUG = True
-    assert _ids(settings, mpesa_simulator) == ["mpesa.E009"]
+    assert _ids(settings, mpesa_simulator) == ["mpesa.W009"]
+
+
+def test_two_accounts_with_one_token_are_told(
+    settings: Settings, mpesa_simulator: Simulator
+) -> None:
+    account = account_settings(mpesa_simulator, **GOOD)
+    settings.MPESA = {"default": account, "broken": {}, "payouts": account}
+    messages = run_checks(tags=["mpesa"])
+    assert [message.id for message in messages] == ["mpesa.E002", "mpesa.E011"]
+    assert "'default' and 'payouts'" in messages[1].msg
+    assert TOKEN not in str(messages)
+    out = StringIO()
+    with pytest.raises((SystemExit, CommandError)):
+        call_command("mpesa_check", offline=True, stdout=out)
+    assert "'default' and 'payouts'" in out.getvalue()
 
 
 @pytest.mark.django_db

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.urls import reverse
 
 from django_mpesa import mpesa
+from django_mpesa.routing import callback_path
 from mpesa_integrations.core.errors import ConfigurationError
 
 
@@ -24,7 +24,7 @@ class Command(BaseCommand):
         """Print it, or say which setting is missing."""
         try:
             account = mpesa[options["account"]]
-            path = reverse("django_mpesa:callback", args=[account.client.config.callback_token])
+            path = callback_path(account.client.config.callback_token)
             url = account.settings.callback_url(path)
         except ConfigurationError as error:
             raise CommandError(str(error)) from error
