@@ -12,6 +12,7 @@ from .addresses import UNIX, Network, read_network
 from .callbacks import PORT_RANGE
 from .config import KEY_PREFIX, MpesaConfig
 from .errors import ConfigurationError
+from .pasted import clean
 from .redaction import Secret, forgetful_calls
 
 Proxy = Network | Literal["unix"]
@@ -86,8 +87,9 @@ def _flag(name: str, value: object) -> bool:
 
 
 def _base_url(name: str, value: object) -> str:
-    if isinstance(value, str) and value.strip():
-        return Secret(value.strip().rstrip("/"))
+    text = clean(value).rstrip("/") if isinstance(value, str) else ""
+    if text:
+        return Secret(text)
     raise _wrong(name, f"must be as https://shop.example:{PORT_RANGE[0]}")
 
 
@@ -95,7 +97,7 @@ def _networks(name: str, value: object) -> tuple[Network, ...]:
     items = [] if isinstance(value, str) or not isinstance(value, Iterable) else list(value)
     try:
         networks = tuple(
-            read_network(item.strip() if isinstance(item, str) else item) for item in items
+            read_network(clean(item) if isinstance(item, str) else item) for item in items
         )
     except ValueError:
         networks = ()
@@ -106,6 +108,7 @@ def _networks(name: str, value: object) -> tuple[Network, ...]:
 
 def _proxies(name: str, value: object) -> tuple[Proxy, ...]:
     items = [value] if isinstance(value, str) or not isinstance(value, Iterable) else list(value)
+    items = [clean(item) if isinstance(item, str) else item for item in items]
     networks = [item for item in items if item != UNIX]
     if networks == [value]:
         return _networks(name, value)
@@ -114,8 +117,9 @@ def _proxies(name: str, value: object) -> tuple[Proxy, ...]:
 
 
 def _way(name: str, value: object) -> str:
-    if value in ("inline", "worker"):
-        return str(value)
+    text = clean(value) if isinstance(value, str) else value
+    if text in ("inline", "worker"):
+        return str(text)
     raise _wrong(name, 'must be "inline" or "worker"')
 
 

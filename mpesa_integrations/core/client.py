@@ -201,15 +201,16 @@ class MpesaClient:
         *,
         msisdn: str,
         amount: str | int | Decimal,
-        reference: str,
-        third_party_reference: str | None = None,
+        reference: str | int,
+        third_party_reference: str | int | None = None,
     ) -> Result:
         """Take a payment from a customer, who confirms it with the PIN on the phone.
 
         Args:
             msisdn: the customer's number, as typed (`84 123 4567`) or normalised.
             amount: meticais with at most 2 decimals; never a float.
-            reference: what the customer and the statement see, 1 to 20 characters.
+            reference: what the customer and the statement see, 1 to 20 characters, or a whole
+                number.
             third_party_reference: 1 to 20 letters and digits, unique per request; made if left out.
 
         Returns:
@@ -240,8 +241,8 @@ class MpesaClient:
         *,
         msisdn: str,
         amount: str | int | Decimal,
-        reference: str,
-        third_party_reference: str | None = None,
+        reference: str | int,
+        third_party_reference: str | int | None = None,
     ) -> Result:
         """Pay out to a customer. Arguments, result and errors as for `c2b`."""
         return self.send(
@@ -259,8 +260,8 @@ class MpesaClient:
         *,
         receiver_shortcode: str,
         amount: str | int | Decimal,
-        reference: str,
-        third_party_reference: str | None = None,
+        reference: str | int,
+        third_party_reference: str | int | None = None,
     ) -> Result:
         """Pay another business.
 
@@ -287,7 +288,7 @@ class MpesaClient:
         *,
         transaction_id: str,
         amount: str | int | Decimal | None = None,
-        third_party_reference: str | None = None,
+        third_party_reference: str | int | None = None,
     ) -> Result:
         """Give a transaction's money back, the whole of it or a part.
 

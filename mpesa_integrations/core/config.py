@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from .credentials import check_api_key_fits, normalise_api_key, normalise_public_key
 from .errors import ConfigurationError
 from .msisdn import DEFAULT_PREFIXES
+from .pasted import clean, plain
 from .redaction import SECRET_SETTINGS, forgetful_calls, remember_secrets, secret
 
 logger = logging.getLogger("mpesa_integrations")
@@ -230,13 +231,14 @@ def _setting_of(key: str) -> str:
 
 
 def _environment(value: object) -> str:
-    if not isinstance(value, str) or value not in ENVIRONMENTS:
+    text = clean(value) if isinstance(value, str) else ""
+    if text not in ENVIRONMENTS:
         raise _wrong("environment", f"must be one of {', '.join(ENVIRONMENTS)}")
-    return value
+    return text
 
 
 def _shortcode(value: object) -> str:
-    text = str(value).strip() if isinstance(value, (str, int)) else ""
+    text = plain(str(value)) if isinstance(value, (str, int)) else ""
     if not re.fullmatch(r"[0-9]{5,6}", text):
         raise _wrong("service_provider_code", "must be the business's shortcode of 5 or 6 digits")
     return text
@@ -245,7 +247,7 @@ def _shortcode(value: object) -> str:
 def _host(value: object) -> str | None:
     if value is None:
         return None
-    text = value.strip() if isinstance(value, str) else ""
+    text = clean(value) if isinstance(value, str) else ""
     if _HOST.fullmatch(text) or _is_ip(text):
         return text
     raise _wrong(
@@ -264,8 +266,8 @@ def _is_ip(text: str) -> bool:
 
 
 def _integer(setting: str, value: object, low: int, high: int) -> int:
-    if isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,9}\s*", value):
-        value = int(value)
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", plain(value)):
+        value = int(plain(value))
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise _wrong(setting, f"must be a whole number from {low} to {high}")
     return value
@@ -282,7 +284,7 @@ def _retries(value: object) -> int:
 def _flag(setting: str, value: object) -> bool:
     if isinstance(value, bool):
         return value
-    word = value.strip().lower() if isinstance(value, str) else ""
+    word = clean(value).lower() if isinstance(value, str) else ""
     if word in _TRUE | _FALSE:
         return word in _TRUE
     raise _wrong(setting, "must be true or false")
@@ -291,12 +293,12 @@ def _flag(setting: str, value: object) -> bool:
 def _verify(value: object) -> bool | str:
     if isinstance(value, bool):
         return value
-    if isinstance(value, str) and value.strip().lower() in _TRUE | _FALSE:
+    if isinstance(value, str) and clean(value).lower() in _TRUE | _FALSE:
         return _flag("verify", value)
-    if isinstance(value, (str, Path)) and str(value).strip():
-        path = os.path.expanduser(str(value).strip())
-        if "\0" not in path and os.path.exists(path):
-            return path
+    if isinstance(value, (str, Path)) and clean(str(value)):
+        for path in map(os.path.expanduser, (str(value).strip(), clean(str(value)))):
+            if "\0" not in path and os.path.exists(path):
+                return path
         raise _wrong("verify", f"names a CA bundle that does not exist: {path!r}")
     raise _wrong("verify", "must be True, or the path of a CA bundle")
 
@@ -304,9 +306,10 @@ def _verify(value: object) -> bool | str:
 def _optional_text(setting: str, value: object) -> str | None:
     if value is None:
         return None
-    if not isinstance(value, str) or not value.strip() or not value.strip().isprintable():
+    text = clean(value) if isinstance(value, str) else ""
+    if not text or not text.isprintable():
         raise _wrong(setting, "must be text on one line, as the account page shows it")
-    return value.strip()
+    return text
 
 
 def _header(setting: str, value: object) -> str:
@@ -324,8 +327,9 @@ def read_callback_token(value: object) -> str | None:
     """
     if value is None:
         return None
-    if isinstance(value, str) and _TOKEN.fullmatch(value.strip()):
-        return value.strip()
+    text = clean(value) if isinstance(value, str) else ""
+    if _TOKEN.fullmatch(text):
+        return text
     raise _wrong(
         "callback_token",
         "must have 16 to 128 letters, digits, - or _, hard to guess; make one with: "
@@ -355,7 +359,8 @@ def _timeout(value: object) -> tuple[float, float]:
 
 def _seconds(value: object) -> float:
     try:
-        number = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
+        text = plain(value) if isinstance(value, str) else value
+        number = math.nan if isinstance(text, bool) else float(text)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return math.nan
     return number
@@ -367,7 +372,7 @@ def _prefixes(value: object) -> tuple[str, ...]:
         items = list(value.split(","))
     elif isinstance(value, Iterable):
         items = list(value)
-    texts = tuple(str(item).strip() for item in items)
+    texts = tuple(plain(str(item)) for item in items)
     if not texts or not all(re.fullmatch(r"8[0-9]", text) for text in texts):
         raise _wrong("msisdn_prefixes", "must be two-digit prefixes beginning with 8, as in 84,85")
     return texts

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from .errors import ConfigurationError
+from .pasted import clean, plain_dashes
 from .redaction import Secret, forgetful, remember_secrets
 
 MINIMUM_KEY_BITS = 2048
@@ -45,17 +46,17 @@ def bearer_token(api_key: str, public_key: str | Path) -> str:
 
 
 def normalise_api_key(api_key: object) -> str:
-    """Strip an API key and refuse what cannot be one.
+    """Clean an API key and refuse what cannot be one.
 
     Raises:
         ConfigurationError: it is empty, not text, or has spaces inside.
     """
-    if not isinstance(api_key, str) or not api_key.strip():
+    text = clean(api_key) if isinstance(api_key, str) else ""
+    if not text:
         raise _wrong("api_key", "is missing; copy it from the account page of the developer portal")
-    stripped = api_key.strip()
-    if not stripped.isprintable() or " " in stripped:
+    if not text.isprintable() or " " in text:
         raise _wrong("api_key", "has spaces or line breaks inside; copy it again, as one word")
-    return stripped
+    return text
 
 
 def normalise_public_key(public_key: object) -> str:
@@ -69,10 +70,12 @@ def normalise_public_key(public_key: object) -> str:
     """
     if isinstance(public_key, Path):
         text = _read_key_file(public_key)
-    elif isinstance(public_key, str) and public_key.strip():
-        text = _read_key_file(Path(public_key.strip())) if _is_path(public_key) else public_key
+    elif isinstance(public_key, str) and clean(public_key):
+        path = public_key.strip() if _is_file(public_key.strip()) else clean(public_key)
+        text = _read_key_file(Path(path)) if _is_path(path) else public_key
     else:
         raise _wrong("public_key", "is missing; copy it from the account page, or give a file path")
+    text = plain_dashes(clean(text))
     _refuse_other_armour(text)
     bare = "".join(_ARMOUR.sub("", text).split())
     load_public_key(bare)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from urllib.parse import unquote
 
+from .pasted import plain
 from .problems import Problem
 from .redaction import forgetful
 
@@ -12,11 +14,16 @@ COUNTRY_CODE = "258"
 DEFAULT_PREFIXES = ("84", "85")
 
 _CANONICAL = re.compile(r"258[0-9]{9}")
+_OPERATORS = {"82": "Tmcel", "83": "Tmcel", "86": "Movitel", "87": "Movitel"}
+_LONGEST = 10**20  # no phone number of the world has more than 15 digits
 _TYPED = re.compile(r"[\s(]*\+?[0-9()./\s-]*")
-_LONGEST = 20  # digits; no phone number of the world has more than 15
+# A 0 in front is typed by many, also after the country code.
+_NUMBER = re.compile(r"(?:(?:\+|00)?258)?0?([1-9][0-9]{8})")
+_URI = re.compile(r"tel:([^;]*)(;.*)?", re.IGNORECASE | re.DOTALL)
+_CONTEXT = re.compile(r";phone-context=(\+[0-9]+)", re.IGNORECASE)
 # Longer digit runs are masked too: a number with a typing error is still somebody's number.
 _IN_TEXT = re.compile(
-    r"(?<![0-9A-Za-z])(\+?(?:00)?258[\s.-]?)?(8[0-9])[\s.-]?([0-9]{3})[\s.-]?([0-9]{4})(?![0-9])"
+    r"(?<![0-9A-Za-z])(?:\+?(?:00)?258[\s.-]?)?(?:\(?0\)?[\s.-]?)?(8[0-9])[\s.-]?([0-9]{3})[\s.-]?([0-9]{4})(?![0-9])"
 )
 
 
@@ -37,8 +44,9 @@ def normalise_msisdn(value: object, prefixes: Sequence[str] = DEFAULT_PREFIXES) 
     """Bring a phone number, as people type it, to the gateway's form (PROTOCOL.md, "Call context").
 
     Args:
-        value: text as `84 123 4567`, `084 123 4567`, `+258 84…`, `00258…` or `258…`, or the same
-            digits as int.
+        value: text as `84 123 4567`, `084 123 4567`, `+258 84…`, `+258 (0) 84…`, `00258…`, `258…`
+            or `tel:+258-84…`, in the digits of any script, with or without marks that cannot be
+            seen; or the same digits as int.
         prefixes: the two-digit operator prefixes that are accepted.
 
     Returns:
@@ -52,33 +60,34 @@ def normalise_msisdn(value: object, prefixes: Sequence[str] = DEFAULT_PREFIXES) 
             "A phone number must be given as text, not as %(type)s.", type=type(value).__name__
         )
         raise MsisdnError(problem)
-    text = str(value)
-    canonical = text if _CANONICAL.fullmatch(text) else _parse_typed(text)
+    text = _number_in(value) if isinstance(value, str) else _digits_of(value)
+    found = _NUMBER.fullmatch(_digits(text)) if _TYPED.fullmatch(text) else None
+    canonical = COUNTRY_CODE + found[1] if found else None
     accepted = tuple(COUNTRY_CODE + prefix for prefix in prefixes)
     if canonical is None or not canonical.startswith(accepted):
         raise MsisdnError(_problem(text, canonical, prefixes))
     return canonical
 
 
-def _parse_typed(text: str) -> str | None:
-    """Give the gateway's form of a Mozambican number, of whatever operator."""
-    digits = _digits(text)
-    if not _TYPED.fullmatch(text) or not 0 < len(digits) <= _LONGEST:
-        return None
-    # Imported when first needed: its metadata takes longer to load than all of core.
-    import phonenumbers
+def _digits_of(number: int) -> str:
+    # Python refuses to write out the very longest.
+    return str(number) if abs(number) < _LONGEST else str(_LONGEST)
 
-    try:
-        number = phonenumbers.parse(digits, "MZ")
-    except phonenumbers.NumberParseException:
-        return None
-    canonical = f"{number.country_code}{phonenumbers.national_significant_number(number)}"
-    return canonical if _CANONICAL.fullmatch(canonical) else None
+
+def _number_in(text: str) -> str:
+    """The number alone, of a `tel:` link (RFC 3966) without its parameters."""
+    text = plain(text)
+    link = _URI.fullmatch(text)
+    if not link:
+        return text
+    number = plain(unquote(link[1]))
+    context = _CONTEXT.search(link[2] or "")
+    return context[1] + number if context and not number.startswith("+") else number
 
 
 def _digits(text: str) -> str:
-    """The digits with a + in front, if there is one, and without the 0 that many type."""
-    return re.sub(r"^0(?=8)", "", re.sub(r"[^0-9+]", "", text))
+    """The digits, with a + in front if there is one."""
+    return re.sub(r"[^0-9+]", "", text)
 
 
 def _problem(text: str, canonical: str | None, prefixes: Sequence[str]) -> Problem:
@@ -95,12 +104,22 @@ def _problem(text: str, canonical: str | None, prefixes: Sequence[str]) -> Probl
         return Problem(
             "A phone number has nine digits, as in %(example)s; this one has %(count)d.",
             example=example,
-            count=len(re.sub(r"^(\+|00)?258", "", digits)),
+            count=len(re.sub(r"^((\+|00)?258)?0?(?=8)|^(\+|00)?258", "", digits)),
+        )
+    prefix = canonical[3:5]
+    operator = _OPERATORS.get(prefix)
+    if operator is None:
+        return Problem(
+            "M-Pesa is on numbers that begin with %(prefixes)s; this one begins with %(prefix)s.",
+            prefixes=_alternatives(prefixes),
+            prefix=prefix,
         )
     return Problem(
-        "M-Pesa is on numbers that begin with %(prefixes)s; this one begins with %(prefix)s.",
+        "M-Pesa is on numbers that begin with %(prefixes)s; this one begins with %(prefix)s, "
+        "which is %(operator)s's.",
         prefixes=_alternatives(prefixes),
-        prefix=canonical[3:5],
+        prefix=prefix,
+        operator=operator,
     )
 
 
@@ -124,4 +143,4 @@ def mask_msisdn(msisdn: str) -> str:
 
 def mask_msisdns_in(text: str) -> str:
     """Mask every Mozambican mobile number inside free text, such as a gateway's description."""
-    return _IN_TEXT.sub(lambda m: f"{COUNTRY_CODE}{m[2]}•••{m[4]}", text)
+    return _IN_TEXT.sub(lambda m: f"{COUNTRY_CODE}{m[1]}•••{m[3]}", text)

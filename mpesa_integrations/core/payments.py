@@ -15,6 +15,7 @@ from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from uuid import UUID
 
 from .account_settings import AccountSettings
 from .answers import UnreadableBody
@@ -89,6 +90,8 @@ could not be told so often, the log says so each time."""
 _JITTER = 0.25
 _KEY_LENGTH = 100
 _T = TypeVar("_T")
+IdempotencyKey = str | int | UUID
+"""What names a payment: text, or an order's primary key."""
 _PAYMENTS = frozenset({"c2b", "b2c", "b2b"})
 _COMPARED = ("operation", "original_id", "amount", "msisdn", "receiver_shortcode", "reference")
 
@@ -154,9 +157,9 @@ class Payments(Generic[R, C]):
         *,
         msisdn: str,
         amount: str | int | Decimal,
-        reference: str,
-        third_party_reference: str | None = None,
-        idempotency_key: str | None = None,
+        reference: str | int,
+        third_party_reference: str | int | None = None,
+        idempotency_key: IdempotencyKey | None = None,
         **extra: Any,
     ) -> R:
         """Take a payment from a customer.
@@ -164,10 +167,10 @@ class Payments(Generic[R, C]):
         Args:
             msisdn: the customer's number, as typed or normalised.
             amount: meticais with at most 2 decimals; never a float.
-            reference: 1 to 20 characters, for the statement.
+            reference: 1 to 20 characters, or a whole number, for the statement.
             third_party_reference: 1 to 20 letters and digits; made if left out.
-            idempotency_key: 1 to 100 characters; the same key with the same arguments gives the
-                same record and sends nothing.
+            idempotency_key: 1 to 100 characters, a whole number or a UUID; the same key with the
+                same arguments gives the same record and sends nothing.
             extra: the shop's own: `metadata`, a dict; `paid_for`, what it is for, where the
                 framework has it; and columns of its own model.
 
@@ -193,9 +196,9 @@ class Payments(Generic[R, C]):
         *,
         msisdn: str,
         amount: str | int | Decimal,
-        reference: str,
-        third_party_reference: str | None = None,
-        idempotency_key: str | None = None,
+        reference: str | int,
+        third_party_reference: str | int | None = None,
+        idempotency_key: IdempotencyKey | None = None,
         **extra: Any,
     ) -> R:
         """Pay out to a customer. Arguments, result and errors as for `c2b`."""
@@ -212,9 +215,9 @@ class Payments(Generic[R, C]):
         *,
         receiver_shortcode: str,
         amount: str | int | Decimal,
-        reference: str,
-        third_party_reference: str | None = None,
-        idempotency_key: str | None = None,
+        reference: str | int,
+        third_party_reference: str | int | None = None,
+        idempotency_key: IdempotencyKey | None = None,
         **extra: Any,
     ) -> R:
         """Pay another business, by its shortcode of 5 or 6 digits. Otherwise as `c2b`."""
@@ -231,8 +234,8 @@ class Payments(Generic[R, C]):
         *,
         transaction_id: str,
         amount: str | int | Decimal | None = None,
-        third_party_reference: str | None = None,
-        idempotency_key: str | None = None,
+        third_party_reference: str | int | None = None,
+        idempotency_key: IdempotencyKey | None = None,
         **extra: Any,
     ) -> R:
         """Give a recorded payment's money back; the reversal is a record of its own.
@@ -248,7 +251,7 @@ class Payments(Generic[R, C]):
             ValidationError: no such payment is on record, it did not complete, or the amount is
                 more than is left of it, the reversals under way counted; nothing was sent.
         """
-        _check_key(idempotency_key)
+        idempotency_key = _key(idempotency_key)
         self.store.shop_columns(extra)
         arguments: dict[str, Any] = {"transaction_id": transaction_id, "amount": amount}
         request = self._prepare("reversal", arguments, third_party_reference)
@@ -692,18 +695,18 @@ class Payments(Generic[R, C]):
         self,
         operation: str,
         arguments: dict[str, Any],
-        third_party_reference: str | None,
-        idempotency_key: str | None,
+        third_party_reference: str | int | None,
+        idempotency_key: IdempotencyKey | None,
         extra: dict[str, Any],
     ) -> R:
-        _check_key(idempotency_key)
+        key = _key(idempotency_key)
         self.store.shop_columns(extra)
         request = self._prepare(operation, arguments, third_party_reference)
         columns = {name: request.values[name] for name in arguments}
-        return self._start(request, columns, idempotency_key, extra)
+        return self._start(request, columns, key, extra)
 
     def _prepare(
-        self, operation: str, arguments: dict[str, Any], third_party_reference: str | None
+        self, operation: str, arguments: dict[str, Any], third_party_reference: str | int | None
     ) -> PreparedRequest:
         return self.client.prepare(
             operation, third_party_reference=third_party_reference, **arguments
@@ -1293,10 +1296,14 @@ def _reversible(original: R | None, amount: Decimal | None) -> R:
     return original
 
 
-def _check_key(key: str | None) -> None:
+def _key(key: IdempotencyKey | None) -> str | None:
+    if isinstance(key, (int, UUID)) and not isinstance(key, bool):
+        key = "" if isinstance(key, int) and abs(key) >= 10**_KEY_LENGTH else str(key)
     if key is None or (isinstance(key, str) and 0 < len(key) <= _KEY_LENGTH and key.isprintable()):
-        return
+        return key
     problem = Problem("must have 1 to %(length)s characters on one line", length=_KEY_LENGTH)
+    if not isinstance(key, str):
+        problem = Problem("must be text or a whole number, not %(type)s", type=type(key).__name__)
     raise nothing_sent({"idempotency_key": [problem]})
 
 

@@ -6,13 +6,14 @@ They check and normalise values. What an answer proves is decided in `answers`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
 
 from .msisdn import DEFAULT_PREFIXES, normalise_msisdn
+from .pasted import clean, plain
 from .problems import Problem
 from .references import THIRD_PARTY_REFERENCE
 
@@ -23,6 +24,7 @@ else:
     _StringField = _DecimalField = fields.Field
 
 _AMOUNT_TEXT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,2})?")
+_LONGEST = 10**50  # no reference, ID or shortcode is a longer whole number
 _CENTAVO = Decimal("0.01")
 AMOUNT_LIMIT = Decimal(10) ** 12
 """Amounts stay below this: far over any wallet, and within what records can hold."""
@@ -64,17 +66,29 @@ class Amount(_DecimalField):
 
 
 class PatternText(_StringField):
-    """Text that must match a pattern whole; spaces around it are forgiven."""
+    """Text that must match a pattern whole; spaces around it and invisible marks are forgiven.
+
+    A whole number is taken, too, as an order's primary key is one.
+    """
 
     default_error_messages = _NEEDED
 
-    def __init__(self, pattern: str, rule: Problem, **kwargs: Any) -> None:
+    def __init__(
+        self, pattern: str, rule: Problem, *, clean: Callable[[str], str] = plain, **kwargs: Any
+    ) -> None:
         self._pattern = re.compile(pattern)
+        self._clean = clean
         self.rule = rule
         super().__init__(**kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        text = value.strip() if isinstance(value, str) else ""
+        if isinstance(value, bool) or not isinstance(value, (str, int)):
+            raise ValidationError(
+                Problem("must be text or a whole number, not %(type)s", type=type(value).__name__)
+            )
+        if isinstance(value, int):
+            value = str(value) if abs(value) < _LONGEST else ""
+        text = self._clean(value)
         if not self._pattern.fullmatch(text):
             raise ValidationError(self.rule)
         return text
@@ -91,8 +105,9 @@ def parse_amount(value: object) -> Decimal | None:
         return None
     if isinstance(value, int):
         return Decimal(value)
-    if isinstance(value, str) and _AMOUNT_TEXT.fullmatch(value.strip()):
-        return Decimal(value.strip())
+    if isinstance(value, str):
+        text = plain(value)
+        return Decimal(text) if _AMOUNT_TEXT.fullmatch(text) else None
     if isinstance(value, Decimal) and value.is_finite() and abs(value) < AMOUNT_LIMIT:
         exact = value.quantize(_CENTAVO)
         return exact if exact == value else None
@@ -113,8 +128,9 @@ def _amount_problem(value: object) -> Problem:
 
 def _transaction_reference() -> PatternText:
     return PatternText(
-        r"[^\x00-\x1f\x7f-\x9f]{1,20}",
+        r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,20}",
         Problem("must have 1 to 20 characters on one line"),
+        clean=clean,  # as it was written: the customer reads it
         required=True,
     )
 

@@ -55,6 +55,40 @@ def test_a_public_key_is_the_same_however_it_was_pasted(text: str, tmp_path: Pat
         assert make_config(public_key=path).public_key == PUBLIC_KEY
 
 
+@pytest.mark.parametrize(
+    ("setting", "pasted", "kept"),
+    [
+        ("api_key", f"\u200b{API_KEY[:9]}\u200b{API_KEY[9:]}\ufeff\u00a0", API_KEY),
+        ("public_key", f"\ufeff{PUBLIC_KEY[:70]}\u200b\u00a0{PUBLIC_KEY[70:]}", PUBLIC_KEY),
+        ("public_key", PEM.replace("-----", "\u2014\u2014\u2014\u2014\u2014"), PUBLIC_KEY),
+        ("public_key", PEM.replace("\n", "\u200e\n"), PUBLIC_KEY),
+        ("service_provider_code", "\u202a171717\u202c", "171717"),
+        ("service_provider_code", "\u0661\u0667\u0661\u0667\u0661\u0667", "171717"),
+        ("environment", "production\u200b ", "production"),
+        ("host", "\u200eapi.vm.co.mz\ufeff", "api.vm.co.mz"),
+        ("port", " \u200b443", 443),
+        ("timeout", "10,\u200b60", (10.0, 60.0)),
+        ("initiator_identifier", "\u200bMPesa2018", "MPesa2018"),
+        ("security_credential", "se\u200bcret\ufeff", "secret"),
+        ("callback_token", "\u202aa-token-of-20-letters\u202c", "a-token-of-20-letters"),
+        ("msisdn_prefixes", ("84\u200b", "85"), ("84", "85")),
+        ("verify", "\u202atrue\u202c", True),
+    ],
+)
+def test_what_is_pasted_into_a_setting_is_freed_of_what_cannot_be_seen(
+    setting: str, pasted: object, kept: object
+) -> None:
+    assert getattr(make_config(**{setting: pasted}), setting) == kept
+
+
+def test_the_path_of_a_file_may_have_been_pasted_too(tmp_path: Path) -> None:
+    path = tmp_path / "key.pem"
+    path.write_text(PEM)
+    for pasted in (f"\u202a{path}\u202c", f"{path}\u200b"):
+        assert make_config(public_key=pasted).public_key == PUBLIC_KEY
+        assert make_config(verify=pasted).verify == str(path)
+
+
 SMALL = rsa.generate_private_key(public_exponent=65537, key_size=1024)
 ROOMY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 

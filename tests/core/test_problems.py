@@ -16,13 +16,19 @@ from .conftest import make_config
 
 ENGLISH = {
     "amount": ["must not be a float, which is not exact: give a Decimal, an int or text"],
-    "msisdn": ["M-Pesa is on numbers that begin with 84 or 85; this one begins with 86."],
+    "msisdn": [
+        "M-Pesa is on numbers that begin with 84 or 85; this one begins with 86, which is "
+        "Movitel's."
+    ],
     "nonsense": ["is no argument of this call"],
     "reference": ["is missing"],
 }
 PORTUGUESE = {
     "amount": ["não pode ser um float, que não é exato: dê um Decimal, um int ou texto"],
-    "msisdn": ["O M-Pesa funciona em números que começam por 84 ou 85; este começa por 86."],
+    "msisdn": [
+        "O M-Pesa funciona em números que começam por 84 ou 85; este começa por 86, que é da "
+        "Movitel."
+    ],
     "nonsense": ["não é um argumento desta chamada"],
     "reference": ["está em falta"],
 }

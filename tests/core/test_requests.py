@@ -7,6 +7,7 @@ import string
 from decimal import Decimal
 from typing import Any
 
+import phonenumbers
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from mpesa_integrations import (
 )
 from mpesa_integrations.core.msisdn import mask_msisdn, mask_msisdns_in
 from mpesa_integrations.core.operations import OPERATIONS
+from mpesa_integrations.core.pasted import clean, plain
 from mpesa_integrations.core.references import new_third_party_reference
 from mpesa_integrations.core.schemas import amount_text, parse_amount
 
@@ -48,6 +50,29 @@ PAYMENT: dict[str, Any] = {"msisdn": "841234567", "amount": 10, "reference": "T1
         "0841234567",
         "(0)84 123 4567",
         "(+258) 84 123 4567",
+        "+258 (0) 84 123 4567",
+        "+258 084 123 4567",
+        "2580841234567",
+        "00258 084 123 4567",
+        "\u202a+258 84 123 4567\u202c",
+        "\u200e84\u00a0123\u202f4567\ufeff",
+        "84\u200b123\u20604567",
+        "84\u00ad123\u00ad4567",
+        "\u206684 123 4567\u2069",
+        "84\u2013123\u20144567",
+        "84\u2011123\u22124567",
+        "tel:+258841234567",
+        "TEL:84-123-4567",
+        "tel:+258-84-123-4567;ext=5",
+        "tel:84%20123%204567",
+        "tel:841234567;phone-context=+258",
+        "tel:0841234567;isub=1;phone-context=+258",
+        "\u202atel:841234567\u202c",
+        "\uff18\uff14\uff11\uff12\uff13\uff14\uff15\uff16\uff17",  # full width
+        "\uff0b\uff12\uff15\uff18 \uff08\uff18\uff14\uff09 1234567",
+        "\u0668\u0664\u0661\u0662\u0663\u0664\u0665\u0666\u0667",  # Arabic
+        "\u06f8\u06f4\u06f1\u06f2\u06f3\u06f4\u06f5\u06f6\u06f7",  # Persian
+        "\u200f\u0662\u0665\u0668 84 1234567",
         841234567,
         258841234567,
     ],
@@ -60,8 +85,12 @@ def test_a_phone_number_is_taken_as_people_type_it(typed: object) -> None:
     "typed",
     [
         "", "84123456", "8412345678", "821234567", "861234567", "+27841234567", "abc",
-        "84CALLNOW", "84 123 4567 ext. 5", "258258841234567", "８４１２３４５６７", True, 1.5,
-        None, "841234567;drop", "8" * 500, b"841234567", "84+1234567", "+258 084 123 4567",
+        "84CALLNOW", "84 123 4567 ext. 5", "258258841234567", True, 1.5,
+        "84123456\u00b2", "84123456\u2460",
+        "84 123 4567 / 85 123 4567", "84 123 4567, 85 123 4567", "tel:84123456", "tel:",
+        "tel:841234567;phone-context=+27", "tel:tel:841234567", "fax:841234567", "00841234567",
+        "25800841234567", "0084 123 4567", "25808412345678", "84\u2044123 4567", 10**100,
+        None, "841234567;drop", "8" * 500, b"841234567", "84+1234567",
     ],
 )  # fmt: skip
 def test_another_phone_number_is_refused_without_being_repeated(typed: object) -> None:
@@ -81,9 +110,11 @@ def test_another_phone_number_is_refused_without_being_repeated(typed: object) -
         ("084 123 456", "this one has 8.", "este tem 8."),
         (84123456, "this one has 8.", "este tem 8."),
         ("", "this one has 0.", "este tem 0."),
-        ("86 123 4567", "begin with 84 or 85; this one begins with 86.",
-         "começam por 84 ou 85; este começa por 86."),
-        ("+258 82 123 4567", "this one begins with 82.", "este começa por 82."),
+        ("86 123 4567", "begin with 84 or 85; this one begins with 86, "
+         "which is Movitel's.", "começam por 84 ou 85; este começa por 86, que é da Movitel."),
+        ("+258 82 123 4567", "begins with 82, which is Tmcel's.",
+         "este começa por 82, que é da Tmcel."),
+        ("880 123 456", "this one begins with 88.", "este começa por 88."),
         ("212345678", "this one begins with 21.", "este começa por 21."),
         ("+27 84 123 4567", "is on Mozambican numbers", "este é de outro país"),
         ("+841234567", "this one is of another country", "números moçambicanos"),
@@ -121,6 +152,8 @@ def test_masking() -> None:
     assert mask_msisdns_in(text) == (
         "Balance of 25884•••4567 and 25885•••4321, ref 0HOGE4LB841234567XX"
     )
+    for written in ("0841234567", "2580841234567", "+258 (0) 84 123 4567"):
+        assert mask_msisdns_in(f"of {written}.") == "of 25884•••4567."
 
 
 @pytest.mark.parametrize(
@@ -165,7 +198,14 @@ def test_another_amount_is_refused(amount: Any) -> None:
         ({"reference": ""}, "reference"),
         ({"reference": "x" * 21}, "reference"),
         ({"reference": "a\nb"}, "reference"),
-        ({"reference": 7}, "reference"),
+        ({"reference": 7.0}, "reference"),
+        ({"reference": True}, "reference"),
+        ({"reference": Decimal(7)}, "reference"),
+        ({"reference": b"ORDER"}, "reference"),
+        ({"reference": 10**20}, "reference"),
+        ({"reference": 10**100}, "reference"),
+        ({"reference": "\u200b\u202a"}, "reference"),
+        ({"reference": "a\u2028b"}, "reference"),
         ({"reference": None}, "reference"),
         ({"third_party_reference": "a-b"}, "third_party_reference"),
         ({"third_party_reference": "x" * 21}, "third_party_reference"),
@@ -177,6 +217,48 @@ def test_a_wrong_reference_is_refused_by_name(changes: dict[str, Any], argument:
         CLIENT.prepare("c2b", **{**PAYMENT, **changes})
     assert list(caught.value.errors) == [argument]
     assert caught.value.result is None
+    if isinstance(changes[argument], (bool, float, Decimal, bytes)):
+        assert f"not {type(changes[argument]).__name__}" in str(caught.value)
+        _said_in_portuguese_as_well(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("argument", "given", "sent"),
+    [
+        ("reference", 12345, "12345"),
+        ("reference", " ORDER 7", "ORDER 7"),
+        ("reference", "\u202aORDER\u00a07\u202c", "ORDER 7"),
+        ("reference", "OR\u200bDER\ufeff 7\u00a0", "ORDER 7"),
+        (
+            "reference",
+            "FACTURA N\u00ba 7 \u2013 A\u00e7\u00e3o",
+            "FACTURA N\u00ba 7 \u2013 A\u00e7\u00e3o",
+        ),
+        ("third_party_reference", 12345, "12345"),
+        ("third_party_reference", "\u200eABC\uff11\u200b23 ", "ABC123"),
+        ("amount", "\u202a150\u202c", "150"),
+        ("amount", "\u0661\u0665\u0660", "150"),
+    ],
+)
+def test_what_is_pasted_is_freed_of_what_cannot_be_seen(
+    argument: str, given: object, sent: str
+) -> None:
+    names = {
+        "reference": "input_TransactionReference",
+        "third_party_reference": "input_ThirdPartyReference",
+        "amount": "input_Amount",
+    }
+    request = CLIENT.prepare("c2b", **{**PAYMENT, argument: given})
+    assert request.parameters[names[argument]] == sent
+
+
+def test_shortcodes_and_ids_are_cleaned_as_well() -> None:
+    paid = CLIENT.prepare("b2b", receiver_shortcode=979797, amount=1, reference=7)
+    assert paid.parameters["input_ReceiverPartyCode"] == "979797"
+    paid = CLIENT.prepare("b2b", receiver_shortcode="\u200e97979\u0667", amount=1, reference=7)
+    assert paid.parameters["input_ReceiverPartyCode"] == "979797"
+    back = CLIENT.prepare("reversal", transaction_id="\ufeff4XDF12345\u200b")
+    assert back.parameters["input_TransactionID"] == "4XDF12345"
 
 
 @pytest.mark.parametrize("text", ["AG.2026:1", "a/b?c=d&e", "x" * 100])
@@ -312,6 +394,45 @@ _typed = (
     | st.text(max_size=24)
     | st.integers()
 )  # fmt: skip
+_MARKS = "\u202a\u202c\u200b\u200e\u200f\u2060\u2066\u2069\ufeff\u00ad\u00a0 "
+_DIGITS_OF = ["0123456789", "\u0660\u0661\u0662\u0663\u0664\u0665\u0666\u0667\u0668\u0669",
+              "\uff10\uff11\uff12\uff13\uff14\uff15\uff16\uff17\uff18\uff19"]  # fmt: skip
+
+
+@given(text=st.text(max_size=40) | st.text(alphabet=_MARKS + "8412 3-\uff18\u0668", max_size=40))
+def test_cleaning_is_idempotent(text: str) -> None:
+    for cleaning in (clean, plain):
+        assert cleaning(cleaning(text)) == cleaning(text)
+
+
+@given(
+    number=st.from_regex(r"8[45][0-9]{7}", fullmatch=True),
+    prefix=st.sampled_from(
+        ["", "0", "258", "+258", "00258", "2580", "+258(0)", "tel:", "tel:+258"]
+    ),
+    digits=st.sampled_from(_DIGITS_OF),
+    marks=st.lists(st.tuples(st.integers(0, 20), st.sampled_from(_MARKS)), max_size=6),
+)
+def test_however_a_number_is_pasted_it_stays_the_same_number(
+    number: str, prefix: str, digits: str, marks: list[tuple[int, str]]
+) -> None:
+    typed = prefix + "".join(digits[int(digit)] for digit in number)
+    for place, mark in marks:
+        if mark in "\u00a0 ":
+            place = max(place, len(prefix) + 1)  # no space inside tel:
+        typed = typed[:place] + mark + typed[place:]
+    assert normalise_msisdn(typed) == "258" + number
+
+
+@given(typed=_typed)
+def test_what_is_accepted_is_what_a_library_for_all_countries_reads(typed: str | int) -> None:
+    try:
+        found = normalise_msisdn(typed)
+    except MsisdnError:
+        return
+    assert re.sub(r"[^0-9]", "", plain(str(typed))).endswith(found[3:])
+    read = phonenumbers.parse(f"+{found}")
+    assert (read.country_code, phonenumbers.is_valid_number(read)) == (258, True)
 
 
 @given(typed=_typed, prefixes=st.lists(st.from_regex(r"8[2-7]", fullmatch=True), min_size=1))
