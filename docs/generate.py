@@ -117,7 +117,10 @@ def _cell(state: State, evidence: Evidence) -> str:
 def _settings(owner: type, names: list[str]) -> str:
     """A row each: the name, the default, and what the class's docstring says of it."""
     said = _documented(owner)
-    defaults = {field.name: field.default for field in dataclasses.fields(owner)}
+    defaults = {
+        field.name: None if field.default is dataclasses.MISSING else field.default
+        for field in dataclasses.fields(owner)
+    }
     return _rows(
         ["setting", "default", ""],
         ([f"`{name.upper()}`", _default(name, defaults[name]), said[name]] for name in names),

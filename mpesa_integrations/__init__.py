@@ -5,6 +5,8 @@
 What is imported from here stays as it is between releases; `mpesa_integrations.core` may move.
 """
 
+__version__ = "0.1.0"
+
 from .core.callbacks import Callback, acknowledgement, read_callback
 from .core.client import CallContext, MpesaClient, PreparedRequest
 from .core.codes import CODES, Kind, ResponseCode
@@ -28,8 +30,6 @@ from .core.results import (
     TransactionStatus,
     TransactionStatusResult,
 )
-
-__version__ = "0.1.0"
 
 __all__ = [
     "CODES",

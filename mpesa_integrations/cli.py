@@ -110,6 +110,7 @@ def _with_settings(command: _Command) -> _Command:
         click.option("--environment", type=click.Choice(list(ENVIRONMENTS))),
         click.option("--host"),
         click.option("--port", type=int),
+        click.option("--proxy", help="Way out; better MPESA_PROXY, which ps does not show."),
         click.option("--verify", help="CA bundle to check the gateway's certificate with."),
         click.option("--timeout", help="Seconds: READ or CONNECT,READ."),
         click.option("--initiator-identifier", help="For reversals."),
@@ -247,7 +248,8 @@ def doctor(offline: bool, **options: Any) -> None:
         sys.exit(ExitCode.PROBLEM)
     click.echo(f"ok       settings for {config.service_provider_code} at {config.address}")
     if not offline:
-        problem_online = ask_harmlessly(config)
+        with MpesaClient(config) as client:
+            problem_online = ask_harmlessly(client)
         if problem_online:
             click.echo(f"problem  {problem_online}")
             problems.append(problem_online)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from .core.account_settings import AccountSettings, find_problems, find_shared_tokens
 from .core.accounts import Accounts
 from .core.client import MpesaClient
-from .core.config import MpesaConfig
 from .core.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -179,7 +178,7 @@ def _problems(
         settings = accounts[alias].settings
         for problem in find_problems(alias, settings, in_production=in_production):
             yield f"{problem.text} {problem.hint}"
-        refused = None if offline else ask_harmlessly(settings.config)
+        refused = None if offline else ask_harmlessly(accounts[alias].client)
         if refused:
             yield refused
         yield from _table_problems(accounts[alias])
@@ -197,18 +196,17 @@ def _table_problems(payments: Payments[Any, Any]) -> Iterator[str]:
         yield f"in the database of the payments {told}. {payments.store.remedy}"
 
 
-def ask_harmlessly(config: MpesaConfig) -> str | None:
+def ask_harmlessly(client: MpesaClient) -> str | None:
     """Ask for a transaction that there is not: what is wrong with the account, or None."""
-    with MpesaClient(config) as client:
-        try:
-            client.query_transaction_status(query_reference="MPESADOCTOR")
-        except (AuthenticationError, GatewayUnavailable) as error:
-            return str(error)
-        except ValidationError as error:
-            code = error.result.code if error.result else None
-            return f"the gateway refuses the shortcode: {error}" if code == "INS-13" else None
-        except MpesaError:
-            return None  # it answered, and not that the credentials are wrong
+    try:
+        client.query_transaction_status(query_reference="MPESADOCTOR")
+    except (AuthenticationError, GatewayUnavailable) as error:
+        return str(error)
+    except ValidationError as error:
+        code = error.result.code if error.result else None
+        return f"the gateway refuses the shortcode: {error}" if code == "INS-13" else None
+    except MpesaError:
+        return None  # it answered, and not that the credentials are wrong
     return None
 
 

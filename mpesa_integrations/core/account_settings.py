@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
 from .addresses import UNIX, Network, read_network
 from .callbacks import PORT_RANGE
-from .config import KEY_PREFIX, MpesaConfig
+from .config import KEY_PREFIX, SANDBOX_SHORTCODE, MpesaConfig
 from .errors import ConfigurationError
 from .pasted import clean
 from .redaction import Secret, forgetful_calls
+from .transport import Transport
 
 Proxy = Network | Literal["unix"]
 _SHORT_TOKEN = 32
@@ -27,6 +29,8 @@ class AccountSettings:
 
     Attributes:
         config: the client's settings.
+        transport: another way to send bytes than `requests`: an object as `Transport` describes
+            it, a class of such, or either's dotted path.
         verify_callbacks: whether a callback's result, success or failure, counts only once a status
             query confirms it.
         callback_base_url: the site as the gateway reaches it, `https://shop.example:12000`.
@@ -40,6 +44,7 @@ class AccountSettings:
     """
 
     config: MpesaConfig
+    transport: Transport | None = None
     verify_callbacks: bool = False
     callback_base_url: str | None = field(default=None, repr=False)
     callback_networks: tuple[Network, ...] = ()
@@ -78,6 +83,18 @@ class AccountSettings:
             if not value:
                 raise ConfigurationError(f"{name} is not set; set it first", setting=name)
         return f"{self.callback_base_url}{path}"
+
+
+def _transport(name: str, value: object) -> Transport:
+    try:
+        found = pkgutil.resolve_name(clean(value)) if isinstance(value, str) else value
+    except (ImportError, AttributeError, ValueError) as error:
+        raise _wrong(name, f"cannot be imported ({type(error).__name__}: {error})") from error
+    if isinstance(found, type):
+        found = found()
+    if callable(getattr(found, "send", None)) and callable(getattr(found, "close", None)):
+        return cast("Transport", found)
+    raise _wrong(name, "must have the methods send and close of Transport")
 
 
 def _flag(name: str, value: object) -> bool:
@@ -136,6 +153,7 @@ def _wrong(name: str, what: str) -> ConfigurationError:
 
 
 _READERS: dict[str, Callable[[str, object], Any]] = {
+    "TRANSPORT": _transport,
     "VERIFY_CALLBACKS": _flag,
     "CALLBACK_BASE_URL": _base_url,
     "CALLBACK_NETWORKS": _networks,
@@ -198,6 +216,16 @@ def find_problems(
             f"{account} does not check the gateway's certificate.",
             "Set VERIFY to True, or to the path of a CA bundle.",
             serious=True,
+        )
+    sandbox = config.environment == "sandbox" and config.host is None
+    if sandbox and config.service_provider_code != SANDBOX_SHORTCODE:
+        yield Problem(
+            12,
+            f"{account} uses a shortcode of its own at the sandbox, which refuses all but "
+            f"{SANDBOX_SHORTCODE} (INS-13).",
+            f'Set SERVICE_PROVIDER_CODE to "{SANDBOX_SHORTCODE}" there, or ENVIRONMENT to '
+            '"production".',
+            serious=False,
         )
     yield from _find_callback_problems(account, settings)
 

@@ -524,11 +524,13 @@ class MpesaClient:
                 "Accept": "application/json",
                 "Authorization": Secret(f"Bearer {self._bearer_for(config)}"),
                 "Origin": config.origin,
+                "User-Agent": config.user_agent,
                 **(headers or {}),
             },
             body=body,
             timeout=config.timeout,
             verify=config.verify,
+            proxy=config.proxy,
         )
 
     def _bearer_for(self, config: MpesaConfig) -> str:
@@ -561,9 +563,11 @@ class MpesaClient:
 
 
 def _url(config: MpesaConfig, operation: Operation) -> str:
-    host = f"[{config.address}]" if ":" in config.address else config.address
+    address, port = config.address_for(operation.name, operation.port)
+    # An IPv6 address can have a zone, whose % is written so in a URL (RFC 6874).
+    host = f"[{address.replace('%', '%25')}]" if ":" in address else address
     scheme = "https" if config.ssl else "http"
-    return f"{scheme}://{host}:{config.port_for(operation.port)}{operation.path}"
+    return f"{scheme}://{host}:{port}{operation.path}"
 
 
 def _reversal_credentials(config: MpesaConfig) -> dict[str, str]:

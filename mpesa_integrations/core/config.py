@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from .. import __version__
 from .credentials import check_api_key_fits, normalise_api_key, normalise_public_key
 from .errors import ConfigurationError
 from .msisdn import DEFAULT_PREFIXES
@@ -30,6 +31,10 @@ ENVIRONMENTS: dict[str, str] = {
 }
 LOCAL_PORT = 18443
 """Where `mpesa simulator` listens unless told otherwise, and where `local` looks for it."""
+SANDBOX_SHORTCODE = "171717"
+"""The sandbox's own; on the live host it could collect for a merchant that others share."""
+DEFAULT_USER_AGENT = f"mpesa-integrations/{__version__}"
+"""The gateway stands behind a firewall that turns away requests that name no program."""
 DEFAULT_ORIGIN = "developer.mpesa.vm.co.mz"
 DEFAULT_TIMEOUT = (10.0, 120.0)
 """Seconds to connect, and to wait for an answer: a customer needs a minute and more for the PIN."""
@@ -42,9 +47,18 @@ _ACCOUNT_SETTINGS = (
     "initiator_identifier",
     "security_credential",
 )
+_OPERATIONS = (
+    "c2b",
+    "b2c",
+    "b2b",
+    "reversal",
+    "query_transaction_status",
+    "query_customer_name",
+)
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
 _HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
+_PLACE = re.compile(r"(\[[^]]+\]|[^:]*)(?::([0-9]{1,5}))?")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,128}")
 
 
@@ -62,10 +76,15 @@ class MpesaConfig:
         host: another host name or address than the environment's.
         port: one port for all operations, for a gateway behind a proxy. None means each
             operation's documented port, and for `local` the local gateway's.
+        endpoints: where single operations are called instead, for hosts that may only leave by some
+            ports: `{"c2b": "relay.example:443"}`; `:443` alone changes the port.
+        proxy: the URL of a proxy on the way out, as `http://user:password@proxy.example:3128`. It
+            must let `CONNECT` through to the operations' ports.
         ssl: whether to use HTTPS; only a gateway of your own can go without.
         verify: True for the certificates that ship with `requests` (certifi), or the path of a CA
             bundle. False is accepted with a warning outside production, for experiments.
         origin: the `Origin` header.
+        user_agent: the `User-Agent` header.
         timeout: seconds to connect and to wait for the answer, as `(connect, read)`, or the second
             alone. The default waits 120 s for an answer: the customer types the PIN in that time.
         initiator_identifier: needed for reversals; comes with the account.
@@ -84,9 +103,12 @@ class MpesaConfig:
     environment: str = "sandbox"
     host: str | None = None
     port: int | None = None
+    endpoints: Mapping[str, str] = field(default_factory=dict, hash=False)
+    proxy: str | None = field(default=None, repr=False)
     ssl: bool = True
     verify: bool | str = True
     origin: str = DEFAULT_ORIGIN
+    user_agent: str = DEFAULT_USER_AGENT
     timeout: tuple[float, float] = DEFAULT_TIMEOUT
     initiator_identifier: str | None = field(default=None, repr=False)
     security_credential: str | None = field(default=None, repr=False)
@@ -102,9 +124,12 @@ class MpesaConfig:
             "service_provider_code": _shortcode(self.service_provider_code),
             "host": _host(self.host),
             "port": _port(self.port),
+            "endpoints": _endpoints(self.endpoints),
+            "proxy": _proxy(self.proxy),
             "ssl": _flag("ssl", self.ssl),
             "verify": _verify(self.verify),
-            "origin": _header("origin", self.origin),
+            "origin": _header("origin", self.origin, f"a host name, as in {DEFAULT_ORIGIN}, or *"),
+            "user_agent": _header("user_agent", self.user_agent, "a program's name, as in shop/2"),
             "timeout": _timeout(self.timeout),
             "initiator_identifier": _optional_text(
                 "initiator_identifier", self.initiator_identifier
@@ -120,6 +145,7 @@ class MpesaConfig:
         check_api_key_fits(self.api_key, self.public_key)
         remember_secrets(self.api_key, self.security_credential, self.callback_token)
         self._refuse_unsafe_transport()
+        self._refuse_shared_shortcode()
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> MpesaConfig:
@@ -168,6 +194,20 @@ class MpesaConfig:
         if self.port is not None:
             return self.port
         return LOCAL_PORT if self.environment == "local" and not self.host else documented_port
+
+    def address_for(self, operation: str, documented_port: int) -> tuple[str, int]:
+        """The host and port that are called for an operation of that name and documented port."""
+        host, port = _split_place(self.endpoints.get(operation, ""))
+        return host or self.address, int(port) if port else self.port_for(documented_port)
+
+    def _refuse_shared_shortcode(self) -> None:
+        live = self.environment == "production" and self.host is None
+        if live and self.service_provider_code == SANDBOX_SHORTCODE:
+            raise _wrong(
+                "service_provider_code",
+                f"is the sandbox's {SANDBOX_SHORTCODE}, and environment is production: others "
+                "would be paid; use the shortcode of your contract",
+            )
 
     def _refuse_unsafe_transport(self) -> None:
         if self.environment == "production" and self.verify is False:
@@ -312,10 +352,60 @@ def _optional_text(setting: str, value: object) -> str | None:
     return text
 
 
-def _header(setting: str, value: object) -> str:
+def _header(setting: str, value: object, what: str) -> str:
     text = _optional_text(setting, value)
     if text is None or not text.isascii():
-        raise _wrong(setting, f"must be a host name, as in {DEFAULT_ORIGIN}, or *")
+        raise _wrong(setting, f"must be {what}")
+    return text
+
+
+def _endpoints(value: object) -> dict[str, str]:
+    if isinstance(value, str):
+        pairs = [item.partition("=")[::2] for item in value.split(",") if clean(item)]
+    else:
+        pairs = list(value.items()) if isinstance(value, Mapping) else [("", value)]
+    return {clean(str(name)): _endpoint(clean(str(name)), place) for name, place in pairs}
+
+
+def _endpoint(operation: str, value: object) -> str:
+    """A host and a port, either of which may be left out, as `host:port`."""
+    host, port = _split_place(plain(value) if isinstance(value, str) else "")
+    right_host = not host or _HOST.fullmatch(host) or _is_ip(host)
+    right_port = not port or 0 < int(port) <= 65535
+    if operation not in _OPERATIONS or not (host or port) or not (right_host and right_port):
+        raise _wrong(
+            "endpoints",
+            'must give operations a place, as in {"c2b": "relay.example:443"}; the operations are '
+            + ", ".join(_OPERATIONS),
+        )
+    host = f"[{host}]" if ":" in host else host
+    return f"{host}:{port}" if port else host
+
+
+def _split_place(text: str) -> tuple[str, str]:
+    """The host and the port of `host:port`; "" for what is left out, or is not to be made out."""
+    found = None if _is_ip(text) else _PLACE.fullmatch(text)
+    if found is None:
+        return (text if _is_ip(text) else "", "")
+    return found[1].removeprefix("[").removesuffix("]"), found[2] or ""
+
+
+def _proxy(value: object) -> str | None:
+    if value is None:
+        return None
+    text = clean(value) if isinstance(value, str) else ""
+    try:
+        parts = urlsplit(text)
+        right = parts.scheme in ("http", "https") and parts.hostname and parts.port is not None
+    except ValueError:
+        right = False
+    if not right or not text.isascii() or not text.isprintable() or " " in text:
+        # It is not repeated: it can hold a password.
+        raise _wrong(
+            "proxy",
+            "must be a URL with http or https, a host and a port, as in "
+            "http://user:password@proxy.example:3128, special characters written as %40",
+        )
     return text
 
 

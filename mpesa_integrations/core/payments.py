@@ -147,7 +147,7 @@ class Payments(Generic[R, C]):
     ) -> None:
         self.alias = alias
         self.settings = settings
-        self.client = MpesaClient(settings.config)
+        self.client = MpesaClient(settings.config, transport=settings.transport)
         self.store = store
         self.notifier = notifier
         self._has_tables = False

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import ssl
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -53,6 +55,8 @@ class HttpRequest:
     Attributes:
         timeout: seconds to connect, and to wait for the answer.
         verify: True, False or the path of a CA bundle.
+        proxy: the URL of a proxy on the way out, with its user and password where it wants them;
+            None means there is none.
     """
 
     method: str
@@ -61,6 +65,7 @@ class HttpRequest:
     body: bytes | None
     timeout: tuple[float, float]
     verify: bool | str
+    proxy: str | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.method} {self.url.partition('?')[0]}>"
@@ -89,24 +94,46 @@ class Transport(Protocol):
         """Close the connections."""
 
 
+class _Sending(threading.local):
+    """What the calling thread's request has come to: whether a byte of it may have left."""
+
+    begun = False
+
+
+_SENDING = _Sending()
+
+
 class _ProvesNotConnected:
-    """Makes a failure to connect a `NotConnected`.
+    """Makes a failure to connect a `NotConnected`, and notes when the request begins to leave.
 
     urllib3 does not know the class, so it comes out unwrapped, however a version of it sorts its
-    own errors; and what fails after `connect` can never be mistaken for it.
+    own errors; and what fails after `connect` can never be mistaken for it. Connecting is done when
+    a proxy has opened its tunnel and TLS is agreed on: what is sent before is no byte of a request.
     """
 
     last_used = 0.0
+    connecting = False
 
     def connect(self) -> None:
+        self.connecting = True
         try:
             super().connect()  # type: ignore[misc]
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is raised on, as what it proves
+            # The frames of a tunnel hold the proxy's password, for a report to show.
+            cause = error.with_traceback(None)
             raise NotConnected(
-                _connect_problem(error),
-                retryable=not isinstance(error.__cause__ or error, ssl.SSLCertVerificationError),
-            ) from error
+                _connect_problem(error, self), retryable=_is_passing(error)
+            ) from cause
+        finally:
+            self.connecting = False
         self.last_used = time.monotonic()
+
+    def send(self, data: Any) -> None:
+        if not self.connecting:
+            if self.sock is None:  # type: ignore[attr-defined]
+                self.connect()
+            _SENDING.begun = True
+        super().send(data)  # type: ignore[misc]
 
     def getresponse(self) -> Any:
         response = super().getresponse()  # type: ignore[misc]
@@ -139,13 +166,18 @@ class _GatewayHTTPSPool(HTTPSConnectionPool):
     ConnectionCls = _GatewayHTTPSConnection
 
 
+_POOLS = {"http": _GatewayHTTPPool, "https": _GatewayHTTPSPool}
+
+
 class _GatewayAdapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {
-            "http": _GatewayHTTPPool,
-            "https": _GatewayHTTPSPool,
-        }
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
 
 
 class _MaskNumbers(logging.Filter):
@@ -181,14 +213,19 @@ class RequestsTransport:
 
         Raises:
             NotConnected: no connection came about.
-            NoAnswer: anything else went wrong.
+            NoAnswer: anything else went wrong after that.
         """
         # The adapter alone: a session's own `send` would follow redirects, keep cookies and look
         # into the environment, none of which a payment wants.
-        adapter = self._own_session().get_adapter(request.url)
+        _SENDING.begun = False
         try:
+            adapter = self._own_session().get_adapter(request.url)
             response = adapter.send(
-                _prepared(request), stream=True, timeout=request.timeout, verify=request.verify
+                _prepared(request),
+                stream=True,
+                timeout=request.timeout,
+                verify=request.verify,
+                proxies=_proxies(request),
             )
             try:
                 body = _read(response.raw, deadline=time.monotonic() + request.timeout[1])
@@ -197,8 +234,10 @@ class RequestsTransport:
         except (NotConnected, NoAnswer) as error:
             # The frames below have the bearer among their variables, for a report to show.
             raise error.with_traceback(None)  # noqa: B904 - it is the same error
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - what tells is whether a byte may have left
             # So have these, and the text can have the URL, with a phone number in it.
+            if not _SENDING.begun:
+                raise NotConnected(_unsent_problem(error, request), retryable=False) from None
             raise NoAnswer(_answer_problem(error)) from None
         return HttpResponse(status=response.status_code, body=body)
 
@@ -251,18 +290,56 @@ def _read(raw: urllib3.HTTPResponse, *, deadline: float) -> bytes:
     raise NoAnswer(f"the answer has more than {MAX_ANSWER} bytes")
 
 
-def _connect_problem(error: BaseException) -> str:
+def _proxies(request: HttpRequest) -> dict[str, str]:
+    return {} if request.proxy is None else {"http": request.proxy, "https": request.proxy}
+
+
+def _connect_problem(error: BaseException, connection: Any) -> str:
     cause = error.__cause__ or error
+    where = f"{connection.host}:{connection.port}"
+    # Without a proxy this is None.
+    behind = getattr(connection, "_tunnel_host", None)
     if isinstance(cause, ssl.SSLCertVerificationError):
         return (
             "the gateway's certificate is not trusted "
             f"({cause.verify_message or 'unknown reason'}); set verify to the path of its CA bundle"
         )
+    if refusal := _TUNNEL_REFUSED.search(str(cause)):
+        return (
+            f"the proxy {where} did not connect to {behind} (HTTP {refusal[1]}"
+            f"{_PROXY_SAYS.get(refusal[1], '')})"
+        )
     if isinstance(cause, TimeoutError):
-        return "no connection within the time allowed"
+        return f"no connection to {where} within the time allowed{_hint(behind)}"
     if isinstance(cause, ConnectionRefusedError):
-        return "the connection was refused"
-    return f"no connection ({type(cause).__name__})"
+        return f"the connection to {where} was refused{_hint(behind)}"
+    return f"no connection to {where} ({type(cause).__name__})"
+
+
+def _hint(behind: str | None) -> str:
+    if behind is not None:
+        return ", which is the proxy"
+    return "; hosting providers often block outward ports: ask for this one, or set a proxy"
+
+
+_TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: ([0-9]{3})")
+_PROXY_SAYS = {"407": ": it wants another user and password", "403": ": it does not allow it"}
+
+
+def _is_passing(error: BaseException) -> bool:
+    """Whether connecting may go well at the next try."""
+    if isinstance(error.__cause__ or error, ssl.SSLCertVerificationError):
+        return False
+    refusal = _TUNNEL_REFUSED.search(str(error))
+    return refusal is None or refusal[1] not in _PROXY_SAYS
+
+
+def _unsent_problem(error: BaseException, request: HttpRequest) -> str:
+    if isinstance(request.verify, str) and not os.path.exists(request.verify):
+        return f"the CA bundle that verify names is not there: {request.verify!r}"
+    if isinstance(error, requests.exceptions.InvalidProxyURL):
+        return "proxy cannot be used as it is written"
+    return f"the request could not be begun ({type(error).__name__})"
 
 
 def _answer_problem(error: BaseException) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,9 @@ def test_a_public_key_is_the_same_however_it_was_pasted(text: str, tmp_path: Pat
         assert make_config(public_key=path).public_key == PUBLIC_KEY
 
 
+ENDPOINTS = {"c2b": "relay.example:443", "b2c": ":8443"}
+
+
 @pytest.mark.parametrize(
     ("setting", "pasted", "kept"),
     [
@@ -64,7 +68,15 @@ def test_a_public_key_is_the_same_however_it_was_pasted(text: str, tmp_path: Pat
         ("public_key", PEM.replace("\n", "\u200e\n"), PUBLIC_KEY),
         ("service_provider_code", "\u202a171717\u202c", "171717"),
         ("service_provider_code", "\u0661\u0667\u0661\u0667\u0661\u0667", "171717"),
-        ("environment", "production\u200b ", "production"),
+        ("environment", "sandbox\u200b ", "sandbox"),
+        ("endpoints", " c2b=relay.example:443\u200b, b2c = :8443", ENDPOINTS),
+        ("endpoints", {"c2b": "relay.example:443", "b2c": ":8443"}, ENDPOINTS),
+        (
+            "proxy",
+            "\u200bhttp://u:p%40@proxy.example:3128\ufeff",
+            "http://u:p%40@proxy.example:3128",
+        ),
+        ("user_agent", "shop/2\u200b", "shop/2"),
         ("host", "\u200eapi.vm.co.mz\ufeff", "api.vm.co.mz"),
         ("port", " \u200b443", 443),
         ("timeout", "10,\u200b60", (10.0, 60.0)),
@@ -87,6 +99,18 @@ def test_the_path_of_a_file_may_have_been_pasted_too(tmp_path: Path) -> None:
     for pasted in (f"\u202a{path}\u202c", f"{path}\u200b"):
         assert make_config(public_key=pasted).public_key == PUBLIC_KEY
         assert make_config(verify=pasted).verify == str(path)
+
+
+def test_the_place_of_a_single_operation() -> None:
+    places = {"c2b": "relay.example:443", "b2c": ":8443", "b2b": "relay.example", "reversal": "::1"}
+    config = make_config(host="gateway.example", endpoints=places)
+    assert config.address_for("c2b", 18352) == ("relay.example", 443)
+    assert config.address_for("b2c", 18345) == ("gateway.example", 8443)
+    assert config.address_for("b2b", 18349) == ("relay.example", 18349)
+    assert config.address_for("reversal", 18354) == ("::1", 18354)
+    assert config.address_for("query_customer_name", 19323) == ("gateway.example", 19323)
+    assert make_config(endpoints={"c2b": "[::1]:443"}).address_for("c2b", 1) == ("::1", 443)
+    assert replace(config).endpoints == config.endpoints
 
 
 SMALL = rsa.generate_private_key(public_exponent=65537, key_size=1024)
@@ -140,6 +164,22 @@ ROOMY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         ({"msisdn_prefixes": ()}, ["msisdn_prefixes", "84,85"]),
         ({"msisdn_prefixes": ("184",)}, ["msisdn_prefixes"]),
         ({"retries": -1}, ["retries", "0 to 10"]),
+        ({"endpoints": {"c2b": "https://x"}}, ["endpoints", "relay.example:443"]),
+        ({"endpoints": {"c2b": ":0"}}, ["endpoints"]),
+        ({"endpoints": {"c2b": "x:70000"}}, ["endpoints"]),
+        ({"endpoints": {"c2b": ""}}, ["endpoints"]),
+        ({"endpoints": {"c2c": ":443"}}, ["endpoints", "query_customer_name"]),
+        ({"endpoints": ["c2b"]}, ["endpoints"]),
+        ({"proxy": "proxy.example:3128"}, ["proxy", "http://user:password@"]),
+        ({"proxy": "http://u:a-password@proxy.example"}, ["proxy", "a port"]),
+        ({"proxy": "socks5://proxy.example:1080"}, ["proxy", "http or https"]),
+        ({"proxy": "http://u:p[@proxy.example:3128"}, ["proxy"]),
+        ({"user_agent": ""}, ["user_agent"]),
+        ({"user_agent": "a\nb"}, ["user_agent"]),
+        (
+            {"environment": "production"},
+            ["service_provider_code", "171717", "others would be paid"],
+        ),
     ],
 )
 def test_a_wrong_value_is_told_by_name_with_what_would_be_right(
@@ -205,12 +245,14 @@ def test_a_number_alone_is_the_time_to_wait_for_an_answer() -> None:
 def test_the_port_is_the_documented_one_unless_one_is_set(
     changes: dict[str, object], port: int
 ) -> None:
-    assert make_config(**changes).port_for(18352) == port
+    config = make_config(service_provider_code="123456", **changes)
+    assert config.address_for("c2b", 18352)[1] == config.port_for(18352) == port
 
 
 def test_hosts_are_the_documented_ones() -> None:
     assert make_config(environment="sandbox").address == "api.sandbox.vm.co.mz"
-    assert make_config(environment="production").address == "api.vm.co.mz"
+    live = make_config(environment="production", service_provider_code="123456")
+    assert live.address == "api.vm.co.mz"
     assert make_config(host="api.mpesa.vm.co.mz").address == "api.mpesa.vm.co.mz"
 
 

@@ -190,6 +190,90 @@ def test_a_connection_that_does_not_come_about_in_time_is_surely_not_accepted() 
             filler.close()
 
 
+def _vanished(tmp_path: Path) -> dict[str, Any]:
+    path = tmp_path / "vanishing.pem"
+    AUTHORITY.cert_pem.write_to_path(str(path))
+    return {"verify": str(path)}
+
+
+def _no_certificates(tmp_path: Path) -> dict[str, Any]:
+    path = tmp_path / "broken.pem"
+    path.write_text("no certificate at all")
+    return {"verify": str(path)}
+
+
+BEFORE_SENDING: dict[str, tuple[Callable[[Path], dict[str, Any]], str]] = {
+    "a CA file that vanished": (_vanished, "verify names is not there"),
+    "a CA file with no certificate": (_no_certificates, "Nothing was sent"),
+    "an IPv6 address with a zone": (lambda _: {"host": "fe80::1%lo"}, "Nothing was sent"),
+    "an IPv6 address of no interface": (lambda _: {"host": "fe80::1%nosuch0"}, "Nothing was sent"),
+    "an empty label": (lambda _: {"host": "no..such.invalid"}, "Nothing was sent"),
+    "a label too long": (lambda _: {"host": f"{'x' * 64}.invalid"}, "Nothing was sent"),
+    "a name that does not resolve": (lambda _: {"host": "no-such-host.invalid"}, "no-such-host"),
+    "port 1": (lambda _: {"host": "127.0.0.1", "port": 1}, "127.0.0.1:1 was refused"),
+    "a proxy that is no name": (lambda _: {"proxy": "http://..:1"}, "Nothing was sent"),
+    "a proxy with a zone": (lambda _: {"proxy": "http://[fe80::1%25nosuch0]:1"}, "Nothing was"),
+}
+
+
+@pytest.mark.parametrize("name", list(BEFORE_SENDING))
+def test_what_fails_before_a_connection_is_there_was_surely_not_sent(
+    name: str, tmp_path: Path
+) -> None:
+    make, words = BEFORE_SENDING[name]
+    with faulty_server(_then(answer(SUCCESS))) as server:
+        settings = {"host": "127.0.0.1", "port": server.port, "retries": 0, "timeout": (1, 1)}
+        client = MpesaClient(make_config(**{**settings, **make(tmp_path)}))
+        (tmp_path / "vanishing.pem").unlink(missing_ok=True)
+        with pytest.raises(GatewayUnavailable, match="Nothing was sent") as caught:
+            client.c2b(**PAYMENT)
+        assert not isinstance(caught.value, OutcomeUnknown)
+        assert isinstance(caught.value.__cause__, NotConnected)
+        assert words in str(caught.value)
+        assert server.requests == []
+
+
+class _OfNoKnownKindError(Exception):
+    pass
+
+
+def test_an_error_of_no_known_kind_counts_by_whether_a_byte_may_have_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*args: Any, **kwargs: Any) -> Any:
+        raise _OfNoKnownKindError
+
+    with faulty_server(_then(*[answer(SUCCESS)] * 3)) as server, _client(server.port) as client:
+        client.c2b(**PAYMENT)  # a connection lies in the pool: what was sent then counts no more
+        with monkeypatch.context() as patch:
+            patch.setattr(transport.HTTPAdapter, "get_connection_with_tls_context", fail)
+            with pytest.raises(GatewayUnavailable, match="could not be begun"):
+                client.c2b(**PAYMENT)
+        with monkeypatch.context() as patch:
+            patch.setattr(transport.HTTPAdapter, "build_response", fail)
+            with pytest.raises(OutcomeUnknown):
+                client.c2b(**PAYMENT)
+        assert len(server.requests) == 2
+
+
+def test_a_request_names_the_program_that_sends_it() -> None:
+    with faulty_server(_then(*[answer(SUCCESS)] * 2)) as server:
+        for changes, sent in (({}, b"mpesa-integrations/"), ({"user_agent": "shop/2"}, b"shop/2")):
+            with _client(server.port, **changes) as client:
+                client.c2b(**PAYMENT)
+            assert b"User-Agent: " + sent in server.requests[-1]
+
+
+def test_an_operation_can_be_called_elsewhere() -> None:
+    with (
+        faulty_server(_then(answer(SUCCESS))) as server,
+        _client(1, retries=0, endpoints={"c2b": f":{server.port}"}) as client,
+    ):
+        assert client.c2b(**PAYMENT).kind is Kind.SUCCESS
+        with pytest.raises(GatewayUnavailable, match=r"127.0.0.1:1 was refused; hosting"):
+            client.b2c(**PAYMENT)
+
+
 def _authority_file(tmp_path: Path) -> str:
     path = tmp_path / "ca.pem"
     AUTHORITY.cert_pem.write_to_path(str(path))
