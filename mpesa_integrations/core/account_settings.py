@@ -129,8 +129,8 @@ def _proxies(name: str, value: object) -> tuple[Proxy, ...]:
     networks = [item for item in items if item != UNIX]
     if networks == [value]:
         return _networks(name, value)
-    unix: tuple[Proxy, ...] = (UNIX,) if UNIX in items else ()
-    return unix + _networks(name, networks)
+    found: tuple[Proxy, ...] = _networks(name, networks)
+    return (*found, UNIX) if UNIX in items else found
 
 
 def _way(name: str, value: object) -> str:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable
+from typing import Literal
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-UNIX = "unix"
+UNIX: Literal["unix"] = "unix"
 """Stands, among trusted proxies, for a peer on a unix socket, which has no address."""
 # Nothing with gunicorn and uvicorn; what waitress, Werkzeug and nginx write in its place.
 _UNIX_PEERS = ("", "localhost", "<local>", "unix:")
 _WITH_PORT = re.compile(r"(?P<v4>[0-9.]+):[0-9]{1,5}|\[(?P<v6>[^]]*)\](?::[0-9]{1,5})?")
-_MAPPED = ipaddress.ip_network("::ffff:0:0/96")
+_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 
 
 def read_address(text: str) -> str | None:

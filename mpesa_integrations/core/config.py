@@ -360,10 +360,11 @@ def _header(setting: str, value: object, what: str) -> str:
 
 
 def _endpoints(value: object) -> dict[str, str]:
+    pairs: Iterable[tuple[object, object]]
     if isinstance(value, str):
         pairs = [item.partition("=")[::2] for item in value.split(",") if clean(item)]
     else:
-        pairs = list(value.items()) if isinstance(value, Mapping) else [("", value)]
+        pairs = value.items() if isinstance(value, Mapping) else [("", value)]
     return {clean(str(name)): _endpoint(clean(str(name)), place) for name, place in pairs}
 
 

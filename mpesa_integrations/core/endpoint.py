@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -130,12 +131,18 @@ def wsgi_reader(
     ends_itself = environ.get("wsgi.input_terminated") or chunked
     if environ.get("CONTENT_LENGTH") or not ends_itself:
         return otherwise
+    # uWSGI has chunks read by a function of its own, in a module that it puts there.
+    uwsgi: Any = sys.modules.get("uwsgi")
+    own = chunked and not environ.get("wsgi.input_terminated") and uwsgi is not None
     stream = environ["wsgi.input"]
 
     def read(limit: int) -> bytes:
         body = b""
         # One reading may give less than there is.
-        while len(body) < limit and (more := stream.read(limit - len(body))):
+        while len(body) < limit:
+            more = uwsgi.chunked_read() if own else stream.read(limit - len(body))
+            if not more:
+                break
             body += more
         return body
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import trustme
+from requests.adapters import HTTPAdapter
 
 from mpesa_integrations import (
     GatewayUnavailable,
@@ -246,11 +247,11 @@ def test_an_error_of_no_known_kind_counts_by_whether_a_byte_may_have_left(
     with faulty_server(_then(*[answer(SUCCESS)] * 3)) as server, _client(server.port) as client:
         client.c2b(**PAYMENT)  # a connection lies in the pool: what was sent then counts no more
         with monkeypatch.context() as patch:
-            patch.setattr(transport.HTTPAdapter, "get_connection_with_tls_context", fail)
+            patch.setattr(HTTPAdapter, "get_connection_with_tls_context", fail)
             with pytest.raises(GatewayUnavailable, match="could not be begun"):
                 client.c2b(**PAYMENT)
         with monkeypatch.context() as patch:
-            patch.setattr(transport.HTTPAdapter, "build_response", fail)
+            patch.setattr(HTTPAdapter, "build_response", fail)
             with pytest.raises(OutcomeUnknown):
                 client.c2b(**PAYMENT)
         assert len(server.requests) == 2

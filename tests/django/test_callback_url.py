@@ -208,7 +208,8 @@ def test_a_test_gateway_delivers_to_a_nested_url(settings: Settings) -> None:
 def _own_view(request: HttpRequest, token: str) -> HttpResponse:
     from django_mpesa.views import callback
 
-    return callback(request, token)
+    found: HttpResponse = callback(request, token)
+    return found
 
 
 def test_a_url_that_cannot_be_found_is_a_warning_and_can_be_named(
