@@ -196,6 +196,11 @@ class DjangoStore:
         found: AbstractTransaction | None = claimed.first()
         return found
 
+    def shares_conversation(self, record: AbstractTransaction) -> bool:
+        """Select the other ones; the database may take capitals for the same."""
+        others = self._mine.filter(conversation_id=record.conversation_id).exclude(pk=record.pk)
+        return record.conversation_id in set(others.values_list("conversation_id", flat=True))
+
     def oldest_open(self) -> AbstractTransaction | None:
         """Select the first open one; an index has states and times."""
         found: AbstractTransaction | None = (

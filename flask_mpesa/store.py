@@ -221,6 +221,17 @@ class SqlAlchemyStore:
         """Select by the transaction ID that it claimed."""
         return self._first(self._transaction.claimed_transaction_id == transaction_id)
 
+    def shares_conversation(self, record: TransactionMixin) -> bool:
+        """Select the other ones; the database may take capitals for the same."""
+        model = self._transaction
+        others = select(model.conversation_id).where(
+            model.account == self._account,
+            model.conversation_id == record.conversation_id,
+            model.id != record.pk,
+        )
+        with self._reading() as session:
+            return record.conversation_id in set(session.scalars(others))
+
     def oldest_open(self) -> TransactionMixin | None:
         """Select the first open one; an index has states and times."""
         is_open = self._transaction.state.in_([state.value for state in OPEN_STATES])

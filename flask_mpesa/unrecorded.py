@@ -188,6 +188,12 @@ class UnrecordedStore:
         """Look through the latest."""
         return self._find(claimed_transaction_id=transaction_id)
 
+    def shares_conversation(self, record: Payment) -> bool:
+        """Look through the latest."""
+        with self._lock:
+            others = [p for p in self._payments.values() if p.pk != record.pk]
+            return any(p.conversation_id == record.conversation_id for p in others)
+
     def oldest_open(self) -> Payment | None:
         """Look through the latest."""
         with self._lock:

@@ -37,7 +37,7 @@ def question_about(record: Record, created_at: datetime) -> Question:
 
     The conversation is this very request's. So is a reference that this library made, since nobody
     else can have it, unless the gateway called it a duplicate. A transaction ID that an answer of
-    the payment's own named is its own, but a reversal's may be the original's. A reference that
+    the payment's own named is its own, but a reversal's IDs may be the original's. A reference that
     the caller gave may be another request's, too.
 
     Args:
@@ -46,10 +46,14 @@ def question_about(record: Record, created_at: datetime) -> Question:
     """
     if is_duplicate(record):
         return Question(record.third_party_reference, proves=False)
+    by_reference = Question(record.third_party_reference, proves=True)
+    is_made = made_about(record.third_party_reference, created_at)
+    if is_made and record.operation == "reversal":
+        return by_reference
     if _can_be_asked_by(record.conversation_id):
         return Question(record.conversation_id, proves=True)
-    if made_about(record.third_party_reference, created_at):
-        return Question(record.third_party_reference, proves=True)
+    if is_made:
+        return by_reference
     if record.operation != "reversal" and _can_be_asked_by(record.transaction_id):
         return Question(record.transaction_id, proves=True)
     return Question(record.third_party_reference, proves=False)

@@ -93,6 +93,7 @@ _T = TypeVar("_T")
 IdempotencyKey = str | int | UUID
 """What names a payment: text, or an order's primary key."""
 _PAYMENTS = frozenset({"c2b", "b2c", "b2b"})
+_DECIDED = frozenset({Evidence.SUCCEEDED, Evidence.DECLINED, Evidence.CANCELLED})
 _COMPARED = ("operation", "original_id", "amount", "msisdn", "receiver_shortcode", "reference")
 
 
@@ -621,6 +622,8 @@ class Payments(Generic[R, C]):
     def _news_of_status(self, record: R, answer: TransactionStatusResult) -> _News:
         """What a status query tells of a payment. Its conversation is the query's own."""
         question = self._question_about(record)
+        if self._is_anothers_too(record, question, answer):
+            question = replace(question, proves=False)
         if not question.proves and (answer.transaction_status or is_duplicate(record)):
             return self._hearsay(record, question, answer)
         evidence = self._evidence_of(record, answer)
@@ -632,13 +635,18 @@ class Payments(Generic[R, C]):
             asked=True,
         )
 
+    def _is_anothers_too(
+        self, record: R, question: Question, answer: TransactionStatusResult
+    ) -> bool:
+        """Whether a decided status may be that of another payment with the same conversation."""
+        decided = evidence_of_status(answer.transaction_status) in _DECIDED
+        by_conversation = question.reference == record.conversation_id
+        return decided and by_conversation and self.store.shares_conversation(record)
+
     def _hearsay(self, record: R, question: Question, answer: TransactionStatusResult) -> _News:
         """What is said of a reference that may be another request's moves nothing."""
         duplicate = is_duplicate(record)
-        decided = evidence_of_status(answer.transaction_status) not in (
-            Evidence.NOTHING,
-            Evidence.ACCEPTED,
-        )
+        decided = evidence_of_status(answer.transaction_status) in _DECIDED
         given_up_at = self.store.aware(record.created_at) + self.settings.stuck_after
         waits = duplicate and record.stuck_at is None and given_up_at > _now()
         return _News(
@@ -1146,8 +1154,7 @@ def _read_again(body: bytes) -> Callback | None:
 
 def _agree(one: Evidence, other: Evidence) -> bool:
     """Whether two pieces of evidence say alike whether money moved."""
-    decided = (Evidence.SUCCEEDED, Evidence.DECLINED, Evidence.CANCELLED)
-    both = one in decided and other in decided
+    both = one in _DECIDED and other in _DECIDED
     return both and (one is Evidence.SUCCEEDED) == (other is Evidence.SUCCEEDED)
 
 
@@ -1219,7 +1226,7 @@ def _columns(record: Record, step: Transition, news: _News) -> dict[str, Any]:
             "response_description": news.description[:255],
             "conflict": news.description[:255],
         }
-    if news.hearsay and step.state in OPEN_STATES and not record.conversation_id:
+    if news.hearsay and step.state in OPEN_STATES:
         columns["response_description"] = news.description[:255]
     if news.asked and (step.changed or step.state in OPEN_STATES):
         asked = _asked(record)

@@ -347,6 +347,9 @@ class Store(Protocol[R, C]):
     def find_paid(self, transaction_id: str) -> R | None:
         """Find the account's payment that has claimed a transaction ID; never a reversal."""
 
+    def shares_conversation(self, record: R) -> bool:
+        """Whether another payment of the account has exactly the same conversation ID."""
+
     def oldest_open(self) -> R | None:
         """Find the account's payment that was open first, of those that still are."""
 
