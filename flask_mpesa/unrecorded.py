@@ -68,6 +68,7 @@ class Payment:
 class ReceivedCallback:
     """A callback that arrived; kept while it waits."""
 
+    pk: int = 0
     body: bytes = field(repr=False)
     verdict: Verdict
     conversation_id: str
@@ -86,7 +87,7 @@ class UnrecordedStore:
         self._lock = threading.RLock()
         self._numbers = itertools.count(1)
         self._payments: OrderedDict[str, Payment] = OrderedDict()
-        self._callbacks: OrderedDict[str, ReceivedCallback] = OrderedDict()
+        self._callbacks: OrderedDict[int, ReceivedCallback] = OrderedDict()
 
     def isolated(self, call: Callable[[], _T], *, writes: bool = True) -> _T:
         """There is no transaction to keep out of."""
@@ -160,7 +161,8 @@ class UnrecordedStore:
             known = self.get(record)
             if known.state != state:
                 return None
-            refuse_claimed(self, change)
+            if known.claimed_transaction_id != change.values.get("claimed_transaction_id"):
+                refuse_claimed(self, change)
             changed = self._keep(replace(known, **change.values))
             original = self._find(pk=known.original_id) if change.reverses else None
             values = after_reversal(original, known.amount) if original else None
@@ -230,9 +232,9 @@ class UnrecordedStore:
 
     def keep_callback(self, values: Mapping[str, Any]) -> ReceivedCallback:
         """Keep it while it waits."""
-        entry = ReceivedCallback(**values)
+        entry = ReceivedCallback(pk=next(self._numbers), **values)
         with self._lock:
-            self._callbacks[entry.third_party_reference] = entry
+            self._callbacks[entry.pk] = entry
             _forget_oldest(self._callbacks)
         return entry
 
@@ -246,14 +248,15 @@ class UnrecordedStore:
         """Let go of it, unless it came early."""
         with self._lock:
             if verdict in (Verdict.RECEIVED, Verdict.EARLY):
-                self._callbacks[entry.third_party_reference] = replace(entry, verdict=verdict)
+                self._callbacks[entry.pk] = replace(entry, verdict=verdict)
             else:
-                self._callbacks.pop(entry.third_party_reference, None)
+                self._callbacks.pop(entry.pk, None)
 
     def waiting_callbacks(self, third_party_reference: str) -> list[tuple[ReceivedCallback, bytes]]:
-        """Give it if it came early."""
-        entry = self._callbacks.get(third_party_reference)
-        return [(entry, entry.body)] if entry else []
+        """Give those that came early."""
+        with self._lock:
+            kept = list(self._callbacks.values())
+        return [(e, e.body) for e in kept if e.third_party_reference == third_party_reference]
 
     def claim_callbacks(
         self, now: datetime, until: datetime, limit: int, *, older_than: timedelta
@@ -271,17 +274,16 @@ class UnrecordedStore:
                 replace(entry, next_attempt_at=until, attempts=entry.attempts + 1)
                 for entry in due[:limit]
             ]
-            self._callbacks.update({entry.third_party_reference: entry for entry in claimed})
+            self._callbacks.update({entry.pk: entry for entry in claimed})
         return [DueCallback(entry=e, body=e.body, attempts=e.attempts) for e in claimed]
 
     def put_off_callbacks(self, entries: Sequence[ReceivedCallback], until: datetime) -> None:
         """Have them tried again at another time."""
         with self._lock:
             for entry in entries:
-                kept = self._callbacks.get(entry.third_party_reference)
+                kept = self._callbacks.get(entry.pk)
                 if kept is not None:
-                    later = replace(kept, next_attempt_at=until)
-                    self._callbacks[entry.third_party_reference] = later
+                    self._callbacks[entry.pk] = replace(kept, next_attempt_at=until)
 
     def _keep(self, payment: Payment) -> Payment:
         with self._lock:

@@ -359,7 +359,14 @@ class Payments(Generic[R, C]):
                 raise nothing_sent({"record": [problem]})
             return decided
 
-        return self.step(decide)
+        decided = self.step(decide)
+        try:
+            # One that nothing proved until now may say otherwise.
+            return self.step(lambda: self._apply_waiting_callbacks(decided))
+        except Exception as error:  # noqa: BLE001 - it is decided
+            reference = decided.third_party_reference
+            log_failure("callback.not_applied", error, third_party_reference=reference)
+            return decided
 
     def link(self, record: R, **columns: Any) -> R:
         """Write what is the shop's into a payment's record: what it is for, once that is known.
@@ -1072,7 +1079,7 @@ class Payments(Generic[R, C]):
 
     def _decide_without_conversation(self, entry: C, callback: Callback, record: R) -> None:
         """Nothing says yet, or ever, that the callback is this payment's."""
-        news = _news_of_callback(callback)
+        news = self._without_originals_id(record, _news_of_callback(callback))
         if State(record.state) in OPEN_STATES:
             self._ask_soon(record)
         elif _contradicts_record(record, news):
@@ -1097,7 +1104,7 @@ class Payments(Generic[R, C]):
             return Verdict.UNMATCHED
         if record.conversation_id != callback.conversation_id:
             return Verdict.MISMATCHED
-        news = _news_of_callback(callback)
+        news = self._without_originals_id(record, _news_of_callback(callback))
         before = State(record.state)
         step = transition(before, news.evidence)
         if news.evidence is Evidence.NOTHING and before in OPEN_STATES:

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from flask_mpesa.unrecorded import UnrecordedStore
+from mpesa_integrations.core.account_settings import AccountSettings
 from mpesa_integrations.core.lifecycle import State
 from mpesa_integrations.core.payments import Payments
 from mpesa_integrations.simulator import Simulator
 
 from .backends import Backend
-from .conftest import Heard
+from .conftest import TOKEN, Heard
 from .test_payments import ASYNC_URL, PAYMENT, callback
 
 
@@ -94,3 +96,68 @@ def test_a_conversation_that_differs_in_capitals_is_another(
     backend.make_due()
     payments.reconcile()
     assert [r.state for r in backend.records()] == ["completed", "completed"]
+
+
+@pytest.fixture
+def going_back(payments: Payments[Any, Any], mpesa_simulator: Simulator) -> tuple[Any, Any]:
+    """A payment, and its reversal that the gateway has accepted."""
+    paid = payments.c2b(**PAYMENT)
+    mpesa_simulator.response_url = ASYNC_URL
+    mpesa_simulator.scenarios.queue("callback_never", operation="reversal")
+    back = payments.reverse(transaction_id=paid.transaction_id)
+    mpesa_simulator.callbacks.drain()
+    assert back.state == "pending"
+    return paid, back
+
+
+@pytest.mark.parametrize("inline", [True, False])
+def test_a_reversals_callback_may_name_the_originals_transaction(
+    going_back: tuple[Any, Any], payments: Payments[Any, Any], backend: Backend, heard: Heard,
+    inline: bool,
+) -> None:  # fmt: skip
+    paid, back = going_back
+    for _ in range(2):
+        body = callback(back, input_TransactionID=paid.transaction_id)
+        payments.receive(body, apply=inline)
+        payments.apply_callbacks()
+    assert [r.state for r in backend.records()] == ["reversed", "completed"]
+    assert backend.verdicts() == ["applied", "repeated"]
+    assert heard.names.count("reversed") == 1
+    assert "conflict" not in heard.names
+
+
+def test_a_callback_that_waits_contradicts_what_a_person_decides(
+    payments: Payments[Any, Any], backend: Backend, heard: Heard, mpesa_simulator: Simulator
+) -> None:
+    """The answer was lost, and with it the conversation: a person must hear of it."""
+    mpesa_simulator.scenarios.queue("cut_before")
+    lost = payments.c2b(**PAYMENT)
+    payments.receive(callback(lost, input_OriginalConversationID="AG_1"))
+    assert backend.verdicts() == ["early"]
+    resolved = payments.resolve(lost, State.FAILED, by="Ana", note="not there")
+    assert resolved.state == "failed"
+    assert backend.verdicts() == ["conflict"]
+    assert heard.names[-2:] == ["failed", "conflict"]
+
+
+def test_without_records_a_strangers_early_callback_does_not_push_out_the_genuine_one(
+    heard: Heard, mpesa_simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(mpesa_simulator.config, callback_token=TOKEN)
+    store = UnrecordedStore("default")
+    payments: Payments[Any, Any] = Payments("default", AccountSettings(config=config), store, heard)  # type: ignore[arg-type]
+    mpesa_simulator.response_url = ASYNC_URL
+    mpesa_simulator.scenarios.queue("callback_never", operation="c2b")
+    send = payments.client.send
+
+    def overtaken(request: Any) -> Any:
+        result = send(request)
+        sent = store.find(request.third_party_reference)
+        for conversation in (result.conversation_id, "AG_GUESSED"):
+            payments.receive(callback(sent, input_OriginalConversationID=conversation))
+        return result
+
+    monkeypatch.setattr(payments.client, "send", overtaken)
+    assert payments.c2b(**PAYMENT).state == "completed"
+    assert heard.rejected == ["mismatched"]
+    payments.client.close()
