@@ -318,7 +318,7 @@ class Payments(Generic[R, C]):
             problem = error
             self.step(lambda: self.put_off(known, problem))
             raise
-        return self.step(lambda: self.learn(known, answer))
+        return self.step(lambda: self._anew(self.learn(known, answer)))
 
     def resolve(self, record: R, state: State, *, by: str, note: str) -> R:
         """Decide, as a person who knows better than the gateway said, what became of a payment.
@@ -357,7 +357,7 @@ class Payments(Generic[R, C]):
                     "its transaction, %(id)s, is that of another payment", id=known.transaction_id
                 )
                 raise nothing_sent({"record": [problem]})
-            return decided
+            return self._anew(decided)
 
         decided = self.step(decide)
         try:
@@ -778,6 +778,20 @@ class Payments(Generic[R, C]):
             self._has_tables = True
         return self.store.create(values, notices)
 
+    def _anew(self, record: R) -> R:
+        """Read a record again for the caller; as it was, where that cannot be.
+
+        Receivers and others have had it meanwhile. What they wrote of the shop's own columns, a
+        `save()` of the caller's would else undo.
+        """
+        try:
+            # Isolated by itself, so that a connection that breaks here is given up.
+            return self.store.isolated(lambda: self.store.get(record), writes=False)
+        except Exception as error:  # noqa: BLE001 - what matters is written
+            reference = record.third_party_reference
+            log_failure("payment.not_read", error, third_party_reference=reference)
+            return record
+
     def _before_sending(self, call: Callable[[], _T]) -> _T:
         try:
             return self.step(call)
@@ -792,7 +806,7 @@ class Payments(Generic[R, C]):
         def write() -> R:
             if not written:
                 written.append(self._apply(record, news))
-            return self._apply_waiting_callbacks(written[0])
+            return self._anew(self._apply_waiting_callbacks(written[0]))
 
         try:
             return persist(self.store, write, patience=AFTER_SENDING)

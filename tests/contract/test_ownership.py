@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from mpesa_integrations import ProtectedRecord, ValidationError
+from mpesa_integrations.core.lifecycle import State
 from mpesa_integrations.core.ownership import OWNED
 from mpesa_integrations.core.payments import IdempotencyConflict, Payments
 from mpesa_integrations.simulator import Simulator
@@ -97,6 +99,32 @@ def test_a_call_takes_the_shops_columns_and_no_others(
             != caught.value.errors[next(iter(extra))]
         )
     assert len(backend.records()) == len(mpesa_simulator.ledger.transactions()) == 1
+
+
+def test_what_was_linked_meanwhile_is_in_the_record_that_a_call_gives(
+    payments: Payments[Any, Any],
+    backend: Backend,
+    heard: Heard,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    notify = heard.notify
+
+    def link(notice: Any, record: Any, told: Callable[[], None]) -> None:
+        payments.link(record, metadata={notice.event.value: True}, **backend.what_for(1))
+        notify(notice, record, told)
+
+    monkeypatch.setattr(heard, "notify", link)
+    paid = payments.c2b(**PAYMENT)
+    told = {"payment_initiated": True, "payment_completed": True}
+    assert _metadata(paid) == told
+    backend.write_back(paid, "by the caller")
+    (kept,) = backend.records()
+    assert _metadata(kept) == {**told, "note": "by the caller"}
+    for name, value in backend.what_for(1).items():
+        assert getattr(kept, name) == value
+    backend.set_all(state="unknown")
+    resolved = payments.resolve(kept, State.FAILED, by="Ana", note="seen")
+    assert _metadata(resolved)["payment_failed"]
 
 
 def test_a_key_belongs_to_what_is_paid_for(
