@@ -21,7 +21,7 @@ from .account_settings import AccountSettings
 from .answers import UnreadableBody
 from .callbacks import Callback, acknowledgement, read_callback
 from .client import MpesaClient, PreparedRequest
-from .codes import Kind
+from .codes import Kind, ResponseCode
 from .errors import (
     CalledInTransaction,
     GatewayUnavailable,
@@ -1180,23 +1180,29 @@ def _agree(one: Evidence, other: Evidence) -> bool:
 
 
 def _news_of(result: Result) -> _News:
-    if result.kind is Kind.DUPLICATE:
-        # Its IDs may be those of the request that was there first.
-        return _News(
-            evidence=Evidence.NOTHING,
-            code=result.code.value if result.code else None,
-            description=mask_msisdns_in(
-                f"{result.description}. Another request has this reference: transaction "
-                f"{result.transaction_id or 'N/A'}, conversation {result.conversation_id or 'N/A'}"
-            ),
-            duplicate=True,
-        )
+    if result.code == ResponseCode.DUPLICATE_TRANSACTION:
+        return _news_of_duplicate(result)
     return _News(
         evidence=evidence_of_answer(result.kind),
         code=result.code.value if result.code else None,
         description=result.description,
         conversation_id=result.conversation_id,
         transaction_id=result.transaction_id,
+    )
+
+
+def _news_of_duplicate(result: Result) -> _News:
+    """Whatever else is doubtful of it, its IDs may be those of the request that was there first."""
+    surely = result.kind is Kind.DUPLICATE
+    told = "Another request has this reference" if surely else "It names"
+    return _News(
+        evidence=Evidence.NOTHING,
+        code=ResponseCode.DUPLICATE_TRANSACTION.value,
+        description=mask_msisdns_in(
+            f"{result.description}. {told}: transaction {result.transaction_id or 'N/A'}, "
+            f"conversation {result.conversation_id or 'N/A'}"
+        ),
+        duplicate=surely,
     )
 
 

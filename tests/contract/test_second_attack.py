@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from flask_mpesa.unrecorded import UnrecordedStore
+from mpesa_integrations import MpesaClient
 from mpesa_integrations.core.account_settings import AccountSettings
 from mpesa_integrations.core.lifecycle import State
 from mpesa_integrations.core.payments import Payments
@@ -161,3 +163,44 @@ def test_without_records_a_strangers_early_callback_does_not_push_out_the_genuin
     assert payments.c2b(**PAYMENT).state == "completed"
     assert heard.rejected == ["mismatched"]
     payments.client.close()
+
+
+@pytest.mark.parametrize(("refused", "status"), [(True, 409), (False, 500)])
+@pytest.mark.parametrize("operation", ["c2b", "reversal"])
+def test_a_duplicate_of_whatever_kind_may_name_anothers_ids(
+    payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator, operation: str,
+    monkeypatch: pytest.MonkeyPatch, refused: bool, status: int,
+) -> None:  # fmt: skip
+    """Somebody else has the reference that was given; the first try was surely refused."""
+    paid = payments.c2b(**PAYMENT) if operation == "reversal" else None
+    with MpesaClient(mpesa_simulator.config) as client:
+        theirs = client.c2b(
+            msisdn="849999999", amount=10, reference="X", third_party_reference="ORDER8"
+        )
+    send = payments.client._transport.send
+
+    def naming_it(request: Any) -> Any:
+        response = send(request)
+        answer = json.loads(response.body)
+        if answer["output_ResponseCode"] == "INS-10":
+            answer["output_ConversationID"] = theirs.conversation_id
+            answer["output_TransactionID"] = theirs.transaction_id
+            return replace(response, status=status, body=json.dumps(answer).encode())
+        return response
+
+    monkeypatch.setattr(payments.client._transport, "send", naming_it)
+    if refused:
+        mpesa_simulator.scenarios.queue("code:INS-16", operation=operation)
+    if paid is None:
+        payments.c2b(**{**PAYMENT, "amount": 5000}, third_party_reference="ORDER8")
+    else:
+        payments.reverse(transaction_id=paid.transaction_id, third_party_reference="ORDER8")
+    record = backend.records()[-1]
+    assert (record.state, record.response_code) == ("unknown", "INS-10")
+    assert (record.conversation_id, record.transaction_id) == ("", "")
+    assert theirs.transaction_id in record.response_description
+    for _ in range(2):
+        backend.make_due()
+        payments.reconcile()
+    assert backend.records()[-1].state == "unknown"
+    assert "reversed" not in [r.state for r in backend.records()]
