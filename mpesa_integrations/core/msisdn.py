@@ -17,10 +17,8 @@ _CANONICAL = re.compile(r"258[0-9]{9}")
 _OPERATORS = {"82": "Tmcel", "83": "Tmcel", "86": "Movitel", "87": "Movitel"}
 _LONGEST = 10**20  # no phone number of the world has more than 15 digits
 _TYPED = re.compile(r"[\s(]*\+?[0-9()./\s-]*")
-# A 0 in front is typed by many, also after the country code.
-_NUMBER = re.compile(r"(?:(?:\+|00)?258)?0?([1-9][0-9]{8})")
-_URI = re.compile(r"tel:([^;]*)(;.*)?", re.IGNORECASE | re.DOTALL)
-_CONTEXT = re.compile(r";phone-context=(\+[0-9]+)", re.IGNORECASE)
+_URI = re.compile(r"tel:[+0-9()./%\s-]*(;.*)?", re.IGNORECASE)  # RFC 3966
+_LONGEST_TEXT = 100
 # Longer digit runs are masked too: a number with a typing error is still somebody's number.
 _IN_TEXT = re.compile(
     r"(?<![0-9A-Za-z])(?:\+?(?:00)?258[\s.-]?)?(?:\(?0\)?[\s.-]?)?(8[0-9])[\s.-]?([0-9]{3})[\s.-]?([0-9]{4})(?![0-9])"
@@ -60,9 +58,8 @@ def normalise_msisdn(value: object, prefixes: Sequence[str] = DEFAULT_PREFIXES) 
             "A phone number must be given as text, not as %(type)s.", type=type(value).__name__
         )
         raise MsisdnError(problem)
-    text = _number_in(value) if isinstance(value, str) else _digits_of(value)
-    found = _NUMBER.fullmatch(_digits(text)) if _TYPED.fullmatch(text) else None
-    canonical = COUNTRY_CODE + found[1] if found else None
+    text = plain(value) if isinstance(value, str) else _digits_of(value)
+    canonical = text if _CANONICAL.fullmatch(text) else _parse(text)
     accepted = tuple(COUNTRY_CODE + prefix for prefix in prefixes)
     if canonical is None or not canonical.startswith(accepted):
         raise MsisdnError(_problem(text, canonical, prefixes))
@@ -74,15 +71,21 @@ def _digits_of(number: int) -> str:
     return str(number) if abs(number) < _LONGEST else str(_LONGEST)
 
 
-def _number_in(text: str) -> str:
-    """The number alone, of a `tel:` link (RFC 3966) without its parameters."""
-    text = plain(text)
-    link = _URI.fullmatch(text)
-    if not link:
-        return text
-    number = plain(unquote(link[1]))
-    context = _CONTEXT.search(link[2] or "")
-    return context[1] + number if context and not number.startswith("+") else number
+def _parse(text: str) -> str | None:
+    """Give the gateway's form of a Mozambican number, of whatever operator."""
+    if not (_TYPED.fullmatch(text) or _URI.fullmatch(text)) or len(text) > _LONGEST_TEXT:
+        return None
+    # Imported when first needed: its metadata takes longer to load than all of core.
+    import phonenumbers
+
+    try:
+        number = phonenumbers.parse(unquote(text), "MZ")
+    except phonenumbers.NumberParseException:
+        return None
+    # A 0 in front is typed by many, also after the country code; a second one is a mistake.
+    zeros = number.number_of_leading_zeros or 1
+    canonical = f"{number.country_code}{number.national_number}"
+    return canonical if zeros == 1 and _CANONICAL.fullmatch(canonical) else None
 
 
 def _digits(text: str) -> str:

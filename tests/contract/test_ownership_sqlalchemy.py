@@ -23,7 +23,6 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session, attributes, make_transient, sessionmaker
 from sqlalchemy.pool import NullPool
 
@@ -214,6 +213,7 @@ def test_the_shops_columns_are_its_own(
 def test_an_asynchronous_session_is_one_of_them(paid: Any, engine: Engine) -> None:
     if engine.dialect.name != "postgresql":
         pytest.skip("no asynchronous driver is installed")
+    from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine  # needs greenlet
 
     async def write(statement: Any) -> None:
         own = create_async_engine(engine.url, poolclass=NullPool)
