@@ -5,6 +5,40 @@ from django_mpesa import mpesa
 transaction = mpesa.c2b(msisdn="84 123 4567", amount="150.00", reference="ORDER 7")
 """
 
-from .accounts import mpesa
+from mpesa_integrations.core.errors import (
+    AuthenticationError,
+    CalledInTransaction,
+    ConfigurationError,
+    DuplicateTransaction,
+    GatewayUnavailable,
+    IdempotencyConflict,
+    MpesaError,
+    ProtectedRecord,
+    RecordLocked,
+    RecordsUnavailable,
+    ValidationError,
+)
+from mpesa_integrations.core.lifecycle import State
+from mpesa_integrations.core.records import Event, Verdict
 
-__all__ = ["mpesa"]
+from .accounts import mpesa
+from .swapping import get_transaction_model
+
+__all__ = [
+    "AuthenticationError",
+    "CalledInTransaction",
+    "ConfigurationError",
+    "DuplicateTransaction",
+    "Event",
+    "GatewayUnavailable",
+    "IdempotencyConflict",
+    "MpesaError",
+    "ProtectedRecord",
+    "RecordLocked",
+    "RecordsUnavailable",
+    "State",
+    "ValidationError",
+    "Verdict",
+    "get_transaction_model",
+    "mpesa",
+]

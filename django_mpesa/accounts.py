@@ -39,7 +39,8 @@ def on_setting_changed(*, setting: str, **kwargs: Any) -> None:
 
 def _build(alias: str, options: AccountSettings) -> DjangoPayments:
     from .notifier import SignalNotifier
-    from .store import DjangoStore, get_transaction_model
+    from .store import DjangoStore
+    from .swapping import get_transaction_model
 
     notifier = SignalNotifier(get_transaction_model())
     return Payments(alias, options, DjangoStore(alias), notifier)

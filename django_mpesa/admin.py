@@ -32,10 +32,14 @@ from django.utils.translation import gettext as _now_
 from django.utils.translation import gettext_lazy as _
 
 from mpesa_integrations.core.answers import UnreadableBody, read_json_object
-from mpesa_integrations.core.errors import CalledInTransaction, MpesaError, ValidationError
+from mpesa_integrations.core.errors import (
+    CalledInTransaction,
+    IdempotencyConflict,
+    MpesaError,
+    ValidationError,
+)
 from mpesa_integrations.core.lifecycle import OPEN_STATES
 from mpesa_integrations.core.msisdn import mask_msisdns_in
-from mpesa_integrations.core.payments import IdempotencyConflict
 from mpesa_integrations.core.redaction import Secret
 from mpesa_integrations.core.schemas import parse_amount
 
@@ -43,7 +47,7 @@ from .accounts import account_options, mpesa
 from .changelist import AccountFilter, HistoryAdmin
 from .models import AbstractTransaction, CallbackLog, Operation, State
 from .reports import ReportForm, csv_chunks, make_report
-from .store import get_transaction_model
+from .swapping import get_transaction_model
 from .times import local_now
 
 if TYPE_CHECKING:

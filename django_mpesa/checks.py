@@ -25,7 +25,7 @@ from . import constraints
 from .accounts import account_options
 from .models import AbstractTransaction, CallbackLog, Notice
 from .routing import callback_path
-from .store import get_transaction_model
+from .swapping import get_transaction_model
 
 
 def register_checks() -> None:

@@ -8,8 +8,6 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, TypeVar
 
-from django.apps import apps
-from django.conf import settings
 from django.db import DatabaseError, IntegrityError, connections, router, transaction
 from django.db.models import F, Model, Q, QuerySet
 from django.utils import timezone
@@ -33,18 +31,11 @@ from .isolation import (
 from .models import AbstractTransaction, CallbackLog, Notice
 from .protection import LibraryRecords
 from .shop_columns import make_record, shop_columns
+from .swapping import get_transaction_model
 from .times import aware, stored
 
 _T = TypeVar("_T")
 _M = TypeVar("_M", bound=Model)
-
-
-def get_transaction_model() -> type[AbstractTransaction]:
-    """The model of payments: MPESA_TRANSACTION_MODEL, or the app's own."""
-    model: type[AbstractTransaction] = apps.get_model(
-        settings.MPESA_TRANSACTION_MODEL, require_ready=False
-    )
-    return model
 
 
 class DjangoStore:

@@ -4,6 +4,39 @@ mpesa = Mpesa(app)
 payment = mpesa.c2b(msisdn="84 123 4567", amount="150.00", reference="ORDER 7")
 """
 
+from mpesa_integrations.core.errors import (
+    AuthenticationError,
+    CalledInTransaction,
+    ConfigurationError,
+    DuplicateTransaction,
+    GatewayUnavailable,
+    IdempotencyConflict,
+    MpesaError,
+    ProtectedRecord,
+    RecordLocked,
+    RecordsUnavailable,
+    ValidationError,
+)
+from mpesa_integrations.core.lifecycle import State
+from mpesa_integrations.core.records import Event, Verdict
+
 from .extension import Mpesa, current_mpesa
 
-__all__ = ["Mpesa", "current_mpesa"]
+__all__ = [
+    "AuthenticationError",
+    "CalledInTransaction",
+    "ConfigurationError",
+    "DuplicateTransaction",
+    "Event",
+    "GatewayUnavailable",
+    "IdempotencyConflict",
+    "Mpesa",
+    "MpesaError",
+    "ProtectedRecord",
+    "RecordLocked",
+    "RecordsUnavailable",
+    "State",
+    "ValidationError",
+    "Verdict",
+    "current_mpesa",
+]

@@ -186,7 +186,8 @@ class TransactionView(HistoryView):
 
     def search_placeholder(self) -> str:
         """What is found: a whole value of one of these columns."""
-        return gettext("Whole values: %(columns)s", columns=super().search_placeholder() or "")
+        columns = super().search_placeholder() or ""
+        return str(gettext("Whole values: %(columns)s", columns=columns))
 
     def _chosen(self, ids: Sequence[str]) -> Iterator[Any]:
         return filter(None, map(self.get_one, ids))

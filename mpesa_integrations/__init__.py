@@ -7,6 +7,7 @@ What is imported from here stays as it is between releases; `mpesa_integrations.
 
 __version__ = "0.1.0"
 
+from .core.answers import UnreadableBody
 from .core.callbacks import Callback, acknowledgement, read_callback
 from .core.client import CallContext, MpesaClient, PreparedRequest
 from .core.codes import CODES, Kind, ResponseCode
@@ -14,16 +15,23 @@ from .core.config import MpesaConfig
 from .core.credentials import bearer_token
 from .core.errors import (
     AuthenticationError,
+    CalledInTransaction,
     ConfigurationError,
     DuplicateTransaction,
     GatewayUnavailable,
+    IdempotencyConflict,
     MpesaError,
     OutcomeUnknown,
     PaymentDeclined,
     ProtectedRecord,
+    RecordLocked,
+    RecordsUnavailable,
     ValidationError,
 )
+from .core.lifecycle import State
 from .core.msisdn import MsisdnError, normalise_msisdn
+from .core.problems import Problem
+from .core.records import Event, Verdict
 from .core.results import (
     CustomerNameResult,
     Result,
@@ -36,10 +44,13 @@ __all__ = [
     "AuthenticationError",
     "CallContext",
     "Callback",
+    "CalledInTransaction",
     "ConfigurationError",
     "CustomerNameResult",
     "DuplicateTransaction",
+    "Event",
     "GatewayUnavailable",
+    "IdempotencyConflict",
     "Kind",
     "MpesaClient",
     "MpesaConfig",
@@ -48,12 +59,18 @@ __all__ = [
     "OutcomeUnknown",
     "PaymentDeclined",
     "PreparedRequest",
+    "Problem",
     "ProtectedRecord",
+    "RecordLocked",
+    "RecordsUnavailable",
     "ResponseCode",
     "Result",
+    "State",
     "TransactionStatus",
     "TransactionStatusResult",
+    "UnreadableBody",
     "ValidationError",
+    "Verdict",
     "acknowledgement",
     "bearer_token",
     "normalise_msisdn",

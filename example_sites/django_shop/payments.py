@@ -8,7 +8,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from django_mpesa import mpesa
-from mpesa_integrations.core.payments import IdempotencyConflict
+from mpesa_integrations import IdempotencyConflict
 
 from .models import Order
 

@@ -9,7 +9,7 @@ from flask_babel import lazy_gettext as _
 
 from flask_mpesa import Mpesa
 from flask_mpesa.records import Records
-from mpesa_integrations.core.payments import IdempotencyConflict
+from mpesa_integrations import IdempotencyConflict
 
 from .models import Order, Payment, PaymentCallback, PaymentNotice, Status, db
 

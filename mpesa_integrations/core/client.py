@@ -353,7 +353,7 @@ class MpesaClient:
         try:
             return cast("CustomerNameResult", self.send(request))
         except AuthenticationError as error:
-            code = error.result.code if error.result else None
+            code = error.result.code
             if code != ResponseCode.NOT_AUTHORIZED or environment != "sandbox":
                 raise
             raise AuthenticationError(

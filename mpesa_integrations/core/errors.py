@@ -80,26 +80,54 @@ class ValidationError(MpesaError):
 
 
 class AuthenticationError(MpesaError):
-    """The gateway refused the account's key or rights: renew or correct it. No money moved."""
+    """The gateway refused the account's key or rights: renew or correct it. No money moved.
+
+    Attributes:
+        result: the gateway's answer; there always is one.
+    """
+
+    result: Result
 
 
 class PaymentDeclined(MpesaError):  # noqa: N818 - a business outcome, named as the field names it
-    """The payment failed or the customer cancelled it, for good. No money moved."""
+    """The payment failed or the customer cancelled it, for good. No money moved.
+
+    Attributes:
+        result: the gateway's answer; there always is one.
+    """
+
+    result: Result
 
 
 class DuplicateTransaction(MpesaError):  # noqa: N818
     """The third-party reference was used before: the first request with it decides.
 
     A status query by the reference tells of that one, and proves nothing of the request refused.
+
+    Attributes:
+        result: the gateway's answer; None where the records know the reference, and nothing was
+            sent.
     """
 
 
 class GatewayUnavailable(MpesaError):  # noqa: N818
-    """Surely not accepted (never connected, or INS-16), or only a question: safe to try again."""
+    """Surely not accepted (never connected, or INS-16), or only a question: safe to try again.
+
+    Attributes:
+        result: the gateway's answer; None where there was no connection or no answer.
+    """
 
 
 class OutcomeUnknown(MpesaError):  # noqa: N818
-    """The request may have been accepted and money may have moved: query it, never send again."""
+    """The request may have been accepted and money may have moved: query it, never send again.
+
+    Attributes:
+        result: the gateway's answer, which proves nothing; None where no answer came.
+    """
+
+
+class IdempotencyConflict(MpesaError):  # noqa: N818 - named after the key, as the field does
+    """The idempotency key was used before, with other arguments. Nothing was sent."""
 
 
 class CalledInTransaction(MpesaError):  # noqa: N818

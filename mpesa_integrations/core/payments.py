@@ -25,6 +25,7 @@ from .codes import Kind, ResponseCode
 from .errors import (
     CalledInTransaction,
     GatewayUnavailable,
+    IdempotencyConflict,
     MpesaError,
     OutcomeUnknown,
     RecordsUnavailable,
@@ -95,10 +96,6 @@ IdempotencyKey = str | int | UUID
 _PAYMENTS = frozenset({"c2b", "b2c", "b2b"})
 _DECIDED = frozenset({Evidence.SUCCEEDED, Evidence.DECLINED, Evidence.CANCELLED})
 _COMPARED = ("operation", "original_id", "amount", "msisdn", "receiver_shortcode", "reference")
-
-
-class IdempotencyConflict(MpesaError):  # noqa: N818 - named after the key, as the field does
-    """The idempotency key was used before, with other arguments. Nothing was sent."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from mpesa_integrations import ProtectedRecord, ValidationError
+from mpesa_integrations.core.errors import IdempotencyConflict
 from mpesa_integrations.core.lifecycle import State
 from mpesa_integrations.core.ownership import OWNED
-from mpesa_integrations.core.payments import IdempotencyConflict, Payments
+from mpesa_integrations.core.payments import Payments
 from mpesa_integrations.simulator import Simulator
 
 from .backends import Backend

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from mpesa_integrations import DuplicateTransaction, ValidationError
-from mpesa_integrations.core.errors import GatewayUnavailable
+from mpesa_integrations.core.errors import GatewayUnavailable, IdempotencyConflict
 from mpesa_integrations.core.lifecycle import State
-from mpesa_integrations.core.payments import IdempotencyConflict, Payments
+from mpesa_integrations.core.payments import Payments
 from mpesa_integrations.simulator import Simulator
 
 from .backends import Backend

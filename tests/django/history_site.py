@@ -4,7 +4,7 @@ Prints what changed in the payments, callbacks and notices, a line each, and how
 """
 
 import sys
-from typing import Any
+from typing import Any, ClassVar
 
 import django
 from django.conf import settings
@@ -54,10 +54,10 @@ def sites() -> list[Any]:
         save_as = True
 
     class OpenedAdmin(TransactionAdmin):
-        inlines = (Callbacks, Payments)
+        inlines: ClassVar[Any] = (Callbacks, Payments)
         save_as = True
         readonly_fields = ()
-        list_display = ("state", "amount", "reference")
+        list_display: Any = ("state", "amount", "reference")
 
     admin.site.register(Order)
     bare, opened = admin.AdminSite("bare"), admin.AdminSite("opened")

@@ -28,7 +28,7 @@ def main() -> None:
     from django.core.management import call_command
     from django.test import Client
 
-    from django_mpesa.store import get_transaction_model
+    from django_mpesa import get_transaction_model
     from tests import rows
 
     call_command("makemigrations", "shop", verbosity=0)

@@ -129,3 +129,32 @@ def test_the_callback_url_to_paste(settings: Settings, mpesa_simulator: Simulato
     for account, words in (("other", "CALLBACK_BASE_URL"), ("third", "no M-Pesa account")):
         with pytest.raises(CommandError, match=words):
             call_command("mpesa_callback_url", account)
+
+
+@pytest.mark.parametrize("model", ["", "later.Payment"])
+def test_the_model_of_payments_can_be_asked_for_while_models_are_loaded(
+    tmp_path: Path, model: str
+) -> None:
+    for name in ("shop", "later"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("")
+    (tmp_path / "shop" / "models.py").write_text(
+        "from django_mpesa import State, get_transaction_model\nfound = get_transaction_model()\n"
+    )
+    (tmp_path / "later" / "models.py").write_text(
+        "from django_mpesa.models import AbstractTransaction\n"
+        "class Payment(AbstractTransaction):\n"
+        "    class Meta(AbstractTransaction.Meta): pass\n"
+    )
+    swapped = f"MPESA_TRANSACTION_MODEL={model!r}, " if model else ""
+    script = (
+        "import django; from django.conf import settings; "
+        f"settings.configure({swapped}INSTALLED_APPS=["
+        "'shop', 'django.contrib.contenttypes', 'django_mpesa', 'later']); "
+        "django.setup(); import shop.models; print(shop.models.found.__name__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={"PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[2]}"},
+    )  # fmt: skip
+    assert done.stdout.strip() == ("Payment" if model else "Transaction"), done.stderr

@@ -21,8 +21,7 @@ from pytest_django import Settings
 from django_mpesa import mpesa, signals
 from django_mpesa.models import CallbackLog, Notice, Transaction
 from mpesa_integrations import ConfigurationError, DuplicateTransaction, ValidationError
-from mpesa_integrations.core.errors import CalledInTransaction
-from mpesa_integrations.core.payments import IdempotencyConflict
+from mpesa_integrations.core.errors import CalledInTransaction, IdempotencyConflict
 from mpesa_integrations.simulator import Simulator
 from tests import rows
 

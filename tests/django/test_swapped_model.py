@@ -112,7 +112,7 @@ from django.db.models import ProtectedError
 from django_mpesa import mpesa
 from django_mpesa.test import mpesa_gateway
 from mpesa_integrations import ProtectedRecord, ValidationError
-from mpesa_integrations.core.payments import IdempotencyConflict
+from mpesa_integrations.core.errors import IdempotencyConflict
 from shop.models import Order, Payment, PaymentHistory
 
 def refused(call, error=ProtectedRecord):

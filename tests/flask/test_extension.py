@@ -20,8 +20,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from flask_mpesa import Mpesa, current_mpesa, signals
 from flask_mpesa.records import Records
 from mpesa_integrations import ConfigurationError, ValidationError
-from mpesa_integrations.core.errors import CalledInTransaction
-from mpesa_integrations.core.payments import IdempotencyConflict
+from mpesa_integrations.core.errors import CalledInTransaction, IdempotencyConflict
 from mpesa_integrations.simulator import Simulator
 
 from .conftest import TOKEN, account_config, flat_config
