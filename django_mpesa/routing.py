@@ -18,10 +18,12 @@ from django.urls import (
 )
 
 from mpesa_integrations.core.errors import ConfigurationError
+from mpesa_integrations.core.redaction import forgetful
 
 from .views import callback
 
 
+@forgetful
 def callback_path(token: str | None) -> str:
     """The endpoint's path on the site, with its last slash; the first where there are several.
 
@@ -38,9 +40,9 @@ def callback_path(token: str | None) -> str:
     if name is not None:
         try:
             return reverse(name, args=[token])
-        except NoReverseMatch as error:
+        except NoReverseMatch:
             # Django's own text has the token.
-            raise _wrong(f"MPESA_CALLBACK_URL_NAME is {name!r}, which names no URL") from error
+            raise _wrong(f"MPESA_CALLBACK_URL_NAME is {name!r}, which names no URL") from None
     for found in _names(get_resolver(get_urlconf()), ()):
         try:
             path = reverse(found, args=[token])

@@ -144,6 +144,8 @@ class MpesaConfig:
             object.__setattr__(self, name, secret(value) if hidden else value)
         check_api_key_fits(self.api_key, self.public_key)
         remember_secrets(self.api_key, self.security_credential, self.callback_token)
+        if self.proxy is not None:
+            remember_secrets(urlsplit(self.proxy).password)
         self._refuse_unsafe_transport()
         self._refuse_shared_shortcode()
 

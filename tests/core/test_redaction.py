@@ -21,7 +21,8 @@ from tests.reports import NUMBER, frames, leaks
 
 from .conftest import API_KEY, CALLBACK_TOKEN, PUBLIC_KEY, SECURITY_CREDENTIAL, make_config
 
-SECRETS = [API_KEY, SECURITY_CREDENTIAL, CALLBACK_TOKEN, "MPesa2018"]
+PASSWORD = "word-of-the-proxy"
+SECRETS = [API_KEY, SECURITY_CREDENTIAL, CALLBACK_TOKEN, "MPesa2018", PASSWORD]
 
 
 def _shown(found: Any) -> str:
@@ -32,8 +33,9 @@ def _shown(found: Any) -> str:
 
 
 def test_no_object_shows_a_secret() -> None:
-    config = make_config()
+    config = make_config(proxy=f"http://someone:{PASSWORD}@127.0.0.1:3128")
     client = MpesaClient(config)
+    assert without_secrets(f"by {config.proxy}") == "by http://someone:•••@127.0.0.1:3128"
     settings = AccountSettings.from_mapping(
         {
             "API_KEY": API_KEY, "PUBLIC_KEY": PUBLIC_KEY, "SERVICE_PROVIDER_CODE": "171717",

@@ -22,6 +22,7 @@ from pytest_django import Settings
 
 from django_mpesa import mpesa, signals
 from django_mpesa.models import Transaction
+from django_mpesa.routing import callback_path
 from django_mpesa.store import DjangoStore
 from mpesa_integrations import ConfigurationError
 from mpesa_integrations.core import client as core_client
@@ -291,3 +292,14 @@ def test_a_setting_that_is_wrong_shows_none(
         mpesa.c2b(msisdn=NUMBER, amount=1, reference="X")
     shown = [str(value) for value in wrong.values() if len(str(value)) > 5]
     assert leaks(frames(caught.value) + repr(settings.MPESA), [*secrets, *shown]) == []
+
+
+def test_a_url_that_cannot_be_named_is_told_without_its_token(
+    settings: Settings, secrets: list[str]
+) -> None:
+    settings.MPESA_CALLBACK_URL_NAME = "nothing:callback"
+    with pytest.raises(ConfigurationError) as caught:
+        callback_path(TOKEN)
+    assert caught.value.__suppress_context__
+    caught.value.__context__ = None  # as every report of it does
+    assert leaks(frames(caught.value), secrets) == []
