@@ -88,4 +88,5 @@ def test_a_pool_of_one_is_a_problem_that_check_mentions(
     Base.metadata.create_all(engine)
     Mpesa(app, records=_records(lambda: engine))
     checked = app.test_cli_runner().invoke(args=["mpesa", "check", "--offline"])
+    engine.dispose()
     assert (checked.exit_code, "max_overflow" in checked.output) == (code, bool(code))

@@ -70,6 +70,8 @@ def shop(app: Flask, mpesa: Mpesa) -> Flask:
     return app
 
 
+# Werkzeug 2.3's debugger on Python 3.13.
+@pytest.mark.filterwarnings("ignore:Deprecated in 3.13:DeprecationWarning")
 @pytest.mark.parametrize("broken", sorted(BREAKS))
 def test_no_report_of_a_failed_call_shows_a_secret(
     shop: Flask, secrets: list[str], monkeypatch: pytest.MonkeyPatch,
