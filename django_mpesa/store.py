@@ -96,9 +96,11 @@ class DjangoStore:
                 protection.insert(record, self.alias)
                 self._keep(notices, record)
                 self._refuse_too_much(record.original_id)
-        except IntegrityError:
+        except IntegrityError as error:
             found = core.recorded_already(self, values)
             if found is None:
+                if is_on_its_own():
+                    core.refuse_what_it_refers_to(error)
                 raise
             return found, False
         return record, True

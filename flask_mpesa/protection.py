@@ -14,6 +14,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Delete, Engine, Insert, Join, Table, Update, event, inspect
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapper, attributes, object_session
 
 from mpesa_integrations.core.ownership import (
@@ -42,10 +43,20 @@ class ProtectedColumns:
                 the value is another.
         """
         if name in OWNED and attributes.instance_state(self).key is not None:
-            if vars(self).get(name, _MISSING) == value:
+            if vars(self).get(name, _MISSING) == value or _is_on_record(self, name, value):
                 return
             raise refuse_writing([name])
         super().__setattr__(name, value)
+
+
+def _is_on_record(record: Any, name: str, value: Any) -> bool:
+    """Whether a column that is not loaded has a value, as a form sets them after a commit."""
+    if name in vars(record):
+        return False
+    try:
+        return bool(getattr(record, name) == value)
+    except SQLAlchemyError:  # it is in no session, or gone
+        return False
 
 
 @event.listens_for(ProtectedColumns, "instrument_class", propagate=True)

@@ -116,9 +116,10 @@ class SqlAlchemyStore:
                 session.flush()
                 self._keep(session, notices, record)
                 self._refuse_too_much(session, record.original_id)
-        except IntegrityError:
+        except IntegrityError as error:
             found = core.recorded_already(self, values)
             if found is None:
+                core.refuse_what_it_refers_to(error)
                 raise
             return found, False
         except OperationalError as error:

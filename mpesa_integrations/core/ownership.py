@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
 from typing import Any
@@ -141,13 +141,26 @@ def _same(kept: Any, given: Any) -> bool:
     """Whether a column's value is the one given, which the database may give as another type."""
     if kept == given:
         return True
+    is_exact = isinstance(kept, (Decimal, datetime))
     kept, given = _comparable(kept), _comparable(given)
     if isinstance(kept, Decimal) and isinstance(given, str):
         try:
             given = Decimal(given)
         except ArithmeticError:
             return False
-    return bool(kept == given)
+    return bool(kept == given) or (is_exact and _rounded(given, kept))
+
+
+def _rounded(given: Any, kept: Any) -> bool:
+    """Whether a column kept what it was given as its decimals, or its whole seconds, allow."""
+    if isinstance(kept, datetime) and isinstance(given, datetime):
+        return kept.microsecond == 0 and abs(kept - given) < timedelta(seconds=1)
+    if not (isinstance(kept, Decimal) and isinstance(given, Decimal)):
+        return False
+    if not (kept.is_finite() and given.is_finite()):
+        return False
+    last_digit = Decimal(1).scaleb(int(kept.as_tuple().exponent))
+    return 2 * abs(kept - given) <= last_digit
 
 
 def _comparable(value: Any) -> Any:

@@ -13,7 +13,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from .errors import DuplicateTransaction, nothing_sent
+from .errors import CalledInTransaction, DuplicateTransaction, nothing_sent
 from .lifecycle import State
 from .problems import Problem
 
@@ -424,6 +424,24 @@ def recorded_already(store: Store[Any, Any], values: Mapping[str, Any]) -> Any |
         "leave it out to have one made",
         third_party_reference=reference,
     ) from None  # the database's own error shows what was to be written
+
+
+def refuse_what_it_refers_to(error: Exception) -> None:
+    """Say what to do where a database refused a payment for a foreign key of the shop's.
+
+    Args:
+        error: the database's, by whichever library.
+
+    Raises:
+        CalledInTransaction: the row that it names is not there, for others than the caller.
+    """
+    cause: Any = getattr(error, "orig", None) or error.__cause__ or error
+    code = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+    if code == "23503" or cause.args[:1] == (1452,) or "FOREIGN KEY constraint" in str(cause):
+        raise CalledInTransaction(
+            "Nothing was sent. A row that the payment is to refer to is not in the database or not "
+            "committed yet: commit it before you call, or leave it out and link() it afterwards"
+        ) from None  # the database's own error may show what was to be written
 
 
 def refuse_claimed(store: Store[Any, Any], change: Change) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timezone
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,13 +15,15 @@ import pytest
 from mpesa_integrations import ProtectedRecord, ValidationError
 from mpesa_integrations.core.errors import IdempotencyConflict
 from mpesa_integrations.core.lifecycle import State
-from mpesa_integrations.core.ownership import OWNED
+from mpesa_integrations.core.ownership import OWNED, another
 from mpesa_integrations.core.payments import Payments
 from mpesa_integrations.simulator import Simulator
 
 from .backends import Backend
 from .conftest import Heard, MakePayments
 from .test_payments import ASYNC_URL, PAYMENT, callback
+
+NOON = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
 
 
 def _metadata(record: Any) -> Any:
@@ -223,6 +227,26 @@ def test_what_cannot_be_linked_is_refused(
     for columns in ({"metadata": {"a": 1}}, backend.what_for(1)):
         with pytest.raises(ValidationError, match="not on record"):
             payments.link(other, **columns)
+
+
+@pytest.mark.parametrize(
+    ("kept", "given", "is_same"),
+    [
+        (Decimal("3.33"), Decimal(10) / 3, True),
+        (Decimal("1.01"), "1.005", True),
+        (Decimal("1.00"), "1.006", False),
+        (Decimal("1.00"), Decimal("NaN"), False),
+        (Decimal(3), 4, False),
+        (3, 3.4, False),
+        (0.5, 0.54, False),
+        (NOON, NOON.replace(microsecond=400), True),
+        (NOON, NOON.replace(second=1), False),
+        (NOON.replace(microsecond=5), NOON.replace(microsecond=6), False),
+    ],
+)
+def test_a_value_that_the_column_rounded_is_the_same(kept: Any, given: Any, is_same: bool) -> None:
+    record = SimpleNamespace(price=kept)
+    assert another(record, {"price": {"price": given}}) == (None if is_same else "price")
 
 
 def test_the_error_says_what_moves_a_payment() -> None:

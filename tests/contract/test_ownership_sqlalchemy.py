@@ -167,6 +167,10 @@ KEEPS: dict[str, Callable[[Any, Any], Any]] = {
     "set to what it is": lambda s, t: _set(
         found := s.get(Payment, t.id), state=found.state, amount=150, metadata_={"a": 1}
     ),
+    "set to what it is, not loaded": lambda s, t: (
+        s.expire(found := s.get(Payment, t.id)),
+        _set(found, state="partly_reversed", amount=Decimal(150), metadata_={"a": 1}),
+    ),
     "update": lambda s, t: s.execute(
         update(Payment).where(Payment.state != "failed").values(metadata_={"a": 1})
     ),

@@ -402,3 +402,32 @@ def test_steps_can_be_nested(server: str) -> None:
             "default", lambda: (threading.get_ident(), run_isolated("default", threading.get_ident))
         )
         assert inner[0] == inner[1]
+
+
+@pytest.fixture
+def foreign_key(server: str) -> Iterator[None]:
+    """As of a shop's own model."""
+    statements = (
+        "CREATE TABLE kind_of_order (id INTEGER PRIMARY KEY)",
+        "ALTER TABLE django_mpesa_transaction ADD CONSTRAINT of_a_kind "
+        "FOREIGN KEY (content_type_id) REFERENCES kind_of_order (id)",
+    )
+    dropped = "CONSTRAINT" if server == "postgresql" else "FOREIGN KEY"
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+        yield
+        cursor.execute(f"ALTER TABLE django_mpesa_transaction DROP {dropped} of_a_kind")
+        cursor.execute("DROP TABLE kind_of_order")
+
+
+def test_what_is_not_committed_cannot_be_referred_to(
+    foreign_key: None, simulator: Simulator
+) -> None:
+    with (
+        transaction.atomic(),
+        pytest.raises(CalledInTransaction, match=r"^Nothing was sent\. .*not committed yet"),
+    ):
+        mpesa.c2b(**PAYMENT, content_type_id=999999, object_id="1")
+    assert not Transaction.objects.exists()
+    assert not simulator.ledger.transactions()
