@@ -128,7 +128,8 @@ def bound_lock_waits(alias: str) -> None:
     statements = {
         # For this transaction only: a pooler in between may hand the session to somebody else.
         "postgresql": f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}s'",
-        "mysql": f"SET SESSION innodb_lock_wait_timeout = {LOCK_TIMEOUT}",
+        "mysql": f"SET SESSION innodb_lock_wait_timeout = {LOCK_TIMEOUT}, "
+        f"lock_wait_timeout = {LOCK_TIMEOUT}",
     }
     if connection.vendor in statements:
         with connection.cursor() as cursor:

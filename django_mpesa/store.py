@@ -128,7 +128,8 @@ class DjangoStore:
 
     def get(self, record: AbstractTransaction) -> AbstractTransaction:
         """Select by primary key."""
-        return self._records.get(pk=record.pk)
+        with self._reading():
+            return self._records.get(pk=record.pk)
 
     def change(
         self, record: AbstractTransaction, state: State, change: core.Change
@@ -174,20 +175,16 @@ class DjangoStore:
     def find(self, third_party_reference: str) -> AbstractTransaction | None:
         """Select by third-party reference."""
         found = self._records.raw(self._by_reference, (self._account, third_party_reference))
-        return next(iter(found), None)
+        with self._reading():
+            return next(iter(found), None)
 
     def find_by_key(self, idempotency_key: str) -> AbstractTransaction | None:
         """Select by idempotency key."""
-        found: AbstractTransaction | None = self._mine.filter(
-            idempotency_key=idempotency_key
-        ).first()
-        return found
+        return self._first(self._mine.filter(idempotency_key=idempotency_key))
 
     def find_paid(self, transaction_id: str) -> AbstractTransaction | None:
         """Select by the transaction ID that it claimed."""
-        claimed = self._mine.filter(claimed_transaction_id=transaction_id)
-        found: AbstractTransaction | None = claimed.first()
-        return found
+        return self._first(self._mine.filter(claimed_transaction_id=transaction_id))
 
     def shares_conversation(self, record: AbstractTransaction) -> bool:
         """Select the other ones; the database may take capitals for the same."""
@@ -196,10 +193,7 @@ class DjangoStore:
 
     def oldest_open(self) -> AbstractTransaction | None:
         """Select the first open one; an index has states and times."""
-        found: AbstractTransaction | None = (
-            self._mine.filter(state__in=OPEN_STATES).order_by("created_at").first()
-        )
-        return found
+        return self._first(self._mine.filter(state__in=OPEN_STATES).order_by("created_at"))
 
     def claim_due(self, now: datetime, until: datetime, limit: int) -> list[AbstractTransaction]:
         """Put off the next checks that are due, and give their records."""
@@ -316,6 +310,15 @@ class DjangoStore:
         if more or is_on_its_own() or not connections[self.alias].get_autocommit():
             return self._atomic()
         return nullcontext()
+
+    def _first(self, found: QuerySet[AbstractTransaction]) -> AbstractTransaction | None:
+        with self._reading():
+            first: AbstractTransaction | None = found.first()
+        return first
+
+    def _reading(self) -> AbstractContextManager[Any]:
+        """A SELECT waits no longer than a write: the caller may have locked the whole table."""
+        return self._atomic() if is_on_its_own() else nullcontext()
 
     def _keep(self, notices: Sequence[core.Notice], record: AbstractTransaction) -> None:
         for notice in notices:

@@ -431,3 +431,16 @@ def test_what_is_not_committed_cannot_be_referred_to(
         mpesa.c2b(**PAYMENT, content_type_id=999999, object_id="1")
     assert not Transaction.objects.exists()
     assert not simulator.ledger.transactions()
+
+
+def test_a_caller_that_locks_the_whole_table_does_not_wait_for_ever(
+    postgresql: None, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paid = mpesa.c2b(**PAYMENT)
+    monkeypatch.setattr(isolation, "LOCK_TIMEOUT", 1)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("LOCK TABLE django_mpesa_transaction IN ACCESS EXCLUSIVE MODE")
+        cursor.execute("SET LOCAL idle_in_transaction_session_timeout = '20s'")  # if it does wait
+        with pytest.raises(RecordLocked, match=r"^Nothing was sent\."):
+            mpesa.reverse(transaction_id=paid.transaction_id)
+    assert len(simulator.ledger.transactions()) == 1
