@@ -26,6 +26,7 @@ from mpesa_integrations import (
 )
 from mpesa_integrations.core.credentials import encrypt_api_key
 from mpesa_integrations.simulator import SCENARIOS, Simulator
+from tests.reports import NUMBER, leaks
 
 MSISDN = "84 123 4567"
 
@@ -282,3 +283,9 @@ def test_32_threads_share_a_client_and_2000_payments_agree_with_the_ledger(
     assert len({reference for reference, _, _ in results}) == 2000
     assert ledger.balance("171717") == 1000000 + sum(amounts)
     assert ledger.total() == 0
+
+
+def test_no_answer_shows_a_number(mpesa_simulator: Simulator) -> None:
+    with MpesaClient(mpesa_simulator.config) as client:
+        result = client.query_customer_name(msisdn=NUMBER)
+    assert leaks(f"{result!r} {result}", []) == []

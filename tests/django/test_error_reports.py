@@ -34,7 +34,10 @@ from tests.reports import NUMBER, frames, leaks
 
 from .conftest import TOKEN, account_settings
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.filterwarnings("ignore:Django 2028 will not have a default mailer"),
+]
 PROXY = "http://someone:proxy-password@127.0.0.1:3128"
 Broken = Callable[[pytest.MonkeyPatch], None]
 
