@@ -68,7 +68,7 @@ from .records import (
     Verdict,
 )
 from .redaction import forgetful_calls
-from .references import is_third_party_reference
+from .references import is_third_party_reference, made_about
 from .results import CustomerNameResult, Result, TransactionStatusResult
 from .schemas import parse_amount
 from .tables import require_tables
@@ -750,8 +750,16 @@ class Payments(Generic[R, C]):
     ) -> R:
         """Write the payment down, committed, and only then send it."""
         notice = self._notice(Event.INITIATED)
+        begun = False
+
+        def create() -> tuple[R, bool]:
+            nonlocal begun
+            written = self._written_before(values) if begun else None
+            begun = True
+            return self._create(values, notice) if written is None else (written, True)
+
         # Tried again it charges nobody twice: what a first try may have written is in the way.
-        record, created = self._before_sending(lambda: self._create(values, notice))
+        record, created = self._before_sending(create)
         if not created:
             return _repeated(record, values, self.store.shop_columns(extra))
         self._tell((notice, record))
@@ -774,6 +782,15 @@ class Payments(Generic[R, C]):
             require_tables(self.store)
             self._has_tables = True
         return self.store.create(values, notices)
+
+    def _written_before(self, values: dict[str, Any]) -> R | None:
+        """The record of this call's own first try, whose commit was done and not heard of.
+
+        Only by a reference that was made for this call: one that was given may be another call's.
+        """
+        reference = values["third_party_reference"]
+        found = self.store.find(reference) if made_about(reference, _now()) else None
+        return _exactly(found, "third_party_reference", reference)
 
     def _anew(self, record: R) -> R:
         """Read a record again for the caller; as it was, where that cannot be.

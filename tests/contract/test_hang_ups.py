@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -231,9 +232,10 @@ def test_one_hang_up_before_sending_is_not_noticed(
 
 
 @pytest.mark.parametrize("key", [None, "order-7"])
+@pytest.mark.parametrize("given", [None, "MINE7"])
 def test_a_record_whose_commit_was_not_confirmed_is_sent_once_at_most(
     payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator,
-    monkeypatch: pytest.MonkeyPatch, key: str | None,
+    monkeypatch: pytest.MonkeyPatch, key: str | None, given: str | None,
 ) -> None:  # fmt: skip
     create = payments.store.create
     tries: list[None] = []
@@ -247,12 +249,15 @@ def test_a_record_whose_commit_was_not_confirmed_is_sent_once_at_most(
 
     with monkeypatch.context() as patch:
         patch.setattr(payments.store, "create", committed_but_not_told)
-        if key is None:
+        call = partial(payments.c2b, **PAYMENT, idempotency_key=key, third_party_reference=given)
+        if given is None:  # nobody else has such a reference: the row is this call's own
+            assert call().state == "completed"
+        elif key is None:
             with pytest.raises(DuplicateTransaction, match="Nothing was sent"):
-                payments.c2b(**PAYMENT)
+                call()
         else:  # as if somebody else had it under way
-            assert payments.c2b(**PAYMENT, idempotency_key=key).state == "initiated"
-    assert mpesa_simulator.ledger.transactions() == []
+            assert call().state == "initiated"
+    assert len(mpesa_simulator.ledger.transactions()) == (given is None)
     assert len(backend.records()) == 1
 
 
