@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from .. import __version__
 from .credentials import check_api_key_fits, normalise_api_key, normalise_public_key
@@ -399,7 +399,9 @@ def _proxy(value: object) -> str | None:
     text = clean(value) if isinstance(value, str) else ""
     try:
         parts = urlsplit(text)
-        right = parts.scheme in ("http", "https") and parts.hostname and parts.port is not None
+        right = parts.scheme in ("http", "https") and parts.hostname and parts.port
+        # The transport writes the user and the password in Latin-1.
+        unquote(parts.netloc, errors="strict").encode("latin-1")
     except ValueError:
         right = False
     if not right or not text.isascii() or not text.isprintable() or " " in text:
@@ -407,7 +409,8 @@ def _proxy(value: object) -> str | None:
         raise _wrong(
             "proxy",
             "must be a URL with http or https, a host and a port, as in "
-            "http://user:password@proxy.example:3128, special characters written as %40",
+            "http://user:password@proxy.example:3128, special characters (of Latin-1 at the most) "
+            "written as %40",
         )
     return text
 

@@ -9,9 +9,9 @@ import logging
 import os
 import re
 import ssl
-import threading
 import time
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -94,13 +94,15 @@ class Transport(Protocol):
         """Close the connections."""
 
 
-class _Sending(threading.local):
-    """What the calling thread's request has come to: whether a byte of it may have left."""
+class _Sending:
+    """What one request has come to: whether a byte of it may have left."""
 
     begun = False
 
 
-_SENDING = _Sending()
+# Each thread and each greenlet has its own. What is sent while another waits, as from a signal's
+# handler, has one of its own, too: it must not make the other look as if nothing had left.
+_SENDING: ContextVar[_Sending] = ContextVar("mpesa_sending")
 
 
 class _ProvesNotConnected:
@@ -132,7 +134,7 @@ class _ProvesNotConnected:
         if not self.connecting:
             if self.sock is None:  # type: ignore[attr-defined]
                 self.connect()
-            _SENDING.begun = True
+            _SENDING.get().begun = True
         super().send(data)  # type: ignore[misc]
 
     def getresponse(self) -> Any:
@@ -217,7 +219,8 @@ class RequestsTransport:
         """
         # The adapter alone: a session's own `send` would follow redirects, keep cookies and look
         # into the environment, none of which a payment wants.
-        _SENDING.begun = False
+        sending = _Sending()
+        outer = _SENDING.set(sending)
         try:
             adapter = self._own_session().get_adapter(request.url)
             response = adapter.send(
@@ -236,9 +239,11 @@ class RequestsTransport:
             raise error.with_traceback(None)  # noqa: B904 - it is the same error
         except Exception as error:  # noqa: BLE001 - what tells is whether a byte may have left
             # So have these, and the text can have the URL, with a phone number in it.
-            if not _SENDING.begun:
+            if not sending.begun:
                 raise NotConnected(_unsent_problem(error, request), retryable=False) from None
             raise NoAnswer(_answer_problem(error)) from None
+        finally:
+            _SENDING.reset(outer)
         return HttpResponse(status=response.status_code, body=body)
 
     def close(self) -> None:

@@ -173,6 +173,8 @@ ROOMY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         ({"proxy": "proxy.example:3128"}, ["proxy", "http://user:password@"]),
         ({"proxy": "http://u:a-password@proxy.example"}, ["proxy", "a port"]),
         ({"proxy": "socks5://proxy.example:1080"}, ["proxy", "http or https"]),
+        ({"proxy": "http://u:%E2%82%ACuro@proxy.example:3128"}, ["proxy", "Latin-1"]),
+        ({"proxy": "http://proxy.example:0"}, ["proxy", "a port"]),
         ({"proxy": "http://u:p[@proxy.example:3128"}, ["proxy"]),
         ({"user_agent": ""}, ["user_agent"]),
         ({"user_agent": "a\nb"}, ["user_agent"]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import signal
 import socket
 import threading
 import traceback
@@ -499,3 +500,31 @@ def test_no_frame_of_an_error_holds_the_bearer(listening: bool) -> None:
             shown = "" if frame.f_code.co_filename == __file__ else repr(frame.f_locals)
             assert bearer not in shown, frame
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def test_what_is_sent_while_another_request_waits_does_not_make_that_one_look_unsent() -> None:
+    def interrupt(connection: socket.socket, server: FaultyServer) -> None:
+        server.read_request(connection)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+        sent.wait(10)
+        reset(connection)
+
+    def send_another(*_: object) -> None:
+        with pytest.raises(GatewayUnavailable):
+            other.c2b(**PAYMENT)
+        sent.set()
+
+    sent = threading.Event()
+    before = signal.signal(signal.SIGUSR1, send_another)
+    try:
+        with faulty_server(interrupt) as server:
+            client = _client(server.port)
+            # The same client, so the same transport: what is sent meanwhile never connects.
+            other = MpesaClient(
+                make_config(host="127.0.0.1", port=_free_port(), ssl=False, retries=0),
+                transport=client._transport,
+            )
+            with pytest.raises(OutcomeUnknown):
+                client.c2b(**PAYMENT)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
