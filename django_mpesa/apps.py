@@ -19,7 +19,9 @@ class DjangoMpesaConfig(AppConfig):
 
         from . import checks
         from .accounts import account_options, on_setting_changed
+        from .logs import hide_tokens_in_log
 
         checks.register_checks()
         account_options()
+        hide_tokens_in_log()
         setting_changed.connect(on_setting_changed, dispatch_uid="django_mpesa")

@@ -20,7 +20,7 @@ from mpesa_integrations.core.accounts import DEFAULT, Accounts
 from mpesa_integrations.core.config import KEY_PREFIX
 from mpesa_integrations.core.errors import ConfigurationError
 from mpesa_integrations.core.payments import Payments
-from mpesa_integrations.core.redaction import hide_secrets
+from mpesa_integrations.core.redaction import HideSecretsInLog, hide_secrets
 
 from .callbacks import callback_blueprint, exempt_from_csrf
 from .cli import mpesa_cli
@@ -35,6 +35,7 @@ else:
 
 logger = logging.getLogger("mpesa_integrations")
 
+_HIDE_SECRETS = HideSecretsInLog()
 EXTENSION = "mpesa"
 RECORDS = "mpesa_records"
 _OWN_DEFAULTS: dict[str, Any] = {
@@ -93,6 +94,9 @@ class Mpesa(_Accounts):
         if path is not None:
             app.register_blueprint(self.blueprint, url_prefix=path)
         exempt_from_csrf(app)
+        # Of a callback that a hook of the app's ended, and of each at the development server's.
+        for logger in (app.logger, logging.getLogger("werkzeug")):
+            logger.addFilter(_HIDE_SECRETS)
         app.cli.add_command(mpesa_cli)
         if records is None:
             warnings.warn(

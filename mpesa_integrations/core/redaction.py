@@ -7,6 +7,7 @@ forgotten the variables of our frames. What is masked in texts on purpose is `ms
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import wraps
@@ -163,3 +164,21 @@ def forgetful_calls(cls: _C) -> _C:
             elif isinstance(found, classmethod):
                 setattr(cls, name, classmethod(forgetful(found.__func__)))
     return cls
+
+
+class HideSecretsInLog(logging.Filter):
+    """Hides secrets in use in what a framework logs, as the path of a callback that a hook refused.
+
+    To be added to a logger that writes requests' paths. A request that a record carries along, for
+    a report to show, is left to the framework's own.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Hide them in the record's text; every record passes."""
+        if isinstance(record.msg, str):
+            record.msg = without_secrets(record.msg)
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                without_secrets(part) if isinstance(part, str) else part for part in record.args
+            )
+        return True

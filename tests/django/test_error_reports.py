@@ -14,7 +14,7 @@ from django.core import mail
 from django.core.handlers.wsgi import WSGIRequest
 from django.core.management import call_command
 from django.db import IntegrityError
-from django.http import UnreadablePostError
+from django.http import HttpResponse, UnreadablePostError
 from django.test import Client
 from django.utils.log import AdminEmailHandler
 from django.views.debug import SafeExceptionReporterFilter
@@ -306,3 +306,34 @@ def test_a_url_that_cannot_be_named_is_told_without_its_token(
     assert caught.value.__suppress_context__
     caught.value.__context__ = None  # as every report of it does
     assert leaks(frames(caught.value), secrets) == []
+
+
+def _ends_early(get_response: Any) -> Any:
+    """A middleware before which no callback gets through."""
+
+    def end(request: Any) -> HttpResponse:
+        if request.headers.get("X-Break") == "raise":
+            raise RuntimeError("of the shop's own")
+        return HttpResponse(status=503)
+
+    return end
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [({"X-Break": "raise"}, 500), ({"X-Break": "refuse"}, 503), ({"Host": "other.example"}, 400)],
+)
+def test_a_callback_that_never_reaches_its_view_puts_its_token_nowhere(
+    settings: Settings, secrets: list[str], reported: Callable[[], str],
+    headers: dict[str, str], status: int,
+) -> None:  # fmt: skip
+    settings.ALLOWED_HOSTS = ["testserver"]
+    middleware = "django.middleware.common.CommonMiddleware"
+    settings.MIDDLEWARE = [middleware, f"{__name__}._ends_early"]
+    answer = Client(raise_request_exception=False).post(
+        f"/mpesa/callback/{TOKEN}/", b"{}", content_type="application/json", headers=headers
+    )
+    assert answer.status_code == status
+    seen = reported()
+    assert "/mpesa/callback/" in seen
+    assert leaks(seen, secrets) == []

@@ -151,3 +151,17 @@ def test_the_apps_config_shows_no_secret(
     assert set(shop.extensions["mpesa"]) == {"default", "two"}
     assert leaks(f"{shop.config} {pformat(dict(shop.config))}", secrets) == []
     assert shop.config["MPESA_API_KEY"] == mpesa_simulator.credentials.api_key
+
+
+def test_a_callback_that_a_hook_ends_puts_its_token_into_no_log(
+    shop: Flask, secrets: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    @shop.before_request
+    def end() -> None:
+        raise RuntimeError("of the shop's own")
+
+    assert shop.test_client().post(f"/mpesa/callback/{TOKEN}/", json={}).status_code == 500
+    assert "Exception on /" in caplog.text
+    assert leaks(caplog.text, secrets) == []
+    logging.getLogger("werkzeug").warning('%s - "%s" 200', "10.0.0.1", f"POST /{TOKEN}/ HTTP/1.1")
+    assert leaks(caplog.text, secrets) == []
