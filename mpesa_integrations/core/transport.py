@@ -118,13 +118,15 @@ class _ProvesNotConnected:
 
     def connect(self) -> None:
         self.connecting = True
+        # A failure closes the connection, which then knows it no more; None without a proxy.
+        behind = getattr(self, "_tunnel_host", None)
         try:
             super().connect()  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001 - it is raised on, as what it proves
             # The frames of a tunnel hold the proxy's password, for a report to show.
             cause = error.with_traceback(None)
             raise NotConnected(
-                _connect_problem(error, self), retryable=_is_passing(error)
+                _connect_problem(error, self, behind), retryable=_is_passing(error)
             ) from cause
         finally:
             self.connecting = False
@@ -299,11 +301,9 @@ def _proxies(request: HttpRequest) -> dict[str, str]:
     return {} if request.proxy is None else {"http": request.proxy, "https": request.proxy}
 
 
-def _connect_problem(error: BaseException, connection: Any) -> str:
+def _connect_problem(error: BaseException, connection: Any, behind: str | None) -> str:
     cause = error.__cause__ or error
     where = f"{connection.host}:{connection.port}"
-    # Without a proxy this is None.
-    behind = getattr(connection, "_tunnel_host", None)
     if isinstance(cause, ssl.SSLCertVerificationError):
         return (
             "the gateway's certificate is not trusted "

@@ -79,7 +79,11 @@ def test_a_payment_goes_through_the_proxy_and_keeps_its_tunnel(
 REFUSALS: dict[str, tuple[Answer, str, int]] = {
     "another password": (tunnel("shop:another"), "HTTP 407: it wants another user and", 1),
     "not allowed": (refuse(b"HTTP/1.1 403 Forbidden\r\n\r\n"), "HTTP 403: it does not allow it", 1),
-    "no way there": (refuse(b"HTTP/1.1 502 Bad Gateway\r\n\r\n"), "HTTP 502", 2),
+    "no way there": (
+        refuse(b"HTTP/1.1 502 Bad Gateway\r\n\r\n"),
+        "did not connect to 127.0.0.1 (HTTP 502",
+        2,
+    ),
     "not now": (refuse(b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nlate"), "HTTP 503", 2),
     "no proxy": (refuse(b"SSH-2.0-OpenSSH\r\n"), "no connection to 127.0.0.1:", 2),
     "half an answer": (refuse(b"HTTP/1.1 200 Conn"), "no connection to 127.0.0.1:", 2),
