@@ -13,6 +13,7 @@ from flask_admin.actions import action
 from flask_admin.contrib.sqla.filters import BaseSQLAFilter
 from flask_admin.form import SecureForm
 from markupsafe import Markup
+from sqlalchemy import func, select
 
 from mpesa_integrations.core.errors import MpesaError, ValidationError
 from mpesa_integrations.core.lifecycle import State
@@ -221,12 +222,16 @@ class TransactionView(HistoryView):
         lazy_gettext("Give back all that is left of these payments' money?"),
     )
     def reverse(self, ids: Sequence[str]) -> None:
-        """Give back what is left of the chosen payments, each once however often it is asked."""
+        """Give back what is left of the chosen payments, each once however often it is asked.
+
+        Once a reversal has failed, the next is another.
+        """
         for record in self._chosen(ids):
             given = f"{record.third_party_reference}-{record.reversed_amount}"
+            key = f"admin-{given}-{self._failed_reversals(record)}"
             try:
                 reversal = accounts_of_current_app()[record.account].reverse(
-                    transaction_id=record.transaction_id, idempotency_key=f"admin-{given}"
+                    transaction_id=record.transaction_id, idempotency_key=key
                 )
             except MpesaError as error:
                 flash(f"{record.third_party_reference}: {_said(error)}", "error")
@@ -234,3 +239,8 @@ class TransactionView(HistoryView):
                 state = _STATES[State(reversal.state)]
                 told = gettext("the reversal is now: %(state)s.", state=state)
                 flash(f"{record.third_party_reference}: {told}", "info")
+
+    def _failed_reversals(self, record: Any) -> int:
+        ended = self.model.state.in_([State.FAILED.value, State.CANCELLED.value])
+        of_it = select(func.count()).where(self.model.original_id == record.id, ended)
+        return int(self.session.execute(of_it).scalar_one())

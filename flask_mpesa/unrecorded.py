@@ -308,6 +308,6 @@ class UnrecordedStore:
         return None
 
 
-def _forget_oldest(kept: OrderedDict[str, Any]) -> None:
+def _forget_oldest(kept: OrderedDict[Any, Any]) -> None:
     while len(kept) > _KEPT:
         kept.popitem(last=False)

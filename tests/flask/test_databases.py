@@ -215,6 +215,24 @@ def test_flask_admin_shows_asks_gives_back_and_edits_nothing(
     assert "ORDER 7" in client.get("/admin/payments/?search=ORDER+7").text
 
 
+def test_flask_admin_tries_again_after_a_reversal_that_failed(
+    shop: Shop, mpesa_simulator: Simulator
+) -> None:
+    Admin(shop.app).add_view(ReversingView(shop.payment, shop.db, endpoint="payments"))
+    paid = shop.mpesa.c2b(**PAYMENT)
+    client = shop.app.test_client()
+    page = client.get("/admin/payments/").text
+    token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page)
+    assert token is not None
+    form = {"action": "reverse", "rowid": str(paid.id), "csrf_token": token[1]}
+    mpesa_simulator.scenarios.queue("cancelled", operation="reversal")
+    for _ in range(2):
+        client.post("/admin/payments/action/", data=form)
+    shop.db.session.expire_all()
+    states = [record.state for record in shop.db.session.scalars(select(shop.payment))]
+    assert states == ["reversed", "cancelled", "completed"]
+
+
 def test_flask_admin_speaks_portuguese(shop: Shop, mpesa_simulator: Simulator) -> None:
     Babel(shop.app, default_locale="pt")
     Admin(shop.app).add_view(ReversingView(shop.payment, shop.db, endpoint="payments"))
