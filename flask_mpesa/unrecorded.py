@@ -233,9 +233,10 @@ class UnrecordedStore:
     def keep_callback(self, values: Mapping[str, Any]) -> ReceivedCallback:
         """Keep it while it waits."""
         entry = ReceivedCallback(pk=next(self._numbers), **values)
-        with self._lock:
-            self._callbacks[entry.pk] = entry
-            _forget_oldest(self._callbacks)
+        if entry.verdict is Verdict.RECEIVED:  # any other is decided, as one that is unreadable
+            with self._lock:
+                self._callbacks[entry.pk] = entry
+                _forget_oldest(self._callbacks)
         return entry
 
     def get_callback(self, entry: ReceivedCallback) -> ReceivedCallback:

@@ -147,7 +147,7 @@ def test_without_records_a_strangers_early_callback_does_not_push_out_the_genuin
 ) -> None:
     config = replace(mpesa_simulator.config, callback_token=TOKEN)
     store = UnrecordedStore("default")
-    payments: Payments[Any, Any] = Payments("default", AccountSettings(config=config), store, heard)  # type: ignore[arg-type]
+    payments: Payments[Any, Any] = Payments("default", AccountSettings(config=config), store, heard)
     mpesa_simulator.response_url = ASYNC_URL
     mpesa_simulator.scenarios.queue("callback_never", operation="c2b")
     send = payments.client.send
@@ -155,13 +155,15 @@ def test_without_records_a_strangers_early_callback_does_not_push_out_the_genuin
     def overtaken(request: Any) -> Any:
         result = send(request)
         sent = store.find(request.third_party_reference)
-        for conversation in (result.conversation_id, "AG_GUESSED"):
+        for conversation in (str(result.conversation_id), "AG_GUESSED"):
             payments.receive(callback(sent, input_OriginalConversationID=conversation))
         return result
 
     monkeypatch.setattr(payments.client, "send", overtaken)
     assert payments.c2b(**PAYMENT).state == "completed"
     assert heard.rejected == ["mismatched"]
+    assert payments.receive(b"not JSON")[0] == 400
+    assert not store._callbacks, "nothing is kept that waits for nothing"
     payments.client.close()
 
 
