@@ -13,7 +13,6 @@ from flask_admin.actions import action
 from flask_admin.contrib.sqla.filters import BaseSQLAFilter
 from flask_admin.form import SecureForm
 from markupsafe import Markup
-from sqlalchemy import func, select
 
 from mpesa_integrations.core.errors import MpesaError, ValidationError
 from mpesa_integrations.core.lifecycle import State
@@ -242,5 +241,5 @@ class TransactionView(HistoryView):
 
     def _failed_reversals(self, record: Any) -> int:
         ended = self.model.state.in_([State.FAILED.value, State.CANCELLED.value])
-        of_it = select(func.count()).where(self.model.original_id == record.id, ended)
-        return int(self.session.execute(of_it).scalar_one())
+        of_it = self.get_query().filter(self.model.original_id == record.id, ended)
+        return int(of_it.count())

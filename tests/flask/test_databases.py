@@ -218,6 +218,7 @@ def test_flask_admin_shows_asks_gives_back_and_edits_nothing(
 def test_flask_admin_tries_again_after_a_reversal_that_failed(
     shop: Shop, mpesa_simulator: Simulator
 ) -> None:
+    Babel(shop.app)  # Flask-Admin uses it where it is installed
     Admin(shop.app).add_view(ReversingView(shop.payment, shop.db, endpoint="payments"))
     paid = shop.mpesa.c2b(**PAYMENT)
     client = shop.app.test_client()

@@ -1,4 +1,4 @@
-"""What a second attack found: IDs that two payments share, callbacks that wait; every store."""
+"""IDs that two payments share, and what else a gateway or a stranger mixes up; over every store."""
 
 from __future__ import annotations
 
