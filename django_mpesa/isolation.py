@@ -120,9 +120,23 @@ def disconnect(alias: str) -> None:
         connection.close()
 
 
-def bound_lock_waits(alias: str) -> None:
-    """Keep this transaction, on a connection of its own, from waiting for its caller's for ever."""
-    if not is_on_its_own():
+def may_bound_lock_waits(alias: str) -> bool:
+    """Whether a transaction begun now can have a bound that ends with it, and needs one.
+
+    PostgreSQL waits for ever unless told otherwise; the others have bounds of their own.
+    """
+    connection = connections[alias]
+    return connection.vendor == "postgresql" and not connection.in_atomic_block
+
+
+def bound_lock_waits(alias: str, *, always: bool = False) -> None:
+    """Keep this transaction from waiting for another's lock for ever.
+
+    Args:
+        alias: the database.
+        always: also where it is not on a connection of its own.
+    """
+    if not (always or is_on_its_own()):
         return
     connection = connections[alias]
     statements = {

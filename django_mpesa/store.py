@@ -25,6 +25,7 @@ from .isolation import (
     bound_lock_waits,
     disconnect,
     is_on_its_own,
+    may_bound_lock_waits,
     run_isolated,
     run_on_its_own,
 )
@@ -142,7 +143,11 @@ class DjangoStore:
         original = None
         values = {**_plain(change.values), "updated_at": timezone.now()}
         try:
-            with self._together(change.notices or change.reverses or change.callback):
+            with self._together(
+                change.notices or change.reverses or change.callback,
+                # The gateway waits for a callback's answer no longer than for a lock.
+                bounded=change.callback is None,
+            ):
                 if not self._records.filter(pk=record.pk, state=state).update(**values):
                     return None
                 self._keep(change.notices, record)
@@ -300,15 +305,21 @@ class DjangoStore:
         return [(entry, bytes(entry.body)) for entry in entries]
 
     @contextmanager
-    def _atomic(self) -> Iterator[None]:
+    def _atomic(self, *, bounded: bool = False) -> Iterator[None]:
         with transaction.atomic(using=self.alias):
-            bound_lock_waits(self.alias)
+            bound_lock_waits(self.alias, always=bounded)
             yield
 
-    def _together(self, more: object) -> AbstractContextManager[Any]:
-        """One transaction for a statement and what more there is; alone, it commits itself."""
-        if more or is_on_its_own() or not connections[self.alias].get_autocommit():
-            return self._atomic()
+    def _together(self, more: object, *, bounded: bool = False) -> AbstractContextManager[Any]:
+        """One transaction for a statement and what more there is; alone, it commits itself.
+
+        Args:
+            more: whether there is more.
+            bounded: whether a locked row is waited for only so long, where the server has no bound.
+        """
+        bounded = bounded and may_bound_lock_waits(self.alias)
+        if more or bounded or is_on_its_own() or not connections[self.alias].get_autocommit():
+            return self._atomic(bounded=bounded)
         return nullcontext()
 
     def _first(self, found: QuerySet[AbstractTransaction]) -> AbstractTransaction | None:
