@@ -152,8 +152,20 @@ def test_masking() -> None:
     assert mask_msisdns_in(text) == (
         "Balance of 25884•••4567 and 25885•••4321, ref 0HOGE4LB841234567XX"
     )
-    for written in ("0841234567", "2580841234567", "+258 (0) 84 123 4567"):
-        assert mask_msisdns_in(f"of {written}.") == "of 25884•••4567."
+    for written in (
+        "0841234567", "2580841234567", "+258 (0) 84 123 4567", "+258(84)1234567", "84/123/4567",
+        "84  123  4567", "84--123--4567", "84 12 34 567", "84\u2011123\u20114567",
+        "8 4 1 2 3 4 5 6 7", "84\u200b1234567", "\u202a841234567\u202c",
+        "\uff18\uff14\uff11\uff12\uff13\uff14\uff15\uff16\uff17",
+        "+\u0662\u0665\u0668 \u0668\u0664 \u0661\u0662\u0663 \u0664\u0665\u0666\u0667",
+    ):  # fmt: skip
+        assert "25884•••4567" in mask_msisdns_in(f"of {written}, 2026-11-25 10:00."), written
+    for other in (
+        "paid 1 250.00 MZN on 8/4/2026",
+        "0HOI4VX07KWAS9C2ENJC",
+        "AG_20180206_00005e7dcc",
+    ):
+        assert mask_msisdns_in(other) == other
 
 
 @pytest.mark.parametrize(
