@@ -129,11 +129,10 @@ def check_tables(
     alias = router.db_for_write(model)
     if alias not in (databases or ()) or not issubclass(model, AbstractTransaction):
         return []
-    found = [
-        fault
-        for table in constraints.in_database(alias, model, (CallbackLog, Notice))
-        for fault in tables.faults(table)
-    ]
+    there = list(constraints.in_database(alias, model, (CallbackLog, Notice)))
+    if not any(table.exists for table in there) and _is_to_be_migrated(alias):
+        return []  # the first migration, which has nothing to put right
+    found = [fault for table in there for fault in tables.faults(table)]
     # `migrate` asks this, too, and must not be kept from putting it right.
     serious = bool(found) and not _is_to_be_migrated(alias)
     return [

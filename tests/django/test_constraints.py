@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from django.db import connection
 from django.db.migrations import AddConstraint, RemoveConstraint
 from django.db.migrations.executor import MigrationExecutor
 
-from django_mpesa import mpesa
+from django_mpesa import constraints, mpesa
 from django_mpesa.models import Transaction
 from mpesa_integrations import ConfigurationError
 from mpesa_integrations.simulator import Simulator
@@ -220,6 +221,20 @@ def test_migrate_is_not_kept_from_making_the_tables(
     without("_key")
     monkeypatch.setattr("django_mpesa.checks._is_to_be_migrated", lambda alias: True)
     assert _ids(databases=["default"]) == ["mpesa.W032"]
+
+
+@pytest.mark.django_db
+def test_the_first_migration_is_not_told_that_there_are_no_tables(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*args: Any) -> list[Any]:
+        return [replace(table, exists=False) for table in in_database(*args)]
+
+    in_database = constraints.in_database
+    monkeypatch.setattr(constraints, "in_database", none)
+    assert set(_ids(databases=["default"])) == {"mpesa.E032"}
+    monkeypatch.setattr("django_mpesa.checks._is_to_be_migrated", lambda alias: True)
+    assert _ids(databases=["default"]) == []
 
 
 def _found(**options: Any) -> list[Any]:
