@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
@@ -56,7 +57,7 @@ class Line:
     def pass_one(self) -> None:
         self.statements += 1
         if self.broken(self.statements):
-            raise ConnectionResetError
+            raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
 
 
 @pytest.fixture
