@@ -64,6 +64,7 @@ def test_numbers_that_are_right() -> None:
 
 
 def test_a_task_that_would_look_at_nothing_is_refused() -> None:
+    pytest.importorskip("celery", reason="it runs without Celery, too")
     from mpesa_integrations.tasks import make_tasks
 
     tasks = make_tasks("tests_of_limits", lambda: 1 / 0)  # type: ignore[arg-type, return-value]
