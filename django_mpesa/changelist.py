@@ -199,9 +199,10 @@ class HistoryAdmin(_ModelAdmin):
             raise PermissionDenied
         return super().changeform_view(request, object_id, *args, **kwargs)
 
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """The actions, of which none deletes."""
-        actions = super().get_actions(request)
+    def get_actions(self, request: HttpRequest, action_location: Any = None) -> dict[str, Any]:
+        """The actions, of which none deletes; from Django 6.1 on, those of a list or of a form."""
+        where = {} if action_location is None else {"action_location": action_location}
+        actions = super().get_actions(request, **where)
         return {name: action for name, action in actions.items() if name != "delete_selected"}
 
     def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:

@@ -15,11 +15,12 @@ from sqlalchemy.orm import Session
 from flask_mpesa import Mpesa
 from mpesa_integrations import ConfigurationError
 from mpesa_integrations.simulator import Simulator
-from tests.chunked import KINDS, post_in_chunks, serving
+from tests.chunked import KINDS, SERVERS_OWN, post_in_chunks, serving
 
 from .conftest import TOKEN, account_config, flat_config
 from .models import PaymentCallback
 
+pytestmark = pytest.mark.filterwarnings(SERVERS_OWN)
 URL = f"/mpesa/callback/{TOKEN}/"
 BODY: dict[str, str] = {
     "input_OriginalConversationID": "AG_1",
