@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mpesa_integrations import bearer_token
-from mpesa_integrations.core.credentials import load_public_key
+from mpesa_integrations.core.protocol.authentication import load_public_key
 
 from .by_hand import token
 from .gateway import API_KEY, KEY_FILE

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from flask_mpesa import Mpesa
 from flask_mpesa.protection import THE_LIBRARY
 from flask_mpesa.records import Records
-from tests.flask.models import Base, Payment, PaymentCallback, PaymentNotice
+from tests.flask.models import Base, Payment, PaymentCallback, PaymentOutboxEntry
 
 from . import databases
 from .by_hand import acknowledgement
@@ -43,7 +43,7 @@ def engine(database: str) -> Iterator[Engine]:
 
 def records(of: Engine) -> Records:
     """The records for the extension."""
-    return Records(of, Payment, PaymentCallback, PaymentNotice)
+    return Records(of, Payment, PaymentCallback, PaymentOutboxEntry)
 
 
 def app(of: Engine) -> Flask:

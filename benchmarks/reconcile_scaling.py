@@ -13,8 +13,8 @@ from typing import Any
 
 from django.utils import timezone
 
-from mpesa_integrations.core.account_settings import AccountSettings
-from mpesa_integrations.core.payments import Payments
+from mpesa_integrations.core.payments.calls import Payments
+from mpesa_integrations.core.settings.account import AccountSettings
 
 from . import django_site
 from .gateway import gateway

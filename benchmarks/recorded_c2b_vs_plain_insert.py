@@ -14,8 +14,8 @@ from typing import Any
 import requests
 
 from mpesa_integrations import MpesaConfig
-from mpesa_integrations.core.account_settings import AccountSettings
-from mpesa_integrations.core.payments import Payments
+from mpesa_integrations.core.payments.calls import Payments
+from mpesa_integrations.core.settings.account import AccountSettings
 
 from . import django_site, flask_site
 from .by_hand import headers, parameters, url

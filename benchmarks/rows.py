@@ -58,7 +58,7 @@ def insert_payments(
 def make_schema(execute: Callable[[str], object], name: str) -> None:
     """A schema with empty tables of the Django app's, like those of `public`, which it hides."""
     execute(f"CREATE SCHEMA {name}")
-    for table in ("transaction", "callbacklog", "notice"):
+    for table in ("transaction", "callbacklog", "outboxentry"):
         model = f"django_mpesa_{table}"
         execute(f"CREATE TABLE {name}.{model} (LIKE public.{model} INCLUDING ALL)")
     use_schema(execute, name)

@@ -18,8 +18,8 @@ from mpesa_integrations.core.errors import (
     RecordsUnavailable,
     ValidationError,
 )
-from mpesa_integrations.core.lifecycle import State
-from mpesa_integrations.core.records import Event, Verdict
+from mpesa_integrations.core.payments.lifecycle import State
+from mpesa_integrations.core.payments.records import Event, Verdict
 
 from .accounts import mpesa
 from .swapping import get_transaction_model

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
-from mpesa_integrations.core.account_settings import AccountSettings
-from mpesa_integrations.core.accounts import Accounts
-from mpesa_integrations.core.payments import Payments
+from mpesa_integrations.core.payments.calls import Payments
+from mpesa_integrations.core.payments.registry import Accounts
 from mpesa_integrations.core.redaction import hide_secrets
+from mpesa_integrations.core.settings.account import AccountSettings
 
 if TYPE_CHECKING:
     from .models import AbstractTransaction, CallbackLog

@@ -31,17 +31,17 @@ from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _now_
 from django.utils.translation import gettext_lazy as _
 
-from mpesa_integrations.core.answers import UnreadableBody, read_json_object
 from mpesa_integrations.core.errors import (
     CalledInTransaction,
     IdempotencyConflict,
     MpesaError,
     ValidationError,
 )
-from mpesa_integrations.core.lifecycle import OPEN_STATES
-from mpesa_integrations.core.msisdn import mask_msisdns_in
+from mpesa_integrations.core.payments.lifecycle import OPEN_STATES
+from mpesa_integrations.core.protocol.answers import UnreadableBody, read_json_object
+from mpesa_integrations.core.protocol.msisdn import mask_msisdns_in
+from mpesa_integrations.core.protocol.schemas import parse_amount
 from mpesa_integrations.core.redaction import Secret
-from mpesa_integrations.core.schemas import parse_amount
 
 from .accounts import account_options, mpesa
 from .changelist import AccountFilter, HistoryAdmin

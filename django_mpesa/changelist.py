@@ -18,7 +18,7 @@ from django.utils.functional import cached_property
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
-from mpesa_integrations.core.listings import searched_values
+from mpesa_integrations.core.payments.listings import searched_values
 
 from .accounts import mpesa
 from .times import local

@@ -11,19 +11,19 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import connections, router
 from django.db.migrations.executor import MigrationExecutor
 
-from mpesa_integrations.core import tables
-from mpesa_integrations.core.account_settings import (
-    AccountSettings,
-    Problem,
-    find_problems,
-    find_shared_tokens,
-)
-from mpesa_integrations.core.accounts import DEFAULT
 from mpesa_integrations.core.errors import ConfigurationError
+from mpesa_integrations.core.payments import tables
+from mpesa_integrations.core.payments.registry import DEFAULT
+from mpesa_integrations.core.settings.account import (
+    AccountSettings,
+    SettingsMessage,
+    check_account,
+    check_callback_tokens,
+)
 
 from . import constraints
 from .accounts import account_options
-from .models import AbstractTransaction, CallbackLog, Notice
+from .models import AbstractTransaction, CallbackLog, OutboxEntry
 from .routing import callback_path
 from .swapping import get_transaction_model
 
@@ -52,7 +52,7 @@ def check_accounts(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     usable = {alias: read for alias, read in found.items() if isinstance(read, AccountSettings)}
     return [
         *(message for alias, read in found.items() for message in _check_account(alias, read)),
-        *map(_message, find_shared_tokens(usable)),
+        *map(_message, check_callback_tokens(usable)),
         *_check_url(usable),
     ]
 
@@ -129,7 +129,7 @@ def check_tables(
     alias = router.db_for_write(model)
     if alias not in (databases or ()) or not issubclass(model, AbstractTransaction):
         return []
-    there = list(constraints.in_database(alias, model, (CallbackLog, Notice)))
+    there = list(constraints.in_database(alias, model, (CallbackLog, OutboxEntry)))
     if not any(table.exists for table in there) and _is_to_be_migrated(alias):
         return []  # the first migration, which has nothing to put right
     found = [fault for table in there for fault in tables.faults(table)]
@@ -154,7 +154,7 @@ def _is_to_be_migrated(alias: str) -> bool:
 
 def _check_routes(model: type[AbstractTransaction]) -> Iterator[CheckMessage]:
     alias = router.db_for_write(model)
-    for other in (CallbackLog, Notice):
+    for other in (CallbackLog, OutboxEntry):
         elsewhere = router.db_for_write(other)
         if elsewhere != alias:
             yield Error(
@@ -212,10 +212,10 @@ def _check_account(
             id="mpesa.E006" if networks else "mpesa.E002",
         )
         return
-    yield from map(_message, find_problems(alias, found, in_production=not settings.DEBUG))
+    yield from map(_message, check_account(alias, found, in_production=not settings.DEBUG))
 
 
-def _message(problem: Problem) -> CheckMessage:
+def _message(problem: SettingsMessage) -> CheckMessage:
     level, letter = (Error, "E") if problem.serious else (Warning, "W")
     return level(problem.text, hint=problem.hint, id=f"mpesa.{letter}{problem.number:03}")
 

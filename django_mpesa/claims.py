@@ -8,7 +8,7 @@ from typing import Any
 from django.db import router
 from django.db.models import Count, F
 
-from mpesa_integrations.core.lifecycle import MONEY_MOVED_STATES
+from mpesa_integrations.core.payments.lifecycle import MONEY_MOVED_STATES
 
 _PAYMENTS = ("c2b", "b2c", "b2b")
 _STATES = sorted(state.value for state in MONEY_MOVED_STATES)

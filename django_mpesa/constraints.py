@@ -12,7 +12,7 @@ from typing import Any
 import django
 from django.db import connections, models
 
-from mpesa_integrations.core import tables
+from mpesa_integrations.core.payments import tables
 
 _CONDITION = "condition" if django.VERSION >= (5, 1) else "check"
 

@@ -13,10 +13,10 @@ from django.db.models.signals import class_prepared
 from django.dispatch import receiver
 from django.utils.translation import gettext_lazy as _
 
-from mpesa_integrations.core.lifecycle import OPEN_STATES
-from mpesa_integrations.core.lifecycle import State as CoreState
-from mpesa_integrations.core.msisdn import mask_msisdn
-from mpesa_integrations.core.records import Verdict as CoreVerdict
+from mpesa_integrations.core.payments.lifecycle import OPEN_STATES
+from mpesa_integrations.core.payments.lifecycle import State as CoreState
+from mpesa_integrations.core.payments.records import Verdict as CoreVerdict
+from mpesa_integrations.core.protocol.msisdn import mask_msisdn
 
 from .constraints import add_constraints, check_constraint
 from .fields import ExactCharField
@@ -238,7 +238,7 @@ class CallbackLog(models.Model):
         return f"{self.get_verdict_display()} {self.third_party_reference}"
 
 
-class Notice(models.Model):
+class OutboxEntry(models.Model):
     """A signal that is to be sent; the row goes once it was."""
 
     id = models.CharField(max_length=32, primary_key=True)

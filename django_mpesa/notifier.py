@@ -12,7 +12,7 @@ from django.db import router
 from django.dispatch import Signal
 
 from mpesa_integrations.core.failures import log_failure
-from mpesa_integrations.core.records import Event, Notice, Verdict
+from mpesa_integrations.core.payments.records import Event, OutboxEntry, Verdict
 
 from . import signals
 from .isolation import after_commit
@@ -32,7 +32,9 @@ class SignalNotifier:
         """Whether a receiver is connected."""
         return _signal(event).has_listeners(self._model)
 
-    def notify(self, notice: Notice, record: AbstractTransaction, told: Callable[[], None]) -> None:
+    def notify(
+        self, entry: OutboxEntry, record: AbstractTransaction, dispatched: Callable[[], None]
+    ) -> None:
         """Send it now, or when the caller's transaction commits.
 
         Who waits for that refers to `told`: once the transaction is rolled back, nobody does.
@@ -40,9 +42,9 @@ class SignalNotifier:
         at_once = True
 
         def send() -> None:
-            now = record if at_once else self._anew(record)
-            self._send(_signal(notice.event), now, notice.id)
-            told()
+            now = record if at_once else self._reread(record)
+            self._send(_signal(entry.event), now, entry.id)
+            dispatched()
 
         after_commit(self._alias, send)
         at_once = False
@@ -60,7 +62,7 @@ class SignalNotifier:
             signal.send_robust(sender=self._model, transaction=record, event_id=event_id)
             return
         for number, receiver in enumerate(receivers):
-            given = self._anew(record) if number else record
+            given = self._reread(record) if number else record
             self._call(receiver, signal=signal, transaction=given, event_id=event_id)
 
     def _call(self, receiver: Callable[..., Any], **values: Any) -> None:
@@ -74,7 +76,7 @@ class SignalNotifier:
                 "Error calling %s in Signal.send_robust() (%s)", name, error, exc_info=error
             )
 
-    def _anew(self, record: AbstractTransaction) -> AbstractTransaction:
+    def _reread(self, record: AbstractTransaction) -> AbstractTransaction:
         """Read the record again; as it was, where that cannot be."""
         try:
             found: AbstractTransaction = self._model._base_manager.using(self._alias).get(

@@ -19,7 +19,7 @@ from django.db import models
 from django.db.models.signals import class_prepared, pre_delete
 from django.db.models.sql.compiler import SQLCompiler, SQLInsertCompiler, SQLUpdateCompiler
 
-from mpesa_integrations.core.ownership import (
+from mpesa_integrations.core.payments.ownership import (
     OWNED,
     refuse_deleting,
     refuse_making,

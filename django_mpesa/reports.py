@@ -31,9 +31,9 @@ from django.utils.translation import gettext as _now_
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 
-from mpesa_integrations.core.lifecycle import FINAL_STATES, MONEY_MOVED_STATES
-from mpesa_integrations.core.listings import exported_text
-from mpesa_integrations.core.msisdn import mask_msisdn
+from mpesa_integrations.core.payments.lifecycle import FINAL_STATES, MONEY_MOVED_STATES
+from mpesa_integrations.core.payments.listings import exported_text
+from mpesa_integrations.core.protocol.msisdn import mask_msisdn
 
 from .accounts import mpesa
 from .models import AbstractTransaction, Operation, State

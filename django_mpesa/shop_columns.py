@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import ForeignKey, Model
 
 from mpesa_integrations.core.errors import nothing_sent
-from mpesa_integrations.core.ownership import refuse_names, refuse_unsaved
+from mpesa_integrations.core.payments.ownership import refuse_names, refuse_unsaved
 
 from .protection import shop_fields
 

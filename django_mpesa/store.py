@@ -12,12 +12,12 @@ from django.db import DatabaseError, IntegrityError, connections, router, transa
 from django.db.models import F, Model, Q, QuerySet
 from django.utils import timezone
 
-from mpesa_integrations.core import records as core
 from mpesa_integrations.core.failures import log_failure
-from mpesa_integrations.core.lifecycle import OPEN_STATES, State
-from mpesa_integrations.core.ownership import merged
-from mpesa_integrations.core.payments import NOTICE_GRACE
-from mpesa_integrations.core.tables import Table
+from mpesa_integrations.core.payments import records as core
+from mpesa_integrations.core.payments.calls import DISPATCH_GRACE
+from mpesa_integrations.core.payments.lifecycle import OPEN_STATES, State
+from mpesa_integrations.core.payments.ownership import merged
+from mpesa_integrations.core.payments.tables import Table
 
 from . import protection
 from .constraints import in_database
@@ -29,7 +29,7 @@ from .isolation import (
     run_isolated,
     run_on_its_own,
 )
-from .models import AbstractTransaction, CallbackLog, Notice
+from .models import AbstractTransaction, CallbackLog, OutboxEntry
 from .protection import LibraryRecords
 from .shop_columns import make_record, shop_columns
 from .swapping import get_transaction_model
@@ -50,7 +50,7 @@ class DjangoStore:
         self._records = LibraryRecords[AbstractTransaction](self._model, using=self.alias)
         self._mine: QuerySet[AbstractTransaction] = self._records.filter(account=account)
         self._callbacks: QuerySet[CallbackLog] = CallbackLog._base_manager.using(self.alias)
-        self._notices: QuerySet[Notice] = Notice._base_manager.using(self.alias)
+        self._outbox: QuerySet[OutboxEntry] = OutboxEntry._base_manager.using(self.alias)
 
     def isolated(self, call: Callable[[], _T], *, writes: bool = True) -> _T:
         """Run a call outside the caller's transaction; errors as `run_isolated`'s."""
@@ -63,7 +63,7 @@ class DjangoStore:
 
     def tables(self) -> list[Table]:
         """Introspect the database."""
-        return list(in_database(self.alias, self._model, (CallbackLog, Notice)))
+        return list(in_database(self.alias, self._model, (CallbackLog, OutboxEntry)))
 
     def disconnect(self) -> None:
         """Give the caller's connection back where nothing of the caller's is in it."""
@@ -80,7 +80,7 @@ class DjangoStore:
         return protection.with_values(record, _plain(values))
 
     def create(
-        self, values: Mapping[str, Any], notices: Sequence[core.Notice]
+        self, values: Mapping[str, Any], outbox: Sequence[core.OutboxEntry]
     ) -> tuple[AbstractTransaction, bool]:
         """Insert; a taken idempotency key gives the record that has it.
 
@@ -92,10 +92,10 @@ class DjangoStore:
         if record.object_id is None:  # paid_for=None: it is not known yet
             record.object_id = ""
         try:
-            with self._together(notices or record.original_id):
+            with self._together(outbox or record.original_id):
                 self._lock(record.original_id)
                 protection.insert(record, self.alias)
-                self._keep(notices, record)
+                self._keep(outbox, record)
                 self._refuse_too_much(record.original_id)
         except IntegrityError as error:
             found = core.recorded_already(self, values)
@@ -144,26 +144,26 @@ class DjangoStore:
         values = {**_plain(change.values), "updated_at": timezone.now()}
         try:
             with self._together(
-                change.notices or change.reverses or change.callback,
+                change.outbox or change.reverses or change.callback,
                 # The gateway waits for a callback's answer no longer than for a lock.
                 bounded=change.callback is None,
             ):
                 if not self._records.filter(pk=record.pk, state=state).update(**values):
                     return None
-                self._keep(change.notices, record)
+                self._keep(change.outbox, record)
                 if change.callback:
-                    self.keep_callback({**change.callback, "transaction_id": record.pk})
+                    self.store_callback({**change.callback, "transaction_id": record.pk})
                 if change.reverses:
                     original = self._add_reversed(record)
                 if original is not None:
-                    self._keep(change.of_original, original)
+                    self._keep(change.original_outbox, original)
         except IntegrityError:
             core.refuse_claimed(self, change)
             raise
         return protection.with_values(record, values), original
 
     def note_conflict(
-        self, record: AbstractTransaction, text: str, notices: Sequence[core.Notice]
+        self, record: AbstractTransaction, text: str, outbox: Sequence[core.OutboxEntry]
     ) -> AbstractTransaction | None:
         """Note it where it is not what was noted last."""
         with self._atomic():
@@ -174,7 +174,7 @@ class DjangoStore:
             )
             if not changed:
                 return None
-            self._keep(notices, record)
+            self._keep(outbox, record)
         return self.get(record)
 
     def find(self, third_party_reference: str) -> AbstractTransaction | None:
@@ -213,46 +213,46 @@ class DjangoStore:
                 next_check_at=timezone.now()
             )
 
-    def claim_notices(
+    def claim_outbox(
         self, now: datetime, until: datetime, limit: int
-    ) -> list[core.DueNotice[Any]]:
+    ) -> list[core.DueOutboxEntry[Any]]:
         """Put off the notices that are due, and give them with their records."""
-        due = self._notices.filter(account=self._account, due_at__lte=stored(now))
+        due = self._outbox.filter(account=self._account, due_at__lte=stored(now))
         claimed = self._claim(due.order_by("due_at"), "due_at", stored(until), limit, counted=True)
-        keys = [notice.transaction_id for notice in claimed]
+        keys = [entry.transaction_id for entry in claimed]
         records = {record.pk: record for record in self._readable(self._records, keys)}
         gone = self._gone([key for key in keys if key not in records])
         return [
-            core.DueNotice(
-                id=notice.id,
-                event=notice.event,
-                attempts=notice.attempts,
-                record=records.get(notice.transaction_id),
+            core.DueOutboxEntry(
+                id=entry.id,
+                event=entry.event,
+                attempts=entry.attempts,
+                record=records.get(entry.transaction_id),
             )
-            for notice in claimed
-            if notice.transaction_id in records or notice.transaction_id in gone
+            for entry in claimed
+            if entry.transaction_id in records or entry.transaction_id in gone
         ]
 
-    def put_off_notices(self, ids: Sequence[str], until: datetime) -> None:
+    def defer_outbox(self, ids: Sequence[str], until: datetime) -> None:
         """Update when they are due."""
         with self._together(False):
-            self._notices.filter(pk__in=ids).update(due_at=stored(until))
+            self._outbox.filter(pk__in=ids).update(due_at=stored(until))
 
-    def hold_notices(self, ids: Sequence[str], until: datetime) -> None:
+    def hold_outbox(self, ids: Sequence[str], until: datetime) -> None:
         """Update when they are due, on a connection that does not stay open."""
-        run_on_its_own(self.alias, lambda: self.put_off_notices(ids, until))
+        run_on_its_own(self.alias, lambda: self.defer_outbox(ids, until))
 
-    def settle(self, told: Sequence[str]) -> None:
+    def settle_outbox(self, dispatched: Sequence[str]) -> None:
         """Delete notices."""
         with self._together(False):
-            self._notices.filter(pk__in=told).delete()
+            self._outbox.filter(pk__in=dispatched).delete()
 
-    def keep_callback(self, values: Mapping[str, Any]) -> CallbackLog:
+    def store_callback(self, values: Mapping[str, Any]) -> CallbackLog:
         """Insert a callback."""
         with self._together(False):
             return self._callbacks.create(account=self._account, **values)
 
-    def judge_callback(
+    def set_verdict(
         self, entry: CallbackLog, verdict: core.Verdict, record: AbstractTransaction | None
     ) -> None:
         """Update a callback's verdict."""
@@ -287,7 +287,7 @@ class DjangoStore:
             for entry in claimed
         ]
 
-    def put_off_callbacks(self, entries: Sequence[CallbackLog], until: datetime) -> None:
+    def defer_callbacks(self, entries: Sequence[CallbackLog], until: datetime) -> None:
         """Update when they are to be tried again."""
         keys = [entry.pk for entry in entries]
         with self._together(False):
@@ -331,14 +331,14 @@ class DjangoStore:
         """A SELECT waits no longer than a write: the caller may have locked the whole table."""
         return self._atomic() if is_on_its_own() else nullcontext()
 
-    def _keep(self, notices: Sequence[core.Notice], record: AbstractTransaction) -> None:
-        for notice in notices:
-            self._notices.create(
-                id=notice.id,
+    def _keep(self, outbox: Sequence[core.OutboxEntry], record: AbstractTransaction) -> None:
+        for entry in outbox:
+            self._outbox.create(
+                id=entry.id,
                 account=self._account,
-                event=notice.event,
+                event=entry.event,
                 transaction_id=record.pk,
-                due_at=timezone.now() + NOTICE_GRACE,
+                due_at=timezone.now() + DISPATCH_GRACE,
             )
 
     def _lock(self, original_id: int | None) -> None:

@@ -19,8 +19,8 @@ from typing import Any
 
 from django.test import Client, override_settings
 
-from mpesa_integrations.core.client import MpesaClient
-from mpesa_integrations.core.config import MpesaConfig
+from mpesa_integrations.core.client.blocking import MpesaClient
+from mpesa_integrations.core.settings.client import MpesaConfig
 from mpesa_integrations.simulator.in_process import InProcessGateway, in_process_gateway
 
 from .accounts import account_options, mpesa

@@ -18,8 +18,8 @@ from django.http import (
 from django.urls import get_resolver, get_urlconf
 from django.views.decorators.csrf import csrf_exempt
 
-from mpesa_integrations.core.endpoint import CallbackRequest, answer_callback, wsgi_reader
 from mpesa_integrations.core.failures import log_failure
+from mpesa_integrations.core.payments.endpoint import CallbackRequest, answer_callback, wsgi_reader
 from mpesa_integrations.core.redaction import hide_token, hide_token_in
 
 from .accounts import mpesa
@@ -36,7 +36,7 @@ def _login_not_required(view: Callable[..., Any]) -> Callable[..., Any]:
 @csrf_exempt
 @transaction.non_atomic_requests
 def callback(request: HttpRequest, token: str) -> HttpResponse:
-    """Take in an asynchronous result; PROTOCOL.md, "Answers".
+    """Take in an asynchronous result; docs/protocol.md, "Answers".
 
     A wrong token, or a stranger's address, is answered 404 with no detail.
     """

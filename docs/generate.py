@@ -15,19 +15,19 @@ from pathlib import Path
 
 from griffe import Docstring, DocstringSectionKind
 
-from mpesa_integrations.core.account_settings import ACCOUNT_SETTINGS, AccountSettings
-from mpesa_integrations.core.codes import CODES, Kind
-from mpesa_integrations.core.config import MpesaConfig
-from mpesa_integrations.core.lifecycle import (
+from mpesa_integrations.core.payments.lifecycle import (
     Evidence,
     State,
     evidence_of_answer,
     evidence_of_status,
     transition,
 )
-from mpesa_integrations.core.operations import OPERATIONS
-from mpesa_integrations.core.records import EVENT_OF_STATE, Event
-from mpesa_integrations.core.results import TransactionStatus
+from mpesa_integrations.core.payments.records import EVENT_OF_STATE, Event
+from mpesa_integrations.core.protocol.codes import CODES, Kind
+from mpesa_integrations.core.protocol.operations import OPERATIONS
+from mpesa_integrations.core.protocol.results import TransactionStatus
+from mpesa_integrations.core.settings.account import ACCOUNT_SETTINGS, AccountSettings
+from mpesa_integrations.core.settings.client import MpesaConfig
 
 PAGES = Path(__file__).parent
 _TABLE = re.compile(r"(<!-- table: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)

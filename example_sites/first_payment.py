@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.table import Table
 
 from mpesa_integrations import MpesaClient
-from mpesa_integrations.core.msisdn import mask_msisdns_in
-from mpesa_integrations.core.transport import (
+from mpesa_integrations.core.client.transport import (
     HttpRequest,
     HttpResponse,
     RequestsTransport,
 )
+from mpesa_integrations.core.protocol.msisdn import mask_msisdns_in
 from mpesa_integrations.simulator import Simulator
 
 console = Console(highlight=False, width=110)

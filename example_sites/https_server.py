@@ -14,7 +14,7 @@ from typing import Any
 from cheroot.ssl.builtin import BuiltinSSLAdapter
 from cheroot.wsgi import Server
 
-from mpesa_integrations.core.callbacks import PORT_RANGE
+from mpesa_integrations.core.protocol.callbacks import PORT_RANGE
 from mpesa_integrations.simulator.tls import CA_FILE, prepare_certificates
 
 __all__ = ["CA_FILE", "HOST", "PORT_TAKEN", "free_port", "serve"]

@@ -17,8 +17,8 @@ from mpesa_integrations.core.errors import (
     RecordsUnavailable,
     ValidationError,
 )
-from mpesa_integrations.core.lifecycle import State
-from mpesa_integrations.core.records import Event, Verdict
+from mpesa_integrations.core.payments.lifecycle import State
+from mpesa_integrations.core.payments.records import Event, Verdict
 
 from .extension import Mpesa, current_mpesa
 

@@ -15,7 +15,7 @@ from flask_admin.form import SecureForm
 from markupsafe import Markup
 
 from mpesa_integrations.core.errors import MpesaError, ValidationError
-from mpesa_integrations.core.lifecycle import State
+from mpesa_integrations.core.payments.lifecycle import State
 
 from .extension import accounts_of_current_app
 from .history_view import HistoryView, masked_notes

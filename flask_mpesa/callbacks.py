@@ -9,9 +9,9 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BuildError
 
-from mpesa_integrations.core.endpoint import CallbackRequest, answer_callback, wsgi_reader
 from mpesa_integrations.core.errors import ConfigurationError
 from mpesa_integrations.core.failures import log_failure
+from mpesa_integrations.core.payments.endpoint import CallbackRequest, answer_callback, wsgi_reader
 from mpesa_integrations.core.redaction import hide_token, hide_token_in
 
 
@@ -62,7 +62,7 @@ def exempt_from_csrf(app: Flask) -> None:
 
 
 def callback(token: str) -> ResponseReturnValue:
-    """Take in an asynchronous result; PROTOCOL.md, "Answers".
+    """Take in an asynchronous result; docs/protocol.md, "Answers".
 
     A wrong token, or a stranger's address, is answered 404 with no detail.
     """

@@ -18,8 +18,8 @@ from mpesa_integrations.commands import (
     reconcile,
     show_status,
 )
-from mpesa_integrations.core.accounts import Accounts
 from mpesa_integrations.core.errors import ConfigurationError, MpesaError
+from mpesa_integrations.core.payments.registry import Accounts
 
 from .callbacks import callback_path
 

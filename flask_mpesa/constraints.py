@@ -16,8 +16,8 @@ from sqlalchemy import inspect as look_at
 from sqlalchemy.engine.reflection import Inspector
 from sqlalchemy.orm import Mapper
 
-from mpesa_integrations.core import tables
-from mpesa_integrations.core.lifecycle import State
+from mpesa_integrations.core.payments import tables
+from mpesa_integrations.core.payments.lifecycle import State
 
 if TYPE_CHECKING:
     from .records import Records
@@ -73,7 +73,7 @@ def add_indexes(mapper: Mapper[Any], indexes: dict[str, tuple[str, ...]]) -> Non
 
 def in_models(records: Records) -> Iterator[tables.Table]:
     """What the tables of the models are to have; no database is asked."""
-    for model in (records.transaction, records.callback_log, records.notice):
+    for model in (records.transaction, records.callback_log, records.outbox):
         mapper = look_at(model)
         table = mapper.local_table
         pays = model is records.transaction
@@ -88,7 +88,7 @@ def in_models(records: Records) -> Iterator[tables.Table]:
 def in_database(records: Records, connection: Connection) -> Iterator[tables.Table]:
     """What the database has of the tables, by a few questions for each."""
     inspector = look_at(connection)
-    for model in (records.transaction, records.callback_log, records.notice):
+    for model in (records.transaction, records.callback_log, records.outbox):
         mapper: Any = look_at(model)
         table = mapper.local_table
         exists = inspector.has_table(table.name, schema=table.schema)

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any, cast
 from flask import Blueprint, Flask, current_app, has_app_context
 from werkzeug.local import LocalProxy
 
-from mpesa_integrations.core.account_settings import (
-    AccountSettings,
-    find_problems,
-    find_shared_tokens,
-)
-from mpesa_integrations.core.accounts import DEFAULT, Accounts
-from mpesa_integrations.core.config import KEY_PREFIX
 from mpesa_integrations.core.errors import ConfigurationError
-from mpesa_integrations.core.payments import Payments
+from mpesa_integrations.core.payments.calls import Payments
+from mpesa_integrations.core.payments.registry import DEFAULT, Accounts
 from mpesa_integrations.core.redaction import HideSecretsInLog, hide_secrets
+from mpesa_integrations.core.settings.account import (
+    AccountSettings,
+    check_account,
+    check_callback_tokens,
+)
+from mpesa_integrations.core.settings.client import KEY_PREFIX
 
 from .callbacks import callback_blueprint, exempt_from_csrf
 from .cli import mpesa_cli
@@ -171,9 +171,9 @@ def _build(
         store: Any = records.store(alias)
     else:
         # Imported here, as `records` does its store: an app has the one or the other.
-        from .unrecorded import UnrecordedStore
+        from .memory_store import MemoryStore
 
-        store = UnrecordedStore(alias)
+        store = MemoryStore(alias)
     return Payments(alias, settings, store, SignalNotifier(app, store))
 
 
@@ -191,9 +191,9 @@ def _check(app: Flask, accounts: Accounts[Any, Any]) -> None:
         *(
             problem
             for alias, settings in found.items()
-            for problem in find_problems(alias, settings, in_production=production)
+            for problem in check_account(alias, settings, in_production=production)
         ),
-        *find_shared_tokens(found),
+        *check_callback_tokens(found),
     ]
     for problem in problems:
         if problem.serious:

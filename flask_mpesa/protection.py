@@ -17,7 +17,7 @@ from sqlalchemy import Delete, Engine, Insert, Join, Table, Update, event, inspe
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapper, attributes, object_session
 
-from mpesa_integrations.core.ownership import (
+from mpesa_integrations.core.payments.ownership import (
     OWNED,
     refuse_deleting,
     refuse_making,

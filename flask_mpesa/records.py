@@ -2,9 +2,9 @@
 
 class Payment(TransactionMixin, Base): ...
 class PaymentCallback(CallbackLogMixin, Base): ...
-class PaymentNotice(NoticeMixin, Base): ...
+class PaymentOutboxEntry(OutboxMixin, Base): ...
 
-records = Records(engine, Payment, PaymentCallback, PaymentNotice)
+records = Records(engine, Payment, PaymentCallback, PaymentOutboxEntry)
 
 What moves a record on is core's; how it is read and written is in `store`.
 """
@@ -30,10 +30,10 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Mapped, Mapper, attributes, mapped_column
 
-from mpesa_integrations.core import tables
 from mpesa_integrations.core.errors import ConfigurationError
-from mpesa_integrations.core.lifecycle import OPEN_STATES, State
-from mpesa_integrations.core.msisdn import mask_msisdn
+from mpesa_integrations.core.payments import tables
+from mpesa_integrations.core.payments.lifecycle import OPEN_STATES, State
+from mpesa_integrations.core.protocol.msisdn import mask_msisdn
 
 from . import constraints
 from .connections import own_engine, pool_size, refuse_shared_connection
@@ -149,7 +149,7 @@ class CallbackLogMixin(_InUtc):
     next_attempt_at: Mapped[datetime | None] = _moment()
 
 
-class NoticeMixin(_InUtc):
+class OutboxMixin(_InUtc):
     """A signal that is to be sent; the row goes once it was."""
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
@@ -159,6 +159,9 @@ class NoticeMixin(_InUtc):
     due_at: Mapped[datetime] = _moment()
     attempts: Mapped[int] = mapped_column(Integer, default=0)
 
+
+NoticeMixin = OutboxMixin
+"""The mixin's name before the rows were called an outbox."""
 
 _INDEXES: dict[type[Any], dict[str, tuple[str, ...]]] = {
     TransactionMixin: {
@@ -176,7 +179,7 @@ _INDEXES: dict[type[Any], dict[str, tuple[str, ...]]] = {
         "conversation": ("conversation_id",),
         "reference": ("third_party_reference",),
     },
-    NoticeMixin: {"due": ("account", "due_at")},
+    OutboxMixin: {"due": ("account", "due_at")},
 }
 
 
@@ -190,9 +193,9 @@ def _index_callbacks(mapper: Mapper[Any], model: type[Any]) -> None:
     constraints.add_indexes(mapper, _INDEXES[CallbackLogMixin])
 
 
-@event.listens_for(NoticeMixin, "after_mapper_constructed", propagate=True)
-def _index_notices(mapper: Mapper[Any], model: type[Any]) -> None:
-    constraints.add_indexes(mapper, _INDEXES[NoticeMixin])
+@event.listens_for(OutboxMixin, "after_mapper_constructed", propagate=True)
+def _index_outbox(mapper: Mapper[Any], model: type[Any]) -> None:
+    constraints.add_indexes(mapper, _INDEXES[OutboxMixin])
 
 
 class Records:
@@ -202,7 +205,7 @@ class Records:
         engine: the engine; or what gives it, where it is known later, as `lambda: db.engine`.
         transaction: your model with `TransactionMixin`.
         callback_log: your model with `CallbackLogMixin`.
-        notice: your model with `NoticeMixin`.
+        outbox: your model with `OutboxMixin`.
     """
 
     def __init__(
@@ -210,13 +213,13 @@ class Records:
         engine: Engine | Callable[[], Engine],
         transaction: type[TransactionMixin],
         callback_log: type[CallbackLogMixin],
-        notice: type[NoticeMixin],
+        outbox: type[OutboxMixin],
     ) -> None:
         self._engine = engine
         self._quiet: tuple[Engine, Engine] | None = None  # made once: it costs as much as a SELECT
         self.transaction = transaction
         self.callback_log = callback_log
-        self.notice = notice
+        self.outbox = outbox
 
     @property
     def engine(self) -> Engine:
@@ -262,7 +265,7 @@ class Records:
         for model, mixin in (
             (self.transaction, TransactionMixin),
             (self.callback_log, CallbackLogMixin),
-            (self.notice, NoticeMixin),
+            (self.outbox, OutboxMixin),
         ):
             if not (isinstance(model, type) and issubclass(model, mixin)):
                 raise ConfigurationError(

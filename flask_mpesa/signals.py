@@ -19,8 +19,14 @@ from typing import Any, Protocol
 from blinker import NamedSignal, Namespace
 from flask import Flask
 
-from mpesa_integrations.core.persistence import describe, persist
-from mpesa_integrations.core.records import CALLBACK_REJECTED, Event, Notice, Store, Verdict
+from mpesa_integrations.core.payments.persistence import describe, persist
+from mpesa_integrations.core.payments.records import (
+    CALLBACK_REJECTED,
+    Event,
+    OutboxEntry,
+    Store,
+    Verdict,
+)
 
 logger = logging.getLogger("mpesa_integrations")
 
@@ -63,7 +69,7 @@ class SignalNotifier:
         """Whether a receiver is connected."""
         return bool(_signals[event.value].has_receivers_for(self._app))
 
-    def notify(self, notice: Notice, record: Any, told: Callable[[], None]) -> None:
+    def notify(self, entry: OutboxEntry, record: Any, dispatched: Callable[[], None]) -> None:
         """Send it now: the change is committed.
 
         Receivers that are not done within `PATIENCE` go on by themselves, and `told` is called when
@@ -72,18 +78,18 @@ class SignalNotifier:
         Raises:
             Exception: the record cannot be read, so that not everybody was told.
         """
-        receivers = self._receivers(_signals[notice.event.value])
+        receivers = self._receivers(_signals[entry.event.value])
 
         def send() -> None:
             for receive in receivers:
                 own = persist(self._store, lambda: self._store.get(record))
-                receive(transaction=own, event_id=notice.id)
-            told()
+                receive(transaction=own, event_id=entry.id)
+            dispatched()
 
         if receivers:
-            _run_with_patience(notice.event.value, send)
+            _run_with_patience(entry.event.value, send)
         else:
-            told()
+            dispatched()
 
     def callback_rejected(self, entry: Any, verdict: Verdict) -> None:
         """Send it now."""

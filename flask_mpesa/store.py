@@ -24,13 +24,13 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session, attributes
 from sqlalchemy.sql.base import Executable
 
-from mpesa_integrations.core import records as core
 from mpesa_integrations.core.errors import CalledInTransaction
 from mpesa_integrations.core.failures import log_failure
-from mpesa_integrations.core.lifecycle import OPEN_STATES, State
-from mpesa_integrations.core.ownership import OWNED, merged, refuse_names
-from mpesa_integrations.core.payments import NOTICE_GRACE
-from mpesa_integrations.core.tables import Table
+from mpesa_integrations.core.payments import records as core
+from mpesa_integrations.core.payments.calls import DISPATCH_GRACE
+from mpesa_integrations.core.payments.lifecycle import OPEN_STATES, State
+from mpesa_integrations.core.payments.ownership import OWNED, merged, refuse_names
+from mpesa_integrations.core.payments.tables import Table
 
 from .connections import LOCK_TIMEOUT, MYSQL, unavailable
 from .constraints import in_database
@@ -57,7 +57,7 @@ class SqlAlchemyStore:
         self._records = records
         self._transaction: Any = records.transaction
         self._callback: Any = records.callback_log
-        self._notice: Any = records.notice
+        self._outbox_entry: Any = records.outbox
 
     def isolated(self, call: Callable[[], _T], *, writes: bool = True) -> _T:
         """Run a call; its sessions are its own already.
@@ -98,7 +98,7 @@ class SqlAlchemyStore:
         return record
 
     def create(
-        self, values: Mapping[str, Any], notices: Sequence[core.Notice]
+        self, values: Mapping[str, Any], outbox: Sequence[core.OutboxEntry]
     ) -> tuple[TransactionMixin, bool]:
         """Insert; a taken idempotency key gives the record that has it.
 
@@ -114,7 +114,7 @@ class SqlAlchemyStore:
                 self._lock(session, record.original_id)
                 session.add(record)
                 session.flush()
-                self._keep(session, notices, record)
+                self._keep(session, outbox, record)
                 self._refuse_too_much(session, record.original_id)
         except IntegrityError as error:
             found = core.recorded_already(self, values)
@@ -189,23 +189,23 @@ class SqlAlchemyStore:
             changed = self._update(session, record, model.state == state.value, change.values)
             if changed is None:
                 return None
-            self._keep(session, change.notices, record)
+            self._keep(session, change.outbox, record)
             if change.callback:
                 session.add(self._entry({**change.callback, "transaction_key": record.pk}))
             original = self._add_reversed(session, record) if change.reverses else None
             if original is not None:
-                self._keep(session, change.of_original, original)
+                self._keep(session, change.original_outbox, original)
             return changed, original
 
     def note_conflict(
-        self, record: TransactionMixin, text: str, notices: Sequence[core.Notice]
+        self, record: TransactionMixin, text: str, outbox: Sequence[core.OutboxEntry]
     ) -> TransactionMixin | None:
         """Note it where it is not what was noted last."""
         model = self._transaction
         with self._session(may_wait=True) as session:
             changed = self._update(session, record, model.conflict != text, {"conflict": text})
             if changed is not None:
-                self._keep(session, notices, record)
+                self._keep(session, outbox, record)
             return changed
 
     def find(self, third_party_reference: str) -> TransactionMixin | None:
@@ -254,43 +254,43 @@ class SqlAlchemyStore:
         with self._session() as session:
             session.execute(statement.values(next_check_at=_now()))
 
-    def claim_notices(
+    def claim_outbox(
         self, now: datetime, until: datetime, limit: int
-    ) -> list[core.DueNotice[Any]]:
+    ) -> list[core.DueOutboxEntry[Any]]:
         """Put off the notices that are due, and give them with their records."""
-        model = self._notice
+        model = self._outbox_entry
         due = select(model).where(model.account == self._account, model.due_at <= now)
         claimed = self._claim(due, model.due_at, until, limit, counted=True)
-        keys = {notice.transaction_key for notice in claimed}
+        keys = {entry.transaction_key for entry in claimed}
         records = {record.pk: record for record in self._readable(self._transaction, list(keys))}
         gone = self._gone(keys - records.keys())
         return [
-            core.DueNotice(
-                id=notice.id,
-                event=notice.event,
-                attempts=notice.attempts,
-                record=records.get(notice.transaction_key),
+            core.DueOutboxEntry(
+                id=entry.id,
+                event=entry.event,
+                attempts=entry.attempts,
+                record=records.get(entry.transaction_key),
             )
-            for notice in claimed
-            if notice.transaction_key in records or notice.transaction_key in gone
+            for entry in claimed
+            if entry.transaction_key in records or entry.transaction_key in gone
         ]
 
-    def put_off_notices(self, ids: Sequence[str], until: datetime) -> None:
+    def defer_outbox(self, ids: Sequence[str], until: datetime) -> None:
         """Update when they are due."""
-        model = self._notice
+        model = self._outbox_entry
         with self._session() as session:
             session.execute(update(model).where(model.id.in_(ids)).values(due_at=until))
 
-    def hold_notices(self, ids: Sequence[str], until: datetime) -> None:
+    def hold_outbox(self, ids: Sequence[str], until: datetime) -> None:
         """Update when they are due, in a session of its own as any."""
-        self.put_off_notices(ids, until)
+        self.defer_outbox(ids, until)
 
-    def settle(self, told: Sequence[str]) -> None:
+    def settle_outbox(self, dispatched: Sequence[str]) -> None:
         """Delete notices."""
         with self._session() as session:
-            session.execute(delete(self._notice).where(self._notice.id.in_(told)))
+            session.execute(delete(self._outbox_entry).where(self._outbox_entry.id.in_(dispatched)))
 
-    def keep_callback(self, values: Mapping[str, Any]) -> CallbackLogMixin:
+    def store_callback(self, values: Mapping[str, Any]) -> CallbackLogMixin:
         """Insert a callback."""
         entry = self._entry(values)
         with self._session() as session:
@@ -303,7 +303,7 @@ class SqlAlchemyStore:
             found = session.scalars(select(self._callback).where(self._callback.id == entry.id))
             return cast("CallbackLogMixin", found.one())
 
-    def judge_callback(
+    def set_verdict(
         self, entry: CallbackLogMixin, verdict: core.Verdict, record: TransactionMixin | None
     ) -> None:
         """Update a callback's verdict."""
@@ -345,7 +345,7 @@ class SqlAlchemyStore:
             for entry in claimed
         ]
 
-    def put_off_callbacks(self, entries: Sequence[CallbackLogMixin], until: datetime) -> None:
+    def defer_callbacks(self, entries: Sequence[CallbackLogMixin], until: datetime) -> None:
         """Update when they are to be tried again."""
         model = self._callback
         keys = [entry.id for entry in entries]
@@ -429,16 +429,16 @@ class SqlAlchemyStore:
             )
 
     def _keep(
-        self, session: Session, notices: Sequence[core.Notice], record: TransactionMixin
+        self, session: Session, outbox: Sequence[core.OutboxEntry], record: TransactionMixin
     ) -> None:
-        for notice in notices:
+        for entry in outbox:
             session.add(
-                self._notice(
-                    id=notice.id,
+                self._outbox_entry(
+                    id=entry.id,
                     account=self._account,
-                    event=notice.event.value,
+                    event=entry.event.value,
                     transaction_key=record.pk,
-                    due_at=_now() + NOTICE_GRACE,
+                    due_at=_now() + DISPATCH_GRACE,
                 )
             )
 

@@ -5,14 +5,15 @@
 What is imported from here stays as it is between releases; `mpesa_integrations.core` may move.
 """
 
-__version__ = "0.1.0"
-
-from .core.answers import UnreadableBody
-from .core.callbacks import Callback, acknowledgement, read_callback
-from .core.client import CallContext, MpesaClient, PreparedRequest
-from .core.codes import CODES, Kind, ResponseCode
-from .core.config import MpesaConfig
-from .core.credentials import bearer_token
+from .core.client.blocking import CallContext, MpesaClient, PreparedRequest
+from .core.client.transport import (
+    HttpRequest,
+    HttpResponse,
+    NoAnswer,
+    NotConnected,
+    RequestsTransport,
+    Transport,
+)
 from .core.errors import (
     AuthenticationError,
     CalledInTransaction,
@@ -28,24 +29,25 @@ from .core.errors import (
     RecordsUnavailable,
     ValidationError,
 )
-from .core.lifecycle import State
-from .core.msisdn import MsisdnError, normalise_msisdn
-from .core.problems import Problem
-from .core.records import Event, Verdict
-from .core.results import (
+from .core.messages import Message
+from .core.payments.lifecycle import State
+from .core.payments.records import Event, Verdict
+from .core.protocol.answers import UnreadableBody
+from .core.protocol.authentication import bearer_token
+from .core.protocol.callbacks import Callback, acknowledgement, read_callback
+from .core.protocol.codes import CODES, Kind, ResponseCode
+from .core.protocol.msisdn import MsisdnError, normalise_msisdn
+from .core.protocol.results import (
     CustomerNameResult,
     Result,
     TransactionStatus,
     TransactionStatusResult,
 )
-from .core.transport import (
-    HttpRequest,
-    HttpResponse,
-    NoAnswer,
-    NotConnected,
-    RequestsTransport,
-    Transport,
-)
+from .core.settings.client import MpesaConfig
+from .version import __version__
+
+Problem = Message
+"""The name that `Message` had before."""
 
 __all__ = [
     "CODES",
@@ -62,6 +64,7 @@ __all__ = [
     "HttpResponse",
     "IdempotencyConflict",
     "Kind",
+    "Message",
     "MpesaClient",
     "MpesaConfig",
     "MpesaError",
@@ -85,6 +88,7 @@ __all__ = [
     "UnreadableBody",
     "ValidationError",
     "Verdict",
+    "__version__",
     "acknowledgement",
     "bearer_token",
     "normalise_msisdn",

@@ -20,16 +20,7 @@ from rich.table import Table
 
 from . import __version__
 from .commands import ExitCode, ask_harmlessly, exit_code_of
-from .core.client import MpesaClient
-from .core.codes import CODES, Kind
-from .core.config import (
-    ENVIRONMENTS,
-    LOCAL_PORT,
-    MpesaConfig,
-    settings_in_account_file,
-    settings_in_env,
-)
-from .core.credentials import bearer_token
+from .core.client.blocking import MpesaClient
 from .core.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -38,7 +29,16 @@ from .core.errors import (
     OutcomeUnknown,
     ValidationError,
 )
-from .core.results import CustomerNameResult, Result, TransactionStatusResult
+from .core.protocol.authentication import bearer_token
+from .core.protocol.codes import CODES, Kind
+from .core.protocol.results import CustomerNameResult, Result, TransactionStatusResult
+from .core.settings.client import (
+    ENVIRONMENTS,
+    LOCAL_PORT,
+    MpesaConfig,
+    settings_in_account_file,
+    settings_in_env,
+)
 
 if TYPE_CHECKING:
     from .simulator import Simulator

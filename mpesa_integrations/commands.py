@@ -10,9 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
-from .core.account_settings import AccountSettings, find_problems, find_shared_tokens
-from .core.accounts import Accounts
-from .core.client import MpesaClient
+from .core.client.blocking import MpesaClient
 from .core.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -25,14 +23,16 @@ from .core.errors import (
     ValidationError,
 )
 from .core.failures import log_failure
-from .core.lifecycle import MONEY_MOVED_STATES, State
-from .core.limits import check_counts, check_every, check_rate
-from .core.msisdn import mask_msisdn
-from .core.payments import Payments
-from .core.tables import faults_in_database
+from .core.payments.calls import Payments
+from .core.payments.lifecycle import MONEY_MOVED_STATES, State
+from .core.payments.limits import check_counts, check_every, check_rate
+from .core.payments.registry import Accounts
+from .core.payments.tables import faults_in_database
+from .core.protocol.msisdn import mask_msisdn
+from .core.settings.account import AccountSettings, check_account, check_callback_tokens
 
 if TYPE_CHECKING:
-    from .core.reconcile import Reconciled, Reconciler
+    from .core.payments.reconcile import Reconciled, Reconciler
 
 Echo = Callable[[str], object]
 _SHOWN = (
@@ -157,7 +157,7 @@ def check_accounts(
             echo(f"problem  {alias}: {problem}")
         if not problems:
             echo(f"ok       {alias}" + ("" if offline else ": the gateway accepts the API key"))
-    for shared in find_shared_tokens(_readable(accounts)):
+    for shared in check_callback_tokens(_readable(accounts)):
         found = ExitCode.PROBLEM
         echo(f"problem  {shared.text} {shared.hint}")
     return found
@@ -176,7 +176,7 @@ def _problems(
 ) -> Iterator[str]:
     try:
         settings = accounts[alias].settings
-        for problem in find_problems(alias, settings, in_production=in_production):
+        for problem in check_account(alias, settings, in_production=in_production):
             yield f"{problem.text} {problem.hint}"
         refused = None if offline else ask_harmlessly(accounts[alias].client)
         if refused:
@@ -192,8 +192,8 @@ def _problems(
 def _table_problems(payments: Payments[Any, Any]) -> Iterator[str]:
     found = payments.step(lambda: faults_in_database(payments.store))
     if found:
-        told = "; ".join(fault.text for fault in found)
-        yield f"in the database of the payments {told}. {payments.store.remedy}"
+        missing = "; ".join(fault.text for fault in found)
+        yield f"in the database of the payments {missing}. {payments.store.remedy}"
 
 
 def ask_harmlessly(client: MpesaClient) -> str | None:
@@ -268,7 +268,7 @@ def reconcile(
 
 def _reconcile_one(payments: Payments[Any, Any], **how: Any) -> Reconciled:
     # Imported here: an app that imports its commands should not wait for what a worker needs.
-    from .core.reconcile import Reconciler
+    from .core.payments.reconcile import Reconciler
 
     return _run_with_progress(payments.alias, Reconciler(payments, **how))
 
@@ -287,4 +287,4 @@ def _run_with_progress(alias: str, reconciler: Reconciler[Any, Any]) -> Reconcil
 
 def _count(done: Reconciled) -> str:
     failed = f", {done.failed} failed" if done.failed else ""
-    return f"{done.asked} asked, {done.told} told, {done.callbacks} callbacks decided{failed}"
+    return f"{done.asked} asked, {done.dispatched} told, {done.callbacks} callbacks decided{failed}"

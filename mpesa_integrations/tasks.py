@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from celery import shared_task
 
-from .core.accounts import Accounts
-from .core.limits import check_counts
-from .core.reconcile import Reconciler
+from .core.payments.limits import check_counts
+from .core.payments.reconcile import Reconciler
+from .core.payments.registry import Accounts
 
 logger = logging.getLogger("mpesa_integrations")
 
@@ -58,7 +58,7 @@ def make_tasks(prefix: str, accounts: Callable[[], Accounts[Any, Any]]) -> Tasks
     )
     def reconcile_account(alias: str, batch: int = 100) -> None:
         done = Reconciler(accounts()[alias], batch=batch).run_batch()
-        if max(done.asked, done.told, done.callbacks) == batch:
+        if max(done.asked, done.dispatched, done.callbacks) == batch:
             reconcile_account.delay(alias, batch)
 
     @shared_task(  # type: ignore[untyped-decorator]

@@ -18,8 +18,8 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 from django.utils.translation.template import templatize
 
-from mpesa_integrations.core.codes import CODES
-from mpesa_integrations.core.lifecycle import State
+from mpesa_integrations.core.payments.lifecycle import State
+from mpesa_integrations.core.protocol.codes import CODES
 from mpesa_integrations.simulator import SCENARIOS
 from mpesa_integrations.simulator.callbacks import ANSWER_PROBLEMS, URL_PROBLEMS
 from mpesa_integrations.simulator.gateway import CUT_BY_SCENARIO
@@ -31,7 +31,7 @@ _KEYWORDS = {
     "gettext_noop": None,
     "lazy_gettext": None,
     "english": None,
-    "Problem": None,
+    "Message": None,
 }
 
 
@@ -116,7 +116,7 @@ def _django(file: Any, keywords: Any, comment_tags: Any, options: Any) -> Iterat
     yield from extract_python(io.BytesIO(lines.encode()), keywords, comment_tags, options)
 
 
-def _put_into_problems() -> Iterator[str]:
+def _put_into_messages() -> Iterator[str]:
     yield from (info.meaning for info in CODES.values())
     yield from map(str, State)
 
@@ -129,7 +129,7 @@ def _shown_by_the_portal() -> Iterator[str]:
 CATALOGUES = {
     "core": Catalogue(
         "The core of mpesa-integrations: what is wrong with a value, and what a code means.",
-        "mpesa_integrations/core", "locale/pt/LC_MESSAGES/core.po", "jinja2", _put_into_problems,
+        "mpesa_integrations/core", "locale/pt/LC_MESSAGES/core.po", "jinja2", _put_into_messages,
     ),
     "django": Catalogue(
         "The Django app of mpesa-integrations.",

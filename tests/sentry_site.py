@@ -17,8 +17,8 @@ from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import Transport
 from werkzeug.test import Client
 
-from mpesa_integrations.core.payments import Payments
-from mpesa_integrations.core.schemas import RequestSchema
+from mpesa_integrations.core.payments.calls import Payments
+from mpesa_integrations.core.protocol.schemas import RequestSchema
 from tests.reports import NUMBER
 
 sent: list[Any] = []
@@ -64,13 +64,13 @@ def flask_site(account: dict[str, Any], directory: Path) -> tuple[Any, Any, Any]
 
     from flask_mpesa import Mpesa, signals
     from flask_mpesa.records import Records
-    from tests.flask.models import Base, Payment, PaymentCallback, PaymentNotice
+    from tests.flask.models import Base, Payment, PaymentCallback, PaymentOutboxEntry
 
     engine = create_engine(f"sqlite:///{directory / 'flask.sqlite3'}", poolclass=NullPool)
     Base.metadata.create_all(engine)
     app = Flask("shop")
     app.config.update({f"MPESA_{name}": value for name, value in account.items()})
-    mpesa = Mpesa(app, records=Records(engine, Payment, PaymentCallback, PaymentNotice))
+    mpesa = Mpesa(app, records=Records(engine, Payment, PaymentCallback, PaymentOutboxEntry))
 
     @app.get("/pay/")
     def pay() -> str:
@@ -111,7 +111,7 @@ def main() -> None:
     for owner, name in places:
         with mock.patch.object(owner, name, broken):
             assert visit("/pay/") == 500, name
-    with mock.patch("mpesa_integrations.core.client._read", broken):
+    with mock.patch("mpesa_integrations.core.client.blocking._read", broken):
         assert visit("/name/") == 500
         assert visit("/pay/") == 200
     with sentry_sdk.isolation_scope():

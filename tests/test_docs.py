@@ -19,9 +19,9 @@ from pytest_django import Settings
 
 from mpesa_integrations import CODES, Kind, MpesaConfig
 from mpesa_integrations.cli import main
-from mpesa_integrations.core.account_settings import ACCOUNT_SETTINGS
-from mpesa_integrations.core.lifecycle import Evidence, State
-from mpesa_integrations.core.records import CALLBACK_REJECTED, Event, Verdict
+from mpesa_integrations.core.payments.lifecycle import Evidence, State
+from mpesa_integrations.core.payments.records import CALLBACK_REJECTED, Event, Verdict
+from mpesa_integrations.core.settings.account import ACCOUNT_SETTINGS
 from mpesa_integrations.simulator import Simulator
 
 from .django.conftest import account_settings

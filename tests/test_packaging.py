@@ -43,7 +43,7 @@ def test_the_wheel_holds_the_packages_and_nothing_else(tmp_path: Path) -> None:
     tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
     assert tops <= {"mpesa_integrations", "django_mpesa", "flask_mpesa"}
     assert "mpesa_integrations/py.typed" in names
-    assert "mpesa_integrations/core/client.py" in names
+    assert "mpesa_integrations/core/client/blocking.py" in names
     portal = "mpesa_integrations/simulator/portal"
     assert {
         f"{portal}/templates/base.html", f"{portal}/templates/samples/java.txt",

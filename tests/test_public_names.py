@@ -42,7 +42,7 @@ def test_each_error_is_public() -> None:
 
 def test_each_name_is_in_the_reference() -> None:
     page = (ROOT / "docs" / "api.md").read_text()
-    for name in (*_WORDS, "get_transaction_model", "UnreadableBody", "Problem"):
+    for name in (*_WORDS, "get_transaction_model", "UnreadableBody", "Message"):
         # The errors are there all together.
         assert re.search(rf"\.{name}$", page, re.MULTILINE) or hasattr(errors, name), name
 

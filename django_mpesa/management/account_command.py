@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django_mpesa import mpesa
 from mpesa_integrations.commands import ExitCode, exit_code_of
 from mpesa_integrations.core.errors import MpesaError
-from mpesa_integrations.core.payments import Payments
+from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.redaction import forgetful
 
 

@@ -13,7 +13,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import ForeignKey, Numeric, String, or_, select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from flask_mpesa.records import CallbackLogMixin, NoticeMixin, TransactionMixin
+from flask_mpesa.records import CallbackLogMixin, OutboxMixin, TransactionMixin
 
 from .menu import Item
 
@@ -36,7 +36,7 @@ class PaymentCallback(CallbackLogMixin, db.Model):  # type: ignore[name-defined,
     pass
 
 
-class PaymentNotice(NoticeMixin, db.Model):  # type: ignore[name-defined,misc]
+class PaymentOutboxEntry(OutboxMixin, db.Model):  # type: ignore[name-defined,misc]
     pass
 
 

@@ -11,9 +11,9 @@ from flask_mpesa import Mpesa
 from flask_mpesa.records import Records
 from mpesa_integrations import IdempotencyConflict
 
-from .models import Order, Payment, PaymentCallback, PaymentNotice, Status, db
+from .models import Order, Payment, PaymentCallback, PaymentOutboxEntry, Status, db
 
-mpesa = Mpesa(records=Records(lambda: db.engine, Payment, PaymentCallback, PaymentNotice))
+mpesa = Mpesa(records=Records(lambda: db.engine, Payment, PaymentCallback, PaymentOutboxEntry))
 
 _RAN_OUT = _(
     "It did not go through; perhaps the PIN was not typed in time. Have your phone at hand and try "

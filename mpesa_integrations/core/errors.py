@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from .problems import in_language
+from .messages import in_language
 
 if TYPE_CHECKING:
-    from .results import Result
+    from .protocol.results import Result
 
 
 class MpesaError(Exception):

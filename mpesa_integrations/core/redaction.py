@@ -133,7 +133,7 @@ def _clear_frames(error: BaseException) -> None:
 
 
 def _mask_words(error: BaseException) -> None:
-    from .msisdn import mask_msisdns_in  # whose own errors are redacted, too
+    from .protocol.msisdn import mask_msisdns_in  # whose own errors are redacted, too
 
     masked = tuple(mask_msisdns_in(part) if type(part) is str else part for part in error.args)
     if masked != error.args:

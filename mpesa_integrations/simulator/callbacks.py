@@ -1,6 +1,6 @@
 """Asynchronous mode: the results posted to the account's response URL, and what it answered.
 
-PROTOCOL.md, "Answers". Deciding the payment itself is the ledger's.
+docs/protocol.md, "Answers". Deciding the payment itself is the ledger's.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from mpesa_integrations.core.callbacks import PORT_RANGE
-from mpesa_integrations.core.codes import ResponseCode
+from mpesa_integrations.core.protocol.callbacks import PORT_RANGE
+from mpesa_integrations.core.protocol.codes import ResponseCode
 
 from .ledger import Transaction
 from .scenarios import CallbackTiming, Scenario
@@ -148,10 +148,10 @@ class Callbacks:
 
     def __init__(
         self,
-        settle: Callable[[Transaction, str], Transaction],
+        settle_outbox: Callable[[Transaction, str], Transaction],
         observe: Callable[[Delivery], None],
     ) -> None:
-        self._settle = settle
+        self._settle = settle_outbox
         self._observe = observe
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="mpesa-callback")
         self._stopping = threading.Event()
@@ -306,7 +306,7 @@ class Callbacks:
 
 
 def result_body(transaction: Transaction) -> dict[str, str]:
-    """What is posted of a transaction's result; PROTOCOL.md, "Answers"."""
+    """What is posted of a transaction's result; docs/protocol.md, "Answers"."""
     code = transaction.code or "INS-0"
     return {
         "input_OriginalConversationID": transaction.conversation_id,

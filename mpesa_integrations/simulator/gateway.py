@@ -1,4 +1,4 @@
-"""The gateway's HTTP face: bearer, parameters, operation, answer. PROTOCOL.md is what it follows.
+"""The gateway's HTTP face: bearer, parameters, operation, answer. docs/protocol.md is what it follows.
 
 Its checks are its own and not the library's schemas, so that a mistake in one is seen by the other.
 """
@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, request
 
-from mpesa_integrations.core.codes import ResponseCode
-from mpesa_integrations.core.msisdn import mask_msisdn
+from mpesa_integrations.core.protocol.codes import ResponseCode
+from mpesa_integrations.core.protocol.msisdn import mask_msisdn
 
 from .calls import Call, outcome_of, shorten, shown_body, shown_parameters, shown_text
 from .ledger import DuplicateReference, Transaction
@@ -355,7 +355,7 @@ def _process(
     if scenario.delays:
         # Before the decision: until then a status query says Pending, as with a real customer.
         _pause(simulator.stopping, scenario)
-    settled = simulator.ledger.settle(transaction, decide())
+    settled = simulator.ledger.settle_outbox(transaction, decide())
     # No code: the ledger was emptied meanwhile, and nobody can say any more what became of it.
     return _answer(endpoint, parameters, settled.code or "INS-1", settled)
 

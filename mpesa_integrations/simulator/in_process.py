@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from werkzeug.test import Client
 
-from mpesa_integrations.core.config import LOCAL_PORT, MpesaConfig
-from mpesa_integrations.core.transport import HttpRequest, HttpResponse, NoAnswer
+from mpesa_integrations.core.client.transport import HttpRequest, HttpResponse, NoAnswer
+from mpesa_integrations.core.settings.client import LOCAL_PORT, MpesaConfig
 
 from .callbacks import Callbacks, result_body
 from .gateway import CUT
@@ -71,7 +71,7 @@ class InProcessGateway:
         """
         waiting, self._held.waiting = self._held.waiting, []
         for transaction, decide in waiting:
-            post(result_body(self.ledger.settle(transaction, code or decide())))
+            post(result_body(self.ledger.settle_outbox(transaction, code or decide())))
         return len(waiting)
 
 
@@ -145,7 +145,7 @@ _one_at_a_time = threading.RLock()
 @functools.cache
 def _simulator() -> tuple[Simulator, _HeldCallbacks]:
     simulator = Simulator(port=LOCAL_PORT)  # which nobody listens on
-    held = _HeldCallbacks(simulator.ledger.settle, lambda delivery: None)
+    held = _HeldCallbacks(simulator.ledger.settle_outbox, lambda delivery: None)
     simulator.callbacks = held
     atexit.register(simulator.stop)
     return simulator, held

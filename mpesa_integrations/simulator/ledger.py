@@ -178,7 +178,7 @@ class Ledger:
         alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
         return "".join(secrets.choice(alphabet) for _ in range(11))
 
-    def settle(self, transaction: Transaction, code: str = "INS-0") -> Transaction:
+    def settle_outbox(self, transaction: Transaction, code: str = "INS-0") -> Transaction:
         """Decide a pending transaction, once: the first decision stands.
 
         Args:

@@ -21,7 +21,7 @@ from cheroot.wsgi import Gateway_10
 from cheroot.wsgi import Server as WSGIServer
 from flask import Flask
 
-from mpesa_integrations.core.config import MpesaConfig
+from mpesa_integrations.core.settings.client import MpesaConfig
 
 from .account import SERVICE_PROVIDER_CODE, Account, Credentials
 from .callbacks import Callbacks, Delivery
@@ -98,7 +98,7 @@ class Simulator:
         self.phones = Phones()
         self._portal = Store(self.state_dir)
         self.calls = CallLog(self.state_dir / CALLS_FILE)
-        self.callbacks = Callbacks(self.ledger.settle, self._record_delivery)
+        self.callbacks = Callbacks(self.ledger.settle_outbox, self._record_delivery)
         self._ca_file, self._certificate = prepare_certificates(
             self.state_dir, [name for name in (host, *self._hostnames) if not _is_any(name)]
         )

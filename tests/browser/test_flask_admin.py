@@ -17,7 +17,7 @@ from werkzeug.serving import make_server
 
 from flask_mpesa import Mpesa
 from flask_mpesa.admin import TransactionView
-from flask_mpesa.records import CallbackLogMixin, NoticeMixin, Records, TransactionMixin
+from flask_mpesa.records import CallbackLogMixin, OutboxMixin, Records, TransactionMixin
 from mpesa_integrations import MpesaError
 from mpesa_integrations.simulator import Simulator
 from tests.flask.conftest import flat_config
@@ -47,7 +47,7 @@ def payments(mpesa_simulator: Simulator, tmp_path: Path) -> Iterator[str]:
     class PaymentCallback(CallbackLogMixin, db.Model):  # type: ignore[name-defined,misc]
         pass
 
-    class PaymentNotice(NoticeMixin, db.Model):  # type: ignore[name-defined,misc]
+    class PaymentOutboxEntry(OutboxMixin, db.Model):  # type: ignore[name-defined,misc]
         pass
 
     app = Flask("shop")
@@ -58,7 +58,7 @@ def payments(mpesa_simulator: Simulator, tmp_path: Path) -> Iterator[str]:
     )  # fmt: skip
     db.init_app(app)
     Babel(app, locale_selector=lambda: request.accept_languages.best_match(["pt", "en"]))
-    records = Records(lambda: db.engine, Payment, PaymentCallback, PaymentNotice)
+    records = Records(lambda: db.engine, Payment, PaymentCallback, PaymentOutboxEntry)
     mpesa = Mpesa(app, records=records)
     view: Any = ReversingView(Payment, db, name="M-Pesa", endpoint="payments")
     Admin(app, name="Café Acácia").add_view(view)

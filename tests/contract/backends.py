@@ -16,11 +16,11 @@ from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.pool import NullPool
 
-from django_mpesa.models import CallbackLog, Notice, Transaction
+from django_mpesa.models import CallbackLog, OutboxEntry, Transaction
 from django_mpesa.store import DjangoStore
 from django_mpesa.times import stored
 from flask_mpesa.protection import THE_LIBRARY
-from flask_mpesa.records import CallbackLogMixin, NoticeMixin, Records, TransactionMixin
+from flask_mpesa.records import CallbackLogMixin, OutboxMixin, Records, TransactionMixin
 from flask_mpesa.store import SqlAlchemyStore
 from tests import rows
 
@@ -42,8 +42,8 @@ class PaymentCallback(CallbackLogMixin, Base):
     __tablename__ = "contract_callback"
 
 
-class PaymentNotice(NoticeMixin, Base):
-    __tablename__ = "contract_notice"
+class PaymentOutboxEntry(OutboxMixin, Base):
+    __tablename__ = "contract_outbox_entry"
 
 
 class Backend(Protocol):
@@ -57,9 +57,9 @@ class Backend(Protocol):
 
     def verdicts(self) -> list[str]: ...
 
-    def notices(self) -> int: ...
+    def outbox(self) -> int: ...
 
-    def notice_rows(self) -> list[Any]: ...
+    def outbox_rows(self) -> list[Any]: ...
 
     def set_all(self, **columns: Any) -> None: ...
 
@@ -76,7 +76,7 @@ class Backend(Protocol):
 
     def set_callbacks(self, **columns: Any) -> None: ...
 
-    def set_notice(self, notice_id: str, **columns: Any) -> None: ...
+    def set_outbox_entry(self, entry_id: str, **columns: Any) -> None: ...
 
     def execute(self, sql: str) -> None:
         """With `{payments}` and `{callbacks}` for the tables' names."""
@@ -108,11 +108,11 @@ class DjangoBackend:
     def verdicts(self) -> list[str]:
         return list(CallbackLog.objects.order_by("pk").values_list("verdict", flat=True))
 
-    def notices(self) -> int:
-        return int(Notice.objects.count())
+    def outbox(self) -> int:
+        return int(OutboxEntry.objects.count())
 
-    def notice_rows(self) -> list[Any]:
-        return list(Notice.objects.order_by("transaction_id", "event"))
+    def outbox_rows(self) -> list[Any]:
+        return list(OutboxEntry.objects.order_by("transaction_id", "event"))
 
     def set_all(self, **columns: Any) -> None:
         rows.change(Transaction.objects.all(), **_as_stored(columns))
@@ -134,8 +134,8 @@ class DjangoBackend:
     def set_callbacks(self, **columns: Any) -> None:
         CallbackLog.objects.update(**_as_stored(columns))
 
-    def set_notice(self, notice_id: str, **columns: Any) -> None:
-        Notice.objects.filter(pk=notice_id).update(**_as_stored(columns))
+    def set_outbox_entry(self, entry_id: str, **columns: Any) -> None:
+        OutboxEntry.objects.filter(pk=entry_id).update(**_as_stored(columns))
 
     def execute(self, sql: str) -> None:
         tables = {"payments": Transaction._meta.db_table, "callbacks": CallbackLog._meta.db_table}
@@ -145,7 +145,7 @@ class DjangoBackend:
     def make_due(self) -> None:
         past = stored(_past())
         rows.change(Transaction.objects.filter(next_check_at__isnull=False), next_check_at=past)
-        Notice.objects.update(due_at=past)
+        OutboxEntry.objects.update(due_at=past)
         CallbackLog.objects.update(received_at=past, next_attempt_at=None)
 
     def address(self) -> tuple[str, str]:
@@ -175,11 +175,11 @@ class SqlAlchemyBackend:
         self.engine: Engine = create_engine(url, poolclass=NullPool, **_options(url))
         Base.metadata.create_all(self.engine)
         self._library = self.engine.execution_options(**THE_LIBRARY)
-        self._models = Records(self.engine, Payment, PaymentCallback, PaymentNotice)
+        self._models = Records(self.engine, Payment, PaymentCallback, PaymentOutboxEntry)
 
     def empty(self) -> None:
         with Session(self._library) as session, session.begin():
-            for model in (PaymentNotice, PaymentCallback):
+            for model in (PaymentOutboxEntry, PaymentCallback):
                 session.execute(delete(model))
             session.execute(update(Payment).values(original_id=None))
             session.execute(delete(Payment))
@@ -201,12 +201,14 @@ class SqlAlchemyBackend:
                 session.scalars(select(PaymentCallback.verdict).order_by(PaymentCallback.id))
             )
 
-    def notices(self) -> int:
+    def outbox(self) -> int:
         with Session(self.engine) as session:
-            return len(session.scalars(select(PaymentNotice.id)).all())
+            return len(session.scalars(select(PaymentOutboxEntry.id)).all())
 
-    def notice_rows(self) -> list[Any]:
-        rows = select(PaymentNotice).order_by(PaymentNotice.transaction_key, PaymentNotice.event)
+    def outbox_rows(self) -> list[Any]:
+        rows = select(PaymentOutboxEntry).order_by(
+            PaymentOutboxEntry.transaction_key, PaymentOutboxEntry.event
+        )
         with Session(self.engine) as session:
             return list(session.scalars(rows))
 
@@ -231,10 +233,10 @@ class SqlAlchemyBackend:
     def set_callbacks(self, **columns: Any) -> None:
         self._update(PaymentCallback, columns)
 
-    def set_notice(self, notice_id: str, **columns: Any) -> None:
+    def set_outbox_entry(self, entry_id: str, **columns: Any) -> None:
         with Session(self.engine) as session, session.begin():
-            notice = update(PaymentNotice).where(PaymentNotice.id == notice_id)
-            session.execute(notice.values(**columns))
+            entry = update(PaymentOutboxEntry).where(PaymentOutboxEntry.id == entry_id)
+            session.execute(entry.values(**columns))
 
     def execute(self, sql: str) -> None:
         tables = {"payments": Payment.__tablename__, "callbacks": PaymentCallback.__tablename__}
@@ -245,7 +247,7 @@ class SqlAlchemyBackend:
         with Session(self._library) as session, session.begin():
             open_ = update(Payment).where(Payment.next_check_at.is_not(None))
             session.execute(open_.values(next_check_at=_past()))
-        self._update(PaymentNotice, {"due_at": _past()})
+        self._update(PaymentOutboxEntry, {"due_at": _past()})
         self._update(PaymentCallback, {"received_at": _past(), "next_attempt_at": None})
 
     def address(self) -> tuple[str, str]:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from mpesa_integrations import MpesaConfig
-from mpesa_integrations.core.account_settings import AccountSettings
-from mpesa_integrations.core.payments import Payments
-from mpesa_integrations.core.records import Event, Notice, Verdict
+from mpesa_integrations.core.payments.calls import Payments
+from mpesa_integrations.core.payments.records import Event, OutboxEntry, Verdict
+from mpesa_integrations.core.settings.account import AccountSettings
 from mpesa_integrations.simulator import Simulator
 
 from .backends import Backend, DjangoBackend, SqlAlchemyBackend, url_of_test_database
@@ -31,10 +31,10 @@ class Heard:
     def wants(self, event: Event) -> bool:
         return True
 
-    def notify(self, notice: Notice, record: Any, told: Callable[[], None]) -> None:
+    def notify(self, entry: OutboxEntry, record: Any, told: Callable[[], None]) -> None:
         if not self.silent:  # as a process that died before it came to it
-            self.events.append((notice.event, copy.copy(record)))
-            self.ids.append(notice.id)
+            self.events.append((entry.event, copy.copy(record)))
+            self.ids.append(entry.id)
             told()
 
     def callback_rejected(self, entry: Any, verdict: Verdict) -> None:

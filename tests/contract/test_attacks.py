@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mpesa_integrations.core.accounts import Accounts
-from mpesa_integrations.core.endpoint import CallbackRequest, answer_callback
-from mpesa_integrations.core.payments import Payments
+from mpesa_integrations.core.payments.calls import Payments
+from mpesa_integrations.core.payments.endpoint import CallbackRequest, answer_callback
+from mpesa_integrations.core.payments.registry import Accounts
 from mpesa_integrations.simulator import Simulator
 
 from .backends import Backend
@@ -184,7 +184,7 @@ def test_what_could_not_be_stored_is_not_acknowledged_and_its_path_not_logged(
         raise RuntimeError("the database went away")
 
     with monkeypatch.context() as patch:
-        for name in ("find", "keep_callback"):
+        for name in ("find", "store_callback"):
             patch.setattr(payments.store, name, broken)
         assert _answer(payments, callback(pending)) == 500
     assert backend.verdicts() == []

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from flask_mpesa.unrecorded import UnrecordedStore
+from flask_mpesa.memory_store import MemoryStore
 from mpesa_integrations import ValidationError
-from mpesa_integrations.core.lifecycle import State
-from mpesa_integrations.core.payments import Payments
-from mpesa_integrations.core.records import Change, TransactionClaimed
+from mpesa_integrations.core.payments.calls import Payments
+from mpesa_integrations.core.payments.lifecycle import State
+from mpesa_integrations.core.payments.records import Change, TransactionClaimed
 from mpesa_integrations.simulator import Simulator
 
 from .backends import Backend
@@ -124,12 +124,12 @@ def test_a_query_that_gives_anothers_transaction_backs_off_and_ends_with_a_perso
     mpesa_simulator.scenarios.queue("cut_after", operation="c2b")
     second = payments.c2b(**PAYMENT)
     assert second.state == "unknown"
-    question = payments.question
+    question = payments.query_status
 
     def about_the_first(record: Any) -> Any:
         return replace(question(record), transaction_id=first.transaction_id)
 
-    monkeypatch.setattr(payments, "question", about_the_first)
+    monkeypatch.setattr(payments, "query_status", about_the_first)
     for checks in (1, 2, 3):
         backend.make_due()
         assert payments.reconcile().asked == 1
@@ -221,7 +221,7 @@ def test_another_accounts_payment_may_have_the_same_transaction(
 
 
 def test_the_memory_of_a_process_holds_it_too() -> None:
-    store = UnrecordedStore("default")
+    store = MemoryStore("default")
     records = [
         store.create(
             {"operation": operation, "state": State.PENDING, "third_party_reference": f"R{number}"},

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from mpesa_integrations import MpesaClient, TransactionStatus, ValidationError
-from mpesa_integrations.core import payments as core_payments
-from mpesa_integrations.core.lifecycle import State
-from mpesa_integrations.core.payments import Payments
-from mpesa_integrations.core.references import new_third_party_reference
+from mpesa_integrations.core.payments import calls as core_payments
+from mpesa_integrations.core.payments.calls import Payments
+from mpesa_integrations.core.payments.lifecycle import State
+from mpesa_integrations.core.protocol.references import new_third_party_reference
 from mpesa_integrations.simulator import Simulator
 
 from .backends import Backend
@@ -295,13 +295,13 @@ def test_each_account_decides_its_own_payments(
     default, payouts = make_payments(), make_payments(alias="payouts")
     mpesa_simulator.scenarios.queue("cut_after")
     record = payouts.b2c(**PAYMENT)
-    answer = payouts.question(record)
+    answer = payouts.query_status(record)
     calls: list[Callable[[], Any]] = [
         lambda: default.check(record),
         lambda: default.resolve(record, State.FAILED, by="Ana", note="?"),
-        lambda: default.question(record),
-        lambda: default.learn(record, answer),
-        lambda: default.put_off(record, ValueError()),
+        lambda: default.query_status(record),
+        lambda: default.apply_status(record, answer),
+        lambda: default.defer(record, ValueError()),
     ]
     for call in calls:
         with pytest.raises(ValidationError) as caught:
@@ -409,7 +409,7 @@ def test_with_verification_nothing_a_callback_says_is_believed_unasked(
     booked = mpesa_simulator.ledger.find(record.third_party_reference)
     assert booked is not None
     if settled:
-        mpesa_simulator.ledger.settle(booked, settled)
+        mpesa_simulator.ledger.settle_outbox(booked, settled)
     asked = _answering(payments, monkeypatch)
     payments.receive(callback(record, said), apply=inline)
     if not inline:

@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 
 from mpesa_integrations.commands import reconcile
-from mpesa_integrations.core import persistence, telemetry
-from mpesa_integrations.core.accounts import Accounts
+from mpesa_integrations.core import telemetry
 from mpesa_integrations.core.errors import DuplicateTransaction, RecordsUnavailable
-from mpesa_integrations.core.payments import Payments
-from mpesa_integrations.core.reconcile import Reconciled
+from mpesa_integrations.core.payments import persistence
+from mpesa_integrations.core.payments.calls import Payments
+from mpesa_integrations.core.payments.reconcile import Reconciled
+from mpesa_integrations.core.payments.registry import Accounts
 from mpesa_integrations.simulator import Simulator
 
 from .backends import Backend
@@ -96,7 +97,7 @@ def test_one_hang_up_at_any_statement_after_sending_loses_nothing(
     backend.make_due()
     payments.reconcile()  # tells what could not be told, or not be noted as told
     assert set(heard.names) == {"initiated", "completed"}
-    assert backend.notices() == 0
+    assert backend.outbox() == 0
 
 
 @pytest.mark.parametrize("number", range(1, _STATEMENTS_AFTER_SENDING + 1))
@@ -157,7 +158,7 @@ def test_a_result_to_come_is_pending_where_it_cannot_be_written(
     assert record.conversation_id
 
 
-@pytest.mark.parametrize("method", ["change", "settle", "waiting_callbacks", "get"])
+@pytest.mark.parametrize("method", ["change", "settle_outbox", "waiting_callbacks", "get"])
 def test_whatever_breaks_after_sending_the_call_gives_the_record(
     payments: Payments[Any, Any], backend: Backend, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:

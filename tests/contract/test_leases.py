@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from mpesa_integrations.core.payments import Payments
-from mpesa_integrations.core.reconcile import Reconciled
+from mpesa_integrations.core.payments.calls import Payments
+from mpesa_integrations.core.payments.reconcile import Reconciled
 
 from .backends import Backend
 from .conftest import Heard, MakePayments
@@ -23,10 +23,10 @@ LASTS = timedelta(seconds=0.6)
 
 @pytest.fixture(autouse=True)
 def short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("core.payments", "core.reconcile"):
-        monkeypatch.setattr(f"mpesa_integrations.{module}.NOTICE_GRACE", LASTS)
+    for module in ("core.payments.calls", "core.payments.reconcile"):
+        monkeypatch.setattr(f"mpesa_integrations.{module}.DISPATCH_GRACE", LASTS)
     for store in ("django_mpesa", "flask_mpesa"):
-        monkeypatch.setattr(f"{store}.store.NOTICE_GRACE", LASTS)
+        monkeypatch.setattr(f"{store}.store.DISPATCH_GRACE", LASTS)
 
 
 @pytest.fixture
@@ -54,8 +54,8 @@ def aware(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 
-def _due_at(backend: Backend, notice_id: str) -> datetime:
-    (found,) = [row for row in backend.notice_rows() if row.id == notice_id]
+def _due_at(backend: Backend, entry_id: str) -> datetime:
+    (found,) = [row for row in backend.outbox_rows() if row.id == entry_id]
     return aware(found.due_at)
 
 
@@ -64,10 +64,10 @@ class Slow(Heard):
 
     at_work: Callable[[str], None] | None = None
 
-    def notify(self, notice: Any, record: Any, told: Callable[[], None]) -> None:
+    def notify(self, entry: Any, record: Any, dispatched: Callable[[], None]) -> None:
         if self.at_work is not None and not self.silent:
-            self.at_work(notice.id)
-        super().notify(notice, record, told)
+            self.at_work(entry.id)
+        super().notify(entry, record, dispatched)
 
 
 @pytest.fixture
@@ -81,15 +81,15 @@ def test_a_receiver_of_a_call_that_takes_long_is_called_once(
 ) -> None:  # fmt: skip
     worker = make_payments()
 
-    def work(notice_id: str) -> None:
-        first = _due_at(backend, notice_id)
-        until(lambda: _due_at(backend, notice_id) > first + LASTS)
+    def work(entry_id: str) -> None:
+        first = _due_at(backend, entry_id)
+        until(lambda: _due_at(backend, entry_id) > first + LASTS)
         assert other(worker.reconcile) == Reconciled()
 
     heard.at_work = work
     assert payments.c2b(**PAYMENT).state == "completed"
     assert heard.names == ["initiated", "completed"]
-    assert backend.notices() == 0
+    assert backend.outbox() == 0
 
 
 def test_a_receiver_of_a_worker_that_takes_long_is_called_once_and_the_rest_goes_to_others(
@@ -103,20 +103,20 @@ def test_a_receiver_of_a_worker_that_takes_long_is_called_once_and_the_rest_goes
     heard.silent = False
     backend.make_due()
 
-    def work(notice_id: str) -> None:
+    def work(entry_id: str) -> None:
         heard.at_work = None
 
         def others_are_told() -> bool:
             other(worker.reconcile)
-            return backend.notices() == 1
+            return backend.outbox() == 1
 
         # The rest of this worker's batch is told by somebody else, once its lease has run out.
         until(others_are_told)
 
     heard.at_work = work
-    assert payments.reconcile().told == 1
+    assert payments.reconcile().dispatched == 1
     assert len(heard.ids) == len(set(heard.ids)) == 4
-    assert backend.notices() == 0
+    assert backend.outbox() == 0
 
 
 def test_both_events_of_a_reversal_are_kept_while_the_first_is_told(
@@ -126,8 +126,8 @@ def test_both_events_of_a_reversal_are_kept_while_the_first_is_told(
     worker = make_payments()
     paid = payments.c2b(**PAYMENT)
 
-    def work(notice_id: str) -> None:
-        rows = {row.id: aware(row.due_at) for row in backend.notice_rows()}
+    def work(entry_id: str) -> None:
+        rows = {row.id: aware(row.due_at) for row in backend.outbox_rows()}
         if len(rows) == 2:  # the reversal's own, and the payment's
             heard.at_work = None
             until(lambda: all(_due_at(backend, key) > due + LASTS for key, due in rows.items()))
@@ -145,13 +145,13 @@ def test_what_a_process_that_died_held_is_told_by_another(
     class Died(BaseException):
         pass
 
-    def work(notice_id: str) -> None:
+    def work(entry_id: str) -> None:
         heard.at_work = None
         raise Died
 
     heard.at_work = work
     with pytest.raises(Died):
         payments.c2b(**PAYMENT)
-    until(lambda: payments.reconcile().told)
+    until(lambda: payments.reconcile().dispatched)
     assert heard.names == ["initiated"]
     until(lambda: "mpesa-leases" not in {thread.name for thread in threading.enumerate()})

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from flask_mpesa.unrecorded import UnrecordedStore
+from flask_mpesa.memory_store import MemoryStore
 from mpesa_integrations import MpesaClient
-from mpesa_integrations.core.account_settings import AccountSettings
-from mpesa_integrations.core.lifecycle import State
-from mpesa_integrations.core.payments import Payments
+from mpesa_integrations.core.payments.calls import Payments
+from mpesa_integrations.core.payments.lifecycle import State
+from mpesa_integrations.core.settings.account import AccountSettings
 from mpesa_integrations.simulator import Simulator
 
 from .backends import Backend
@@ -68,7 +68,7 @@ def test_two_payments_with_one_conversation_are_known_by_their_callbacks_only(
     booked = mpesa_simulator.ledger.find(first.third_party_reference)
     assert booked is not None
     if theirs == "failed":
-        mpesa_simulator.ledger.settle(booked, "INS-6")
+        mpesa_simulator.ledger.settle_outbox(booked, "INS-6")
     ask = payments.client.query_transaction_status
     monkeypatch.setattr(  # as was seen: a status without a transaction ID
         payments.client, "query_transaction_status",
@@ -146,7 +146,7 @@ def test_without_records_a_strangers_early_callback_does_not_push_out_the_genuin
     heard: Heard, mpesa_simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = replace(mpesa_simulator.config, callback_token=TOKEN)
-    store = UnrecordedStore("default")
+    store = MemoryStore("default")
     payments: Payments[Any, Any] = Payments("default", AccountSettings(config=config), store, heard)
     mpesa_simulator.response_url = ASYNC_URL
     mpesa_simulator.scenarios.queue("callback_never", operation="c2b")

@@ -21,15 +21,15 @@ from sqlalchemy.orm import Session
 from flask_mpesa import connections, store
 from flask_mpesa.protection import THE_LIBRARY
 from flask_mpesa.records import Records
-from mpesa_integrations.core import persistence
-from mpesa_integrations.core.account_settings import AccountSettings
 from mpesa_integrations.core.errors import RecordLocked, RecordsUnavailable
-from mpesa_integrations.core.lifecycle import State
-from mpesa_integrations.core.payments import Payments
-from mpesa_integrations.core.records import Change, Event, Notice
+from mpesa_integrations.core.payments import persistence
+from mpesa_integrations.core.payments.calls import Payments
+from mpesa_integrations.core.payments.lifecycle import State
+from mpesa_integrations.core.payments.records import Change, Event, OutboxEntry
+from mpesa_integrations.core.settings.account import AccountSettings
 from mpesa_integrations.simulator import Simulator
 
-from .backends import Payment, PaymentCallback, PaymentNotice, SqlAlchemyBackend
+from .backends import Payment, PaymentCallback, PaymentOutboxEntry, SqlAlchemyBackend
 from .conftest import Heard
 from .test_payments import PAYMENT
 
@@ -84,7 +84,7 @@ def make(mpesa_simulator: Simulator, heard: Heard) -> Iterator[Callable[..., Pay
 
     def build(engine: Engine) -> Payments[Any, Any]:
         settings = AccountSettings(config=replace(mpesa_simulator.config, timeout=(5, 5)))
-        kept = Records(engine, Payment, PaymentCallback, PaymentNotice).store("default")
+        kept = Records(engine, Payment, PaymentCallback, PaymentOutboxEntry).store("default")
         made.append(Payments("default", settings, kept, heard))
         return made[-1]
 
@@ -240,8 +240,8 @@ def test_a_change_is_whole_also_where_the_apps_engine_commits_each_statement(
 ) -> None:  # fmt: skip
     payments = make(make_engine(isolation_level="AUTOCOMMIT"))
     paid = payments.c2b(**PAYMENT)
-    twice = Notice(Event.CONFLICT)
-    change = Change(values={"conflict": "x"}, notices=[twice, Notice(Event.CONFLICT, twice.id)])
+    twice = OutboxEntry(Event.CONFLICT)
+    change = Change(values={"conflict": "x"}, outbox=[twice, OutboxEntry(Event.CONFLICT, twice.id)])
     with pytest.raises(IntegrityError):
         payments.store.change(paid, State.COMPLETED, change)
     assert backend.records()[0].conflict == ""
@@ -281,7 +281,7 @@ def test_our_engine_keeps_what_the_apps_has_and_shows_no_values(make_engine: Mak
     def given() -> Engine:
         return engine.execution_options(**options)
 
-    kept = Records(given, Payment, PaymentCallback, PaymentNotice)
+    kept = Records(given, Payment, PaymentCallback, PaymentOutboxEntry)
     pools = set()
     for _ in range(2):
         pools.add(kept.library_engine.pool)

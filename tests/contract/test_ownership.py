@@ -14,9 +14,9 @@ import pytest
 
 from mpesa_integrations import ProtectedRecord, ValidationError
 from mpesa_integrations.core.errors import IdempotencyConflict
-from mpesa_integrations.core.lifecycle import State
-from mpesa_integrations.core.ownership import OWNED, another
-from mpesa_integrations.core.payments import Payments
+from mpesa_integrations.core.payments.calls import Payments
+from mpesa_integrations.core.payments.lifecycle import State
+from mpesa_integrations.core.payments.ownership import OWNED, another
 from mpesa_integrations.simulator import Simulator
 
 from .backends import Backend
@@ -114,9 +114,9 @@ def test_what_was_linked_meanwhile_is_in_the_record_that_a_call_gives(
 ) -> None:
     notify = heard.notify
 
-    def link(notice: Any, record: Any, told: Callable[[], None]) -> None:
-        payments.link(record, metadata={notice.event.value: True}, **backend.what_for(1))
-        notify(notice, record, told)
+    def link(entry: Any, record: Any, told: Callable[[], None]) -> None:
+        payments.link(record, metadata={entry.event.value: True}, **backend.what_for(1))
+        notify(entry, record, told)
 
     monkeypatch.setattr(heard, "notify", link)
     paid = payments.c2b(**PAYMENT)
@@ -250,7 +250,7 @@ def test_a_value_that_the_column_rounded_is_the_same(kept: Any, given: Any, is_s
 
 
 def test_the_error_says_what_moves_a_payment() -> None:
-    from mpesa_integrations.core.ownership import refuse_writing
+    from mpesa_integrations.core.payments.ownership import refuse_writing
 
     error = refuse_writing(["state", "amount"])
     assert isinstance(error, ProtectedRecord)

@@ -27,7 +27,7 @@ from sqlalchemy.orm import Session, attributes, make_transient, sessionmaker
 from sqlalchemy.pool import NullPool
 
 from mpesa_integrations import ProtectedRecord, ValidationError
-from mpesa_integrations.core.payments import Payments
+from mpesa_integrations.core.payments.calls import Payments
 
 from .backends import Payment, SqlAlchemyBackend
 from .test_payments import PAYMENT

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from mpesa_integrations import ValidationError
-from mpesa_integrations.core.payments import Payments
+from mpesa_integrations.core.payments.calls import Payments
 
 from .backends import Backend
 

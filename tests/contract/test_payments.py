@@ -12,8 +12,8 @@ import pytest
 
 from mpesa_integrations import DuplicateTransaction, ValidationError
 from mpesa_integrations.core.errors import GatewayUnavailable, IdempotencyConflict
-from mpesa_integrations.core.lifecycle import State
-from mpesa_integrations.core.payments import Payments
+from mpesa_integrations.core.payments.calls import Payments
+from mpesa_integrations.core.payments.lifecycle import State
 from mpesa_integrations.simulator import Simulator
 
 from .backends import Backend
@@ -67,7 +67,7 @@ def test_a_payment_is_recorded_paid_and_told(
     assert heard.names == ["initiated", "completed"]
     assert heard.events[1][1].transaction_id == kept.transaction_id
     assert len(set(heard.ids)) == 2
-    assert backend.notices() == 0
+    assert backend.outbox() == 0
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_a_reversal_in_parts_adds_up_to_the_centavo(
         payments.reverse(transaction_id="NOSUCHTHING")
     assert "não há registo" in caught.value.errors_in("pt")["transaction_id"][0]
     assert heard.names.count("reversed") == 2
-    assert backend.notices() == 0
+    assert backend.outbox() == 0
 
 
 def test_a_callback_counts_once(pending: Any, payments: Payments[Any, Any], backend: Backend,
@@ -322,7 +322,7 @@ def test_a_success_is_confirmed_before_it_counts_where_that_is_asked_for(
     assert backend.verdicts() == ["unconfirmed"]
     booked = mpesa_simulator.ledger.find(record.third_party_reference)
     assert booked is not None
-    settled = mpesa_simulator.ledger.settle(booked)
+    settled = mpesa_simulator.ledger.settle_outbox(booked)
     payments.receive(callback(record, input_TransactionID=str(settled.transaction_id)))
     assert backend.records()[0].state == "completed"
 

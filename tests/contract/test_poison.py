@@ -15,12 +15,12 @@ import pytest
 
 from django_mpesa.times import aware
 from mpesa_integrations.commands import ExitCode, check_accounts, reconcile
-from mpesa_integrations.core import persistence
-from mpesa_integrations.core.accounts import Accounts
-from mpesa_integrations.core.endpoint import CallbackRequest, answer_callback
 from mpesa_integrations.core.errors import ConfigurationError, RecordsUnavailable
-from mpesa_integrations.core.payments import MOST_ATTEMPTS, Payments
-from mpesa_integrations.core.reconcile import Reconciled, Reconciler
+from mpesa_integrations.core.payments import persistence
+from mpesa_integrations.core.payments.calls import MOST_ATTEMPTS, Payments
+from mpesa_integrations.core.payments.endpoint import CallbackRequest, answer_callback
+from mpesa_integrations.core.payments.reconcile import Reconciled, Reconciler
+from mpesa_integrations.core.payments.registry import Accounts
 from mpesa_integrations.simulator import Simulator
 
 from .backends import Backend
@@ -194,7 +194,7 @@ def test_a_payment_whose_answer_cannot_be_taken_in_is_put_off_and_the_others_go_
     assert MSISDN not in caplog.text
     # What breaks is what comes after the answer: the payment is counted as asked in vain.
     backend.make_due()
-    monkeypatch.setattr(payments, "learn", lambda *args: 1 / 0)
+    monkeypatch.setattr(payments, "apply_status", lambda *args: 1 / 0)
     assert payments.reconcile().failed == 2
     assert [r.checks for r in backend.records()[:2]] == [1, 1]
 
@@ -207,34 +207,34 @@ def test_an_event_of_another_version_or_a_notifier_that_raises_stops_no_other(
     for _ in range(2):
         payments.c2b(**PAYMENT)
     heard.silent = False
-    unknown, raising, *others = backend.notice_rows()
-    backend.set_notice(unknown.id, event="payment_of_tomorrow")
+    unknown, raising, *others = backend.outbox_rows()
+    backend.set_outbox_entry(unknown.id, event="payment_of_tomorrow")
     notify = heard.notify
 
-    def broken(notice: Any, *args: Any) -> None:
-        if notice.id == raising.id:
+    def broken(entry: Any, *args: Any) -> None:
+        if entry.id == raising.id:
             raise RuntimeError("a framework that is broken")
-        notify(notice, *args)
+        notify(entry, *args)
 
     monkeypatch.setattr(heard, "notify", broken)
     backend.make_due()
     done = Reconciler(payments, batch=1).run()
-    assert done == Reconciled(told=4, failed=2)
+    assert done == Reconciled(dispatched=4, failed=2)
     assert sorted(heard.ids) == sorted(other.id for other in others)
     for attempt in range(2, MOST_ATTEMPTS + 1):
         backend.make_due()
-        assert payments.reconcile() == Reconciled(told=2, failed=2)
-        kept = {row.id: row for row in backend.notice_rows()}
+        assert payments.reconcile() == Reconciled(dispatched=2, failed=2)
+        kept = {row.id: row for row in backend.outbox_rows()}
         assert {row.attempts for row in kept.values()} == {attempt}
     assert all(aware(row.due_at) > _now() + timedelta(minutes=30) for row in kept.values())
     assert caplog.text.count("signal.never_sent") == 2
     assert unknown.id in caplog.text
     # The version that knows it comes, and it is told.
-    backend.set_notice(unknown.id, event="payment_completed")
+    backend.set_outbox_entry(unknown.id, event="payment_completed")
     monkeypatch.setattr(heard, "notify", notify)
     backend.make_due()
-    assert payments.reconcile() == Reconciled(told=2)
-    assert backend.notices() == 0
+    assert payments.reconcile() == Reconciled(dispatched=2)
+    assert backend.outbox() == 0
 
 
 def test_a_receiver_that_ends_the_process_lets_the_others_go_first(
@@ -244,22 +244,22 @@ def test_a_receiver_that_ends_the_process_lets_the_others_go_first(
     for _ in range(2):
         payments.c2b(**PAYMENT)
     heard.silent = False
-    poison = backend.notice_rows()[0]
+    poison = backend.outbox_rows()[0]
     notify = heard.notify
 
-    def killed(notice: Any, *args: Any) -> None:
-        if notice.id == poison.id:
+    def killed(entry: Any, *args: Any) -> None:
+        if entry.id == poison.id:
             raise SystemExit("out of memory")
-        notify(notice, *args)
+        notify(entry, *args)
 
     monkeypatch.setattr(heard, "notify", killed)
     for _ in range(3):
         backend.make_due()
-        backend.set_notice(poison.id, due_at=_now() - timedelta(days=1))  # the first in line
+        backend.set_outbox_entry(poison.id, due_at=_now() - timedelta(days=1))  # the first in line
         with pytest.raises(SystemExit):
             payments.reconcile()
     soon = _now() + timedelta(minutes=2, seconds=5)
-    due = payments.store.claim_notices(soon, soon, 10)
+    due = payments.store.claim_outbox(soon, soon, 10)
     assert poison.id not in [each.id for each in due]
     assert len(due) == 3
 
@@ -294,7 +294,7 @@ def test_told_to_stop_it_leaves_the_rest_to_others(
     for record in waiting:
         payments.receive(callback(record), apply=False)
     backend.make_due()
-    left = backend.notices()
+    left = backend.outbox()
     stop = threading.Event()
     notify = heard.notify
 
@@ -303,12 +303,12 @@ def test_told_to_stop_it_leaves_the_rest_to_others(
         notify(*args)
 
     monkeypatch.setattr(heard, "notify", once)
-    assert Reconciler(payments, stop=stop).run() == Reconciled(told=1)
+    assert Reconciler(payments, stop=stop).run() == Reconciled(dispatched=1)
     stop.clear()
-    assert Reconciler(payments, stop=stop).run() == Reconciled(told=1)
+    assert Reconciler(payments, stop=stop).run() == Reconciled(dispatched=1)
     monkeypatch.setattr(heard, "notify", notify)
     done = payments.reconcile()  # at once, not when a lease ends
-    assert (done.told, done.callbacks) == (left - 2, 5)
+    assert (done.dispatched, done.callbacks) == (left - 2, 5)
 
 
 def test_a_database_that_is_away_ends_the_run_and_a_row_that_it_refuses_does_not(

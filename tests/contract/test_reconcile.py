@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from mpesa_integrations.core.payments import Payments
-from mpesa_integrations.core.reconcile import Reconciled, Reconciler
-from mpesa_integrations.core.records import Event
+from mpesa_integrations.core.payments.calls import Payments
+from mpesa_integrations.core.payments.reconcile import Reconciled, Reconciler
+from mpesa_integrations.core.payments.records import Event
 from mpesa_integrations.simulator import Simulator
 
 from .backends import Backend
@@ -114,13 +114,13 @@ def test_a_rate_is_kept(
     _unknown(payments, mpesa_simulator, 4)
     backend.make_due()
     asked: list[datetime] = []
-    question = payments.question
+    question = payments.query_status
 
     def note(record: Any) -> Any:
         asked.append(datetime.now(timezone.utc))
         return question(record)
 
-    payments.question = note  # type: ignore[method-assign]
+    payments.query_status = note  # type: ignore[method-assign]
     Reconciler(payments, workers=4, rate=20).run()
     gaps = [later - earlier for earlier, later in pairwise(asked)]
     assert len(asked) == 4
@@ -133,18 +133,18 @@ def test_told_to_stop_it_holds_nothing(
     _unknown(payments, mpesa_simulator, 6)
     backend.make_due()
     stop = threading.Event()
-    question = payments.question
+    question = payments.query_status
 
     def once(record: Any) -> Any:
         stop.set()
         return question(record)
 
-    payments.question = once  # type: ignore[method-assign]
+    payments.query_status = once  # type: ignore[method-assign]
     done = Reconciler(payments, workers=1, stop=stop).run()
     assert done.asked == 1
     states = [r.state for r in backend.records()]
     assert states.count("completed") == 1
-    payments.question = question  # type: ignore[method-assign]
+    payments.query_status = question  # type: ignore[method-assign]
     assert payments.reconcile().asked == 5  # at once, not when a lease ends
 
 
@@ -217,15 +217,15 @@ def test_what_a_dead_process_did_not_tell_is_told(
 ) -> None:
     heard.silent = True
     payments.c2b(**PAYMENT)
-    assert backend.notices() == 2
+    assert backend.outbox() == 2
     heard.silent = False
-    assert payments.reconcile().told == 0  # it may be about to
+    assert payments.reconcile().dispatched == 0  # it may be about to
     backend.make_due()
-    assert payments.reconcile().told == 2
+    assert payments.reconcile().dispatched == 2
     assert sorted(heard.names) == ["completed", "initiated"]
     backend.make_due()
     assert payments.reconcile() == Reconciled()
-    assert backend.notices() == 0
+    assert backend.outbox() == 0
 
 
 def test_two_workers_do_not_tell_the_same(
@@ -239,7 +239,7 @@ def test_two_workers_do_not_tell_the_same(
 
     def work(number: int) -> int:
         try:
-            return payments.reconcile().told
+            return payments.reconcile().dispatched
         finally:
             backend.done()
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from mpesa_integrations.core.payments import Payments
-from mpesa_integrations.core.reconcile import Reconciled
+from mpesa_integrations.core.payments.calls import Payments
+from mpesa_integrations.core.payments.reconcile import Reconciled
 from mpesa_integrations.simulator import Simulator
 
 from .backends import Backend, SqlAlchemyBackend
@@ -67,7 +67,7 @@ def charset(
 
         return checked
 
-    for method in ("change", "note_conflict", "keep_callback", "find"):
+    for method in ("change", "note_conflict", "store_callback", "find"):
         monkeypatch.setattr(kind, method, refusing(getattr(kind, method)))
     yield name
 
@@ -134,7 +134,7 @@ def test_an_answers_words_move_the_payment(
     payments: Payments[Any, Any], backend: Backend, charset: str, mpesa_simulator: Simulator,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    from mpesa_integrations.core import answers
+    from mpesa_integrations.core.protocol import answers
 
     read = answers.read_json_object
     monkeypatch.setattr(

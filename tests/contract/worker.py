@@ -11,18 +11,18 @@ from typing import Any
 import django
 
 from mpesa_integrations import MpesaConfig
-from mpesa_integrations.core.account_settings import AccountSettings
-from mpesa_integrations.core.payments import Payments
-from mpesa_integrations.core.records import Event, Notice, Verdict
+from mpesa_integrations.core.payments.calls import Payments
+from mpesa_integrations.core.payments.records import Event, OutboxEntry, Verdict
+from mpesa_integrations.core.settings.account import AccountSettings
 
 
 class Printing:
     def wants(self, event: Event) -> bool:
         return True
 
-    def notify(self, notice: Notice, record: Any, told: Callable[[], None]) -> None:
-        print(f"{notice.event}:{record.third_party_reference}", flush=True)
-        told()
+    def notify(self, entry: OutboxEntry, record: Any, dispatched: Callable[[], None]) -> None:
+        print(f"{entry.event}:{record.third_party_reference}", flush=True)
+        dispatched()
 
     def callback_rejected(self, entry: Any, verdict: Verdict) -> None:
         print(f"rejected:{verdict}")

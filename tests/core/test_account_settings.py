@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from mpesa_integrations import ConfigurationError, GatewayUnavailable
-from mpesa_integrations.core.account_settings import AccountSettings, find_problems
-from mpesa_integrations.core.payments import Payments
-from mpesa_integrations.core.transport import HttpRequest, HttpResponse, NotConnected
+from mpesa_integrations.core.client.transport import HttpRequest, HttpResponse, NotConnected
+from mpesa_integrations.core.payments.calls import Payments
+from mpesa_integrations.core.settings.account import AccountSettings, check_account
 
 from .conftest import make_config
 
@@ -67,5 +67,5 @@ def test_another_transport_is_refused_by_name(given: Any) -> None:
 def test_a_live_shortcode_at_the_sandbox_is_doubtful(
     changes: dict[str, str], numbers: list[int]
 ) -> None:
-    problems = find_problems("default", _settings(**changes), in_production=False)
+    problems = check_account("default", _settings(**changes), in_production=False)
     assert [problem.number for problem in problems] == numbers

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpesa_integrations import ConfigurationError
-from mpesa_integrations.core.account_settings import AccountSettings
-from mpesa_integrations.core.accounts import Accounts
-from mpesa_integrations.core.addresses import read_address
-from mpesa_integrations.core.endpoint import CallbackRequest, answer_callback
+from mpesa_integrations.core.payments.endpoint import CallbackRequest, answer_callback
+from mpesa_integrations.core.payments.registry import Accounts
+from mpesa_integrations.core.settings.account import AccountSettings
+from mpesa_integrations.core.settings.networks import read_address
 
 from .conftest import make_config
 

@@ -31,15 +31,15 @@ from mpesa_integrations import (
     acknowledgement,
     read_callback,
 )
-from mpesa_integrations.core.answers import UnreadableBody, read_answer
-from mpesa_integrations.core.operations import (
+from mpesa_integrations.core.client.transport import HttpRequest, HttpResponse, NotConnected
+from mpesa_integrations.core.protocol.answers import UnreadableBody, read_answer
+from mpesa_integrations.core.protocol.operations import (
     C2B,
     OPERATIONS,
     QUERY_CUSTOMER_NAME,
     QUERY_TRANSACTION_STATUS,
     Operation,
 )
-from mpesa_integrations.core.transport import HttpRequest, HttpResponse, NotConnected
 
 from .conftest import make_config
 

@@ -8,43 +8,46 @@ from typing import Any
 
 import pytest
 
-from mpesa_integrations.core.evidence import Question, kept_id, question_about
-from mpesa_integrations.core.references import made_about, new_third_party_reference
+from mpesa_integrations.core.payments.evidence import StatusQuery, kept_id, status_query_for
+from mpesa_integrations.core.protocol.references import made_about, new_third_party_reference
 
 NOW = datetime.now(timezone.utc)
 OURS = new_third_party_reference()
 
 
 @pytest.mark.parametrize(
-    ("columns", "question"),
+    ("columns", "query"),
     [
-        ({}, Question(OURS, proves=True)),
-        ({"conversation_id": "AG.1:2"}, Question("AG.1:2", proves=True)),
-        ({"conversation_id": "AG 1", "transaction_id": "T1"}, Question(OURS, proves=True)),
-        ({"third_party_reference": "ORDER7"}, Question("ORDER7", proves=False)),
-        ({"third_party_reference": "ORDER7", "transaction_id": "T1"}, Question("T1", proves=True)),
+        ({}, StatusQuery(OURS, proves=True)),
+        ({"conversation_id": "AG.1:2"}, StatusQuery("AG.1:2", proves=True)),
+        ({"conversation_id": "AG 1", "transaction_id": "T1"}, StatusQuery(OURS, proves=True)),
+        ({"third_party_reference": "ORDER7"}, StatusQuery("ORDER7", proves=False)),
+        (
+            {"third_party_reference": "ORDER7", "transaction_id": "T1"},
+            StatusQuery("T1", proves=True),
+        ),
         (
             {"third_party_reference": "ORDER7", "transaction_id": "T1", "conversation_id": "AG_1"},
-            Question("AG_1", proves=True),
+            StatusQuery("AG_1", proves=True),
         ),
         # It may be that of the payment that is given back.
         (
             {"third_party_reference": "R7", "transaction_id": "T1", "operation": "reversal"},
-            Question("R7", proves=False),
+            StatusQuery("R7", proves=False),
         ),
-        ({"response_code": "INS-10", "conflict": "x"}, Question(OURS, proves=False)),
-        ({"response_code": "INS-10"}, Question(OURS, proves=True)),  # of an attempt of its own
-        ({"response_code": "INS-9", "conflict": "x"}, Question(OURS, proves=True)),
+        ({"response_code": "INS-10", "conflict": "x"}, StatusQuery(OURS, proves=False)),
+        ({"response_code": "INS-10"}, StatusQuery(OURS, proves=True)),  # of an attempt of its own
+        ({"response_code": "INS-9", "conflict": "x"}, StatusQuery(OURS, proves=True)),
     ],
 )
 def test_what_is_asked_can_only_be_this_payment_or_proves_nothing(
-    columns: dict[str, str], question: Question
+    columns: dict[str, str], query: StatusQuery
 ) -> None:
     record: Any = SimpleNamespace(
         **{"operation": "c2b", "third_party_reference": OURS, "conversation_id": "",
            "transaction_id": "", "response_code": "", "conflict": "", **columns},
     )  # fmt: skip
-    assert question_about(record, NOW) == question
+    assert status_query_for(record, NOW) == query
 
 
 def test_a_reference_of_this_librarys_is_known_by_its_form_and_its_time() -> None:

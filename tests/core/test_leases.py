@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
@@ -10,8 +11,8 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from mpesa_integrations.core import leases
-from mpesa_integrations.core.leases import hold
+from mpesa_integrations.core.payments import leases
+from mpesa_integrations.core.payments.leases import hold
 
 LASTS = timedelta(seconds=0.09)
 
@@ -24,7 +25,7 @@ class Kept:
         self.threads: set[str] = set()
         self.breaks = 0
 
-    def hold_notices(self, ids: Sequence[str], until: datetime) -> None:
+    def hold_outbox(self, ids: Sequence[str], until: datetime) -> None:
         self.threads.add(threading.current_thread().name)
         if self.breaks:
             self.breaks -= 1
@@ -41,6 +42,12 @@ def _until(condition: Callable[[], object]) -> None:
 
 def _keepers() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "mpesa-leases"]
+
+
+@pytest.fixture(autouse=True)
+def no_lease_of_another_test() -> None:
+    """One that an error's frames refer to is gone once those are."""
+    gc.collect()
 
 
 def test_a_lease_is_renewed_from_another_thread_until_it_is_ended() -> None:
@@ -97,7 +104,7 @@ def test_leases_of_many_events_are_renewed_together() -> None:
     store = Kept()
     held = hold(store, [str(number) for number in range(1_200)], LASTS)
     _until(lambda: len(store.held) >= 3)
-    renewed = [notice_id for ids, _ in store.held[:3] for notice_id in ids]
+    renewed = [entry_id for ids, _ in store.held[:3] for entry_id in ids]
     assert max(len(ids) for ids, _ in store.held) == 500
     assert len(renewed) == len(set(renewed)) == 1_200
     for lease in held:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpesa_integrations import Kind, TransactionStatus
-from mpesa_integrations.core.lifecycle import (
+from mpesa_integrations.core.payments.lifecycle import (
     FINAL_STATES,
     MONEY_MOVED_STATES,
     OPEN_STATES,

@@ -9,10 +9,10 @@ import pytest
 
 from mpesa_integrations import ValidationError
 from mpesa_integrations.commands import reconcile
-from mpesa_integrations.core.accounts import Accounts
-from mpesa_integrations.core.limits import check_counts, check_every, check_rate
-from mpesa_integrations.core.payments import Payments
-from mpesa_integrations.core.reconcile import Reconciler
+from mpesa_integrations.core.payments.calls import Payments
+from mpesa_integrations.core.payments.limits import check_counts, check_every, check_rate
+from mpesa_integrations.core.payments.reconcile import Reconciler
+from mpesa_integrations.core.payments.registry import Accounts
 
 NO_COUNTS: list[Any] = [0, -1, 10_001, 10**30, True, 1.5, "5", None, math.nan]
 NO_PACES: list[Any] = [0, 0.0, -1, -0.5, math.nan, math.inf, -math.inf, 1e-300, True, "5"]

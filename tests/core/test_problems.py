@@ -9,8 +9,8 @@ import pickle
 import pytest
 
 from mpesa_integrations import MpesaClient, ValidationError
-from mpesa_integrations.core.problems import Problem
-from mpesa_integrations.core.schemas import PaymentRequestSchema
+from mpesa_integrations.core.messages import Message
+from mpesa_integrations.core.protocol.schemas import PaymentRequestSchema
 
 from .conftest import make_config
 
@@ -74,5 +74,5 @@ def test_no_field_of_a_request_speaks_marshmallows_english() -> None:
 
 
 def test_a_value_is_not_taken_for_words() -> None:
-    assert Problem("must be %(what)s", what="100%s").in_language("pt") == "must be 100%s"
-    assert Problem("100% wrong").in_language("pt") == "100% wrong"
+    assert Message("must be %(what)s", what="100%s").in_language("pt") == "must be 100%s"
+    assert Message("100% wrong").in_language("pt") == "100% wrong"

@@ -12,10 +12,10 @@ import pytest
 import requests
 
 from mpesa_integrations import CallContext, MpesaClient, MsisdnError, normalise_msisdn
-from mpesa_integrations.core.account_settings import AccountSettings
-from mpesa_integrations.core.credentials import bearer_token
+from mpesa_integrations.core.client.transport import _prepared
+from mpesa_integrations.core.protocol.authentication import bearer_token
 from mpesa_integrations.core.redaction import Secret, forgetful, hide_secrets, without_secrets
-from mpesa_integrations.core.transport import _prepared
+from mpesa_integrations.core.settings.account import AccountSettings
 from tests.reports import NUMBER, frames, leaks
 
 from .conftest import API_KEY, CALLBACK_TOKEN, PUBLIC_KEY, SECURITY_CREDENTIAL, make_config

@@ -20,11 +20,11 @@ from mpesa_integrations import (
     ValidationError,
     normalise_msisdn,
 )
-from mpesa_integrations.core.msisdn import mask_msisdn, mask_msisdns_in
-from mpesa_integrations.core.operations import OPERATIONS
-from mpesa_integrations.core.pasted import clean, plain
-from mpesa_integrations.core.references import new_third_party_reference
-from mpesa_integrations.core.schemas import amount_text, parse_amount
+from mpesa_integrations.core.protocol.msisdn import mask_msisdn, mask_msisdns_in
+from mpesa_integrations.core.protocol.operations import OPERATIONS
+from mpesa_integrations.core.protocol.references import new_third_party_reference
+from mpesa_integrations.core.protocol.schemas import amount_text, parse_amount
+from mpesa_integrations.core.text import clean, plain
 
 from .conftest import make_config
 

@@ -1,4 +1,4 @@
-"""The operation table, the code table and the result types, against PROTOCOL.md typed out."""
+"""The operation table, the code table and the result types, against docs/protocol.md typed out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from mpesa_integrations import CODES, Kind, ResponseCode, TransactionStatus
-from mpesa_integrations.core.operations import OPERATIONS
+from mpesa_integrations.core.protocol.operations import OPERATIONS
 
 DOCUMENTED = """
 INS-0 200 success
@@ -105,7 +105,7 @@ def test_a_transaction_status_is_read_in_any_case_and_new_ones_are_kept() -> Non
 
 def test_the_core_imports_no_framework_and_nothing_it_may_not_need() -> None:
     script = (
-        "import sys, mpesa_integrations, mpesa_integrations.core.lifecycle;"
+        "import sys, mpesa_integrations, mpesa_integrations.core.payments.lifecycle;"
         "print([m for m in ('flask', 'django', 'sqlalchemy', 'celery', 'click', 'rich',"
         "'gettext', 'phonenumbers', 'mpesa_integrations.simulator') if m in sys.modules])"
     )

@@ -24,8 +24,8 @@ from mpesa_integrations import (
     MpesaError,
     OutcomeUnknown,
 )
-from mpesa_integrations.core import transport
-from mpesa_integrations.core.transport import NoAnswer, NotConnected
+from mpesa_integrations.core.client import transport
+from mpesa_integrations.core.client.transport import NoAnswer, NotConnected
 
 from .conftest import make_config
 from .faulty import AUTHORITY, FaultyServer, answer, faulty_server, reset

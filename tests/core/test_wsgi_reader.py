@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mpesa_integrations.core.endpoint import wsgi_reader
+from mpesa_integrations.core.payments.endpoint import wsgi_reader
 
 
 class _Dripping(BytesIO):

@@ -38,7 +38,7 @@ def sites() -> list[Any]:
     from shop.models import Order, Payment  # type: ignore[import-not-found]
 
     from django_mpesa.admin import TransactionAdmin
-    from django_mpesa.models import CallbackLog, Notice
+    from django_mpesa.models import CallbackLog, OutboxEntry
 
     class Callbacks(admin.TabularInline):  # type: ignore[type-arg]
         model = CallbackLog
@@ -65,7 +65,7 @@ def sites() -> list[Any]:
     opened.register(Payment, OpenedAdmin)
     opened.register(Order, OrderAdmin)
     opened.register(User)
-    assert Notice not in bare._registry
+    assert OutboxEntry not in bare._registry
     return [admin.site, bare, opened]
 
 
@@ -104,11 +104,11 @@ def sent(page: Any, pk: int, action: str) -> dict[str, Any]:
 def rows() -> dict[Any, Any]:
     from shop.models import Payment
 
-    from django_mpesa.models import CallbackLog, Notice
+    from django_mpesa.models import CallbackLog, OutboxEntry
 
     return {
         (model.__name__, row["id"]): {k: v for k, v in row.items() if k not in OF_THE_SHOP}
-        for model in (Payment, CallbackLog, Notice)
+        for model in (Payment, CallbackLog, OutboxEntry)
         for row in model.objects.values()
     }
 
@@ -120,7 +120,7 @@ def main() -> None:
     from history_urls import SITES  # type: ignore[import-not-found]
     from shop.models import Order, Payment
 
-    from django_mpesa.models import CallbackLog, Notice
+    from django_mpesa.models import CallbackLog, OutboxEntry
     from django_mpesa.protection import insert
 
     call_command("makemigrations", "shop", verbosity=0)
@@ -134,7 +134,7 @@ def main() -> None:
         )  # fmt: skip
         insert(paid, "default")
     CallbackLog.objects.create(account="default", body=b"{}", transaction=paid, verdict="applied")
-    Notice.objects.create(
+    OutboxEntry.objects.create(
         id="n", account="default", event="payment_completed", transaction=paid,
         due_at=paid.created_at,
     )  # fmt: skip

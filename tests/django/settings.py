@@ -4,7 +4,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from mpesa_integrations.core.config import settings_in_account_file
+from mpesa_integrations.core.settings.client import settings_in_account_file
 
 _FILE = str(Path(tempfile.gettempdir()) / f"mpesa-test-{os.getpid()}.sqlite3")
 _NAME = os.environ.get("MPESA_TEST_NAME", "test_mpesa")  # another for each checkout at work

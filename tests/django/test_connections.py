@@ -235,7 +235,7 @@ def test_a_database_locked_for_a_while_is_waited_for(
         waiting.set()
         thread.join()
 
-    monkeypatch.setattr("mpesa_integrations.core.persistence.sleep", tried)
+    monkeypatch.setattr("mpesa_integrations.core.payments.persistence.sleep", tried)
     with _while_waiting(begin):
         assert mpesa.c2b(**PAYMENT).state == "completed"
     assert waiting.is_set()
@@ -246,7 +246,9 @@ def test_a_payment_that_the_caller_has_locked_cannot_be_reversed_or_checked(
     simulator: Simulator, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(isolation, "LOCK_TIMEOUT", 1)
-    monkeypatch.setattr("mpesa_integrations.core.persistence.clock", count(step=10).__next__)
+    monkeypatch.setattr(
+        "mpesa_integrations.core.payments.persistence.clock", count(step=10).__next__
+    )
     paid = mpesa.c2b(**PAYMENT)
     with transaction.atomic():
         mine = Transaction.objects.select_for_update().get(pk=paid.pk)
@@ -286,7 +288,9 @@ def test_a_row_locked_after_sending_is_waited_for_with_a_bound(
         thread.start()
         locked.wait(10)
 
-    monkeypatch.setattr("mpesa_integrations.core.persistence.sleep", lambda seconds: tried.set())
+    monkeypatch.setattr(
+        "mpesa_integrations.core.payments.persistence.sleep", lambda seconds: tried.set()
+    )
     with transaction.atomic() if within else nullcontext(), _while_waiting(begin):
         assert mpesa.c2b(**PAYMENT).state == "completed"
     thread.join()
@@ -375,7 +379,9 @@ def test_a_server_that_is_away_is_an_error_of_ours(
 ) -> None:
     connection.close()
     monkeypatch.setitem(connection.settings_dict, "PORT", 1)
-    monkeypatch.setattr("mpesa_integrations.core.persistence.clock", count(step=10).__next__)
+    monkeypatch.setattr(
+        "mpesa_integrations.core.payments.persistence.clock", count(step=10).__next__
+    )
     with pytest.raises(
         RecordsUnavailable, match=r"^Nothing was sent. The database of the payments"
     ):

@@ -25,10 +25,10 @@ from django_mpesa.models import Transaction
 from django_mpesa.routing import callback_path
 from django_mpesa.store import DjangoStore
 from mpesa_integrations import ConfigurationError
-from mpesa_integrations.core import client as core_client
-from mpesa_integrations.core.payments import Payments
-from mpesa_integrations.core.schemas import RequestSchema
-from mpesa_integrations.core.transport import RequestsTransport
+from mpesa_integrations.core.client import blocking as core_client
+from mpesa_integrations.core.client.transport import RequestsTransport
+from mpesa_integrations.core.payments.calls import Payments
+from mpesa_integrations.core.protocol.schemas import RequestSchema
 from mpesa_integrations.simulator import Simulator
 from tests.reports import NUMBER, frames, leaks
 
@@ -182,7 +182,7 @@ def test_a_receiver_that_raises_is_reported_without_secrets(
     [
         (lambda m: m.setattr(WSGIRequest, "body", property(_raising(UnreadablePostError()))), 400),
         (lambda m: m.setattr(Payments, "receive", _raising(RuntimeError("x"))), 500),
-        (lambda m: m.setattr(DjangoStore, "keep_callback", _raising(_with_row())), 500),
+        (lambda m: m.setattr(DjangoStore, "store_callback", _raising(_with_row())), 500),
         (lambda m: m.setattr("django_mpesa.views.answer_callback", _raising(KeyError("x"))), 500),
     ],
 )

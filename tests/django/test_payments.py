@@ -19,7 +19,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from django_mpesa import mpesa, signals
-from django_mpesa.models import CallbackLog, Notice, Transaction
+from django_mpesa.models import CallbackLog, OutboxEntry, Transaction
 from mpesa_integrations import ConfigurationError, DuplicateTransaction, ValidationError
 from mpesa_integrations.core.errors import CalledInTransaction, IdempotencyConflict
 from mpesa_integrations.simulator import Simulator
@@ -171,7 +171,7 @@ def test_an_interrupted_process_leaves_a_record_to_reconcile(
 def _make_due() -> None:
     past = timezone.now() - timedelta(seconds=1)
     rows.change(Transaction.objects.filter(next_check_at__isnull=False), next_check_at=past)
-    Notice.objects.update(due_at=F("due_at") - timedelta(hours=1))
+    OutboxEntry.objects.update(due_at=F("due_at") - timedelta(hours=1))
 
 
 @pytest.mark.parametrize(
@@ -299,17 +299,17 @@ def test_a_signal_that_was_not_sent_is_sent_by_reconcile(
     simulator: Simulator, heard: Heard
 ) -> None:
     record = mpesa.c2b(**PAYMENT)
-    assert not Notice.objects.exists()
+    assert not OutboxEntry.objects.exists()
     # As a process leaves it that died between the commit and the signal.
-    notice = Notice.objects.create(
+    entry = OutboxEntry.objects.create(
         id="n" * 32, account="default", event="payment_completed", transaction=record,
         due_at=timezone.now(),
     )  # fmt: skip
     heard.clear()
-    assert mpesa.reconcile().told == 1
+    assert mpesa.reconcile().dispatched == 1
     assert _names(heard) == ["completed"]
-    assert heard[0][1].pk == notice.transaction_id
-    assert mpesa.reconcile().told == 0
+    assert heard[0][1].pk == entry.transaction_id
+    assert mpesa.reconcile().dispatched == 0
 
 
 def test_accounts_are_separate(simulator: Simulator, settings: Settings) -> None:
@@ -422,7 +422,7 @@ def test_a_success_is_confirmed_before_it_counts_where_that_is_asked_for(
     assert CallbackLog.objects.get().verdict == "unconfirmed"
     transaction_ = simulator.ledger.find(record.third_party_reference)
     assert transaction_ is not None
-    booked = simulator.ledger.settle(transaction_)
+    booked = simulator.ledger.settle_outbox(transaction_)
     _post(_callback(record, input_TransactionID=str(booked.transaction_id)))
     record.refresh_from_db()
     assert (record.state, record.transaction_id) == ("completed", booked.transaction_id)

@@ -58,7 +58,7 @@ from django.db import connections
 from django.test import Client
 from django.utils import timezone
 from django_mpesa import mpesa
-from django_mpesa.models import CallbackLog, Notice, Transaction
+from django_mpesa.models import CallbackLog, OutboxEntry, Transaction
 from django_mpesa.signals import payment_completed
 from django_mpesa.test import mpesa_gateway
 
@@ -66,7 +66,7 @@ for made in range(3):
     ContentType.objects.create(app_label="gone", model=f"m{made}")
 tables = connections["payments"].introspection.table_names()
 assert set(tables) == {"django_migrations", "django_mpesa_transaction",
-                       "django_mpesa_callbacklog", "django_mpesa_notice"}, tables
+                       "django_mpesa_callbacklog", "django_mpesa_outboxentry"}, tables
 assert "django_mpesa_transaction" not in connections["default"].introspection.table_names()
 
 order = Group.objects.create(name="an order")
@@ -93,7 +93,7 @@ with mpesa_gateway() as gateway:
     call_command("mpesa_reconcile")
 later.refresh_from_db()
 assert (later.state, later.paid_for) == ("reversed", order)
-assert Notice.objects.count() == 0
+assert OutboxEntry.objects.count() == 0
 
 User.objects.create_superuser("ana", password="ana")
 client = Client()

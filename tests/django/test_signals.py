@@ -13,7 +13,7 @@ from django.db import connection, connections, transaction
 from django.dispatch import Signal
 
 from django_mpesa import mpesa, signals
-from django_mpesa.models import Notice, Transaction
+from django_mpesa.models import OutboxEntry, Transaction
 from mpesa_integrations.simulator import Simulator
 from tests.contract.test_leases import LASTS, short_leases, until
 
@@ -43,7 +43,7 @@ def _reconciled() -> int:
 
     def work() -> int:
         try:
-            return mpesa.reconcile().told
+            return mpesa.reconcile().dispatched
         finally:
             connections.close_all()
 
@@ -82,7 +82,7 @@ def test_each_receiver_is_given_the_record_as_those_before_it_have_left_it(
     }
     assert [metadata for *_, metadata in given[1:]] == [{"first": "wrote"}] * 2
     assert "broken in Signal.send_robust() (a receiver that is broken)" in caplog.text
-    assert Notice.objects.count() == 0
+    assert OutboxEntry.objects.count() == 0
 
 
 def test_a_record_that_cannot_be_read_again_keeps_no_receiver_from_being_told(
@@ -110,8 +110,8 @@ def test_inside_atomic_nobody_is_told_before_it_ends(
 ) -> None:
     def pay() -> None:
         mpesa.c2b(**PAYMENT)
-        first = min(Notice.objects.values_list("due_at", flat=True))
-        until(lambda: min(Notice.objects.values_list("due_at", flat=True)) > first + LASTS)
+        first = min(OutboxEntry.objects.values_list("due_at", flat=True))
+        until(lambda: min(OutboxEntry.objects.values_list("due_at", flat=True)) > first + LASTS)
         # Another worker looks while the caller's transaction is open.
         assert _reconciled() == 0
         assert heard == []
@@ -119,7 +119,7 @@ def test_inside_atomic_nobody_is_told_before_it_ends(
             raise _RolledBack
 
     def told_by_a_worker() -> bool:
-        return bool(_reconciled()) and not Notice.objects.exists()
+        return bool(_reconciled()) and not OutboxEntry.objects.exists()
 
     if ends_by == "commit":
         with transaction.atomic():
@@ -137,7 +137,7 @@ def test_inside_atomic_nobody_is_told_before_it_ends(
             until(told_by_a_worker)
             assert connection.in_atomic_block
     assert sorted(_names(heard)) == ["completed", "initiated"]
-    assert Notice.objects.count() == 0
+    assert OutboxEntry.objects.count() == 0
     assert Transaction.objects.get().state == "completed"
     until(lambda: "mpesa-leases" not in {thread.name for thread in threading.enumerate()})
 

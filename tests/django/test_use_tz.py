@@ -16,7 +16,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from django_mpesa import mpesa, times
-from django_mpesa.models import CallbackLog, Notice, Transaction
+from django_mpesa.models import CallbackLog, OutboxEntry, Transaction
 from mpesa_integrations.simulator import Simulator
 from tests import rows
 
@@ -65,7 +65,7 @@ def test_payments_callbacks_and_reconcile(simulator: Simulator, heard: Heard) ->
     rows.change(
         Transaction.objects.filter(next_check_at__isnull=False), next_check_at=_now() - hour
     )
-    Notice.objects.update(due_at=_now() - hour)
+    OutboxEntry.objects.update(due_at=_now() - hour)
     assert mpesa.reconcile().asked == 1
     assert Transaction.objects.get(pk=unknown.pk).state == "completed"
     assert _names(heard).count("completed") == 4

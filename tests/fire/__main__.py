@@ -42,8 +42,8 @@ FRAMEWORKS = ("django", "flask")
 _REPEATED = 10  # payments already made that a restarted worker is given again
 _REVERSED_EVERY = 25
 _TABLES = {
-    "django": ("django_mpesa_transaction", "django_mpesa_notice", "django_mpesa_callbacklog"),
-    "flask": ("payment", "payment_notice", "payment_callback"),
+    "django": ("django_mpesa_transaction", "django_mpesa_outboxentry", "django_mpesa_callbacklog"),
+    "flask": ("payment", "payment_outbox_entry", "payment_callback"),
 }
 _OPEN = "state IN ('initiated', 'pending', 'unknown')"
 console = Console(width=110)
@@ -319,7 +319,7 @@ def _records(framework: str) -> list[Any]:
 
 def _make_due(framework: str) -> int:
     """Have everything that is open looked at now; how much that is."""
-    payments, notices, callbacks = _TABLES[framework]
+    payments, outbox, callbacks = _TABLES[framework]
     past = datetime.now(timezone.utc) - timedelta(hours=1)
     with _connect(DATABASES_OF[framework]) as connection:
         left = 0
@@ -328,7 +328,7 @@ def _make_due(framework: str) -> int:
                 f"{payments} WHERE {_OPEN}",
                 f"UPDATE {payments} SET next_check_at = %s WHERE {_OPEN}",
             ),
-            (notices, f"UPDATE {notices} SET due_at = %s"),
+            (outbox, f"UPDATE {outbox} SET due_at = %s"),
             (
                 f"{callbacks} WHERE verdict = 'received'",
                 f"UPDATE {callbacks} SET received_at = %s, next_attempt_at = NULL "

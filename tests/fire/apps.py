@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from celery import Celery
 from celery.signals import worker_process_init
 
-from mpesa_integrations.core.accounts import Accounts
-from mpesa_integrations.core.config import settings_in_account_file
-from mpesa_integrations.core.records import Event
+from mpesa_integrations.core.payments.records import Event
+from mpesa_integrations.core.payments.registry import Accounts
+from mpesa_integrations.core.settings.client import settings_in_account_file
 
 TOKEN = "a-callback-token-of-more-than-32-characters"
 # Of this run alone: `__main__` chooses them, its workers are told.

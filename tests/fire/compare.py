@@ -8,8 +8,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from mpesa_integrations.core.lifecycle import MONEY_MOVED_STATES, OPEN_STATES, State
-from mpesa_integrations.core.records import EVENT_OF_STATE, Event
+from mpesa_integrations.core.payments.lifecycle import MONEY_MOVED_STATES, OPEN_STATES, State
+from mpesa_integrations.core.payments.records import EVENT_OF_STATE, Event
 from mpesa_integrations.simulator import Ledger
 
 _STATES_OF_STATUS = {

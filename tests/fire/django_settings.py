@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from mpesa_integrations.core.config import settings_in_account_file
+from mpesa_integrations.core.settings.client import settings_in_account_file
 
 from .apps import ACCOUNT, DATABASES_OF
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import create_engine
 
 from flask_mpesa.records import Records
-from tests.flask.models import Payment, PaymentCallback, PaymentNotice
+from tests.flask.models import Payment, PaymentCallback, PaymentOutboxEntry
 
 from .apps import DATABASES_OF
 
@@ -16,4 +16,4 @@ engine = create_engine(
 )
 
 
-records = Records(engine, Payment, PaymentCallback, PaymentNotice)
+records = Records(engine, Payment, PaymentCallback, PaymentOutboxEntry)

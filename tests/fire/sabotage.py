@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from mpesa_integrations.core.lifecycle import State
-from mpesa_integrations.core.payments import Payments
-from mpesa_integrations.core.records import Event
+from mpesa_integrations.core.payments.calls import Payments
+from mpesa_integrations.core.payments.lifecycle import State
+from mpesa_integrations.core.payments.records import Event
 
 from .apps import Shop
 
@@ -29,7 +29,7 @@ def _send_before_recording() -> None:
         if known is not None:
             return known
         news = self._send(request)
-        record, _ = self.store.create(values, self._notice(Event.INITIATED))
+        record, _ = self.store.create(values, self._outbox_entry(Event.INITIATED))
         return self._apply(record, news)
 
     Payments._record_and_send = send_and_record  # type: ignore[method-assign]

@@ -17,7 +17,7 @@ from flask_mpesa.records import Records
 from mpesa_integrations.simulator import Simulator
 from tests.hearing import hearing
 
-from .models import Base, Payment, PaymentCallback, PaymentNotice
+from .models import Base, Payment, PaymentCallback, PaymentOutboxEntry
 
 TOKEN = "a-callback-token-of-more-than-32-characters"
 SIGNALS = {name: value for name, value in vars(signals).items() if isinstance(value, NamedSignal)}
@@ -43,7 +43,7 @@ def records(tmp_path: Path) -> Records:
         connect_args={"timeout": 20},
     )
     Base.metadata.create_all(engine)
-    return Records(engine, Payment, PaymentCallback, PaymentNotice)
+    return Records(engine, Payment, PaymentCallback, PaymentOutboxEntry)
 
 
 @pytest.fixture

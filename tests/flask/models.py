@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.orm import DeclarativeBase
 
-from flask_mpesa.records import CallbackLogMixin, NoticeMixin, TransactionMixin
+from flask_mpesa.records import CallbackLogMixin, OutboxMixin, TransactionMixin
 
 
 class Base(DeclarativeBase):
@@ -19,5 +19,5 @@ class PaymentCallback(CallbackLogMixin, Base):
     __tablename__ = "payment_callback"
 
 
-class PaymentNotice(NoticeMixin, Base):
-    __tablename__ = "payment_notice"
+class PaymentOutboxEntry(OutboxMixin, Base):
+    __tablename__ = "payment_outbox_entry"

@@ -24,7 +24,7 @@ from flask_mpesa.records import Records
 from mpesa_integrations.core.errors import ConfigurationError
 from mpesa_integrations.simulator import Simulator
 
-from .models import Payment, PaymentCallback, PaymentNotice
+from .models import Payment, PaymentCallback, PaymentOutboxEntry
 
 # A scoped session does, and needs no Flask-SQLAlchemy.
 pytestmark = pytest.mark.filterwarnings("ignore:Passing a session object directly")
@@ -66,7 +66,7 @@ def _rows(records: Records) -> list[dict[str, Any]]:
     with Session(records.engine) as session:
         return [
             {column.key: getattr(row, column.key) for column in model.__mapper__.column_attrs}
-            for model in (Payment, PaymentCallback, PaymentNotice)
+            for model in (Payment, PaymentCallback, PaymentOutboxEntry)
             for row in session.scalars(select(model))
         ]
 

@@ -25,9 +25,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, declarative_base, m
 from sqlalchemy.pool import NullPool
 
 from flask_mpesa import Mpesa
-from flask_mpesa.records import CallbackLogMixin, NoticeMixin, Records, TransactionMixin
+from flask_mpesa.records import CallbackLogMixin, OutboxMixin, Records, TransactionMixin
 from mpesa_integrations import ConfigurationError
-from mpesa_integrations.core.tables import faults_in_database
+from mpesa_integrations.core.payments.tables import faults_in_database
 from mpesa_integrations.simulator import Simulator
 
 from .conftest import flat_config
@@ -128,11 +128,11 @@ def _records(base: Any, make: Make, engine: Engine) -> Records:
         __tablename__ = "payment_callback"
         __table_args__ = _COMMENTED
 
-    class PaymentNotice(NoticeMixin, base):  # type: ignore[misc]
-        __tablename__ = "payment_notice"
+    class PaymentOutboxEntry(OutboxMixin, base):  # type: ignore[misc]
+        __tablename__ = "payment_outbox_entry"
         __table_args__ = _COMMENTED
 
-    return Records(engine, make(base), PaymentCallback, PaymentNotice)
+    return Records(engine, make(base), PaymentCallback, PaymentOutboxEntry)
 
 
 @pytest.fixture
@@ -172,7 +172,9 @@ def test_whatever_a_model_says_its_table_has_them(make: Make, base: int, engine:
     indexes = [index["column_names"] for index in found.get_indexes("payment")]
     assert indexes.count(["account", "next_check_at"]) == 1
     assert indexes.count(["created_at"]) == 1
-    assert ["account", "due_at"] in [i["column_names"] for i in found.get_indexes("payment_notice")]
+    assert ["account", "due_at"] in [
+        i["column_names"] for i in found.get_indexes("payment_outbox_entry")
+    ]
     assert faults_in_database(records.store("default")) == []
 
 

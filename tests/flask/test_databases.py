@@ -27,13 +27,13 @@ from sqlalchemy.pool import NullPool
 from flask_mpesa import Mpesa
 from flask_mpesa.admin import TransactionView
 from flask_mpesa.protection import THE_LIBRARY
-from flask_mpesa.records import CallbackLogMixin, NoticeMixin, Records, TransactionMixin
+from flask_mpesa.records import CallbackLogMixin, OutboxMixin, Records, TransactionMixin
 from mpesa_integrations.core.errors import CalledInTransaction
-from mpesa_integrations.core.records import Event, Notice
+from mpesa_integrations.core.payments.records import Event, OutboxEntry
 from mpesa_integrations.simulator import Simulator
 
 from .conftest import flat_config
-from .models import Base, Payment, PaymentCallback, PaymentNotice
+from .models import Base, Payment, PaymentCallback, PaymentOutboxEntry
 
 PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "150.00", "reference": "ORDER 7"}
 
@@ -62,7 +62,7 @@ def shop(mpesa_simulator: Simulator, tmp_path: Path) -> Iterator[Shop]:
     class ShopCallback(CallbackLogMixin, db.Model):  # type: ignore[name-defined,misc]
         pass
 
-    class ShopNotice(NoticeMixin, db.Model):  # type: ignore[name-defined,misc]
+    class ShopNotice(OutboxMixin, db.Model):  # type: ignore[name-defined,misc]
         pass
 
     app = _app(mpesa_simulator, SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path / 'shop.db'}")
@@ -90,7 +90,7 @@ def test_flask_sqlalchemy_lite(mpesa_simulator: Simulator, tmp_path: Path) -> No
     url = f"sqlite:///{tmp_path / 'shop.db'}"
     app = _app(mpesa_simulator, SQLALCHEMY_ENGINES={"default": {"url": url, "poolclass": NullPool}})
     db.init_app(app)
-    records = Records(lambda: db.engine, Payment, PaymentCallback, PaymentNotice)
+    records = Records(lambda: db.engine, Payment, PaymentCallback, PaymentOutboxEntry)
     mpesa = Mpesa(app, records=records)
     with app.app_context():
         Base.metadata.create_all(db.engine)
@@ -139,7 +139,7 @@ def test_alembic_autogenerates_a_right_migration(migrations: Config, tmp_path: P
 
 
 def test_the_columns_are_those_of_the_django_app() -> None:
-    from django_mpesa.models import CallbackLog, Notice, Transaction
+    from django_mpesa.models import CallbackLog, OutboxEntry, Transaction
 
     def django(model: Any) -> set[str]:
         names = {field.column for field in model._meta.fields}
@@ -152,11 +152,11 @@ def test_the_columns_are_those_of_the_django_app() -> None:
     generic = {"content_type_id", "object_id"}  # what is paid for, which only Django has
     assert django(Transaction) - generic == flask(Payment)
     assert django(CallbackLog) == flask(PaymentCallback)
-    assert django(Notice) == flask(PaymentNotice)
+    assert django(OutboxEntry) == flask(PaymentOutboxEntry)
     for model, mixin in (
         (Transaction, Payment),
         (CallbackLog, PaymentCallback),
-        (Notice, PaymentNotice),
+        (OutboxEntry, PaymentOutboxEntry),
     ):
         for field in model._meta.fields:
             length = getattr(field, "max_length", None)
@@ -280,7 +280,7 @@ def test_an_error_of_the_database_shows_no_phone_number(tmp_path: Path) -> None:
         f"sqlite:///{tmp_path / 'shop.db'}", poolclass=NullPool, connect_args={"timeout": 0}
     )
     Base.metadata.create_all(engine)
-    store = Records(engine, Payment, PaymentCallback, PaymentNotice).store("default")
+    store = Records(engine, Payment, PaymentCallback, PaymentOutboxEntry).store("default")
     values = {"operation": "c2b", "amount": 10, "msisdn": "258841234567"}
     with engine.connect() as other:
         other.exec_driver_sql("BEGIN IMMEDIATE")
@@ -292,13 +292,13 @@ def test_an_error_of_the_database_shows_no_phone_number(tmp_path: Path) -> None:
 def test_a_signal_of_a_payment_that_was_deleted_stops_no_worker(tmp_path: Path) -> None:
     engine = create_engine(f"sqlite:///{tmp_path / 'shop.db'}", poolclass=NullPool)
     Base.metadata.create_all(engine)
-    store = Records(engine, Payment, PaymentCallback, PaymentNotice).store("default")
+    store = Records(engine, Payment, PaymentCallback, PaymentOutboxEntry).store("default")
     for reference in ("GONE", "THERE"):
         values = {"operation": "c2b", "amount": 10, "third_party_reference": reference}
-        store.create(values, [Notice(Event.INITIATED)])
+        store.create(values, [OutboxEntry(Event.INITIATED)])
     with Session(engine) as session, session.begin():  # as an archiving script may do it
         session.execute(text("DELETE FROM payment WHERE third_party_reference = 'GONE'"))
     later = datetime.now(timezone.utc) + timedelta(hours=1)
-    claimed = store.claim_notices(later, later + timedelta(minutes=2), 10)
+    claimed = store.claim_outbox(later, later + timedelta(minutes=2), 10)
     told_of = [due.record and due.record.third_party_reference for due in claimed]
     assert sorted(told_of, key=str) == [None, "THERE"]

@@ -18,7 +18,7 @@ from mpesa_integrations.core.errors import ConfigurationError
 from mpesa_integrations.simulator import Simulator
 
 from .conftest import flat_config
-from .models import Base, Payment, PaymentCallback, PaymentNotice
+from .models import Base, Payment, PaymentCallback, PaymentOutboxEntry
 
 PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "150.00", "reference": "ORDER 7"}
 _WORDS = "one connection for everybody.*half done would be committed.*tmp_path"
@@ -34,7 +34,7 @@ def app(mpesa_simulator: Simulator) -> Iterator[Flask]:
 
 
 def _records(engine: Any) -> Records:
-    return Records(engine, Payment, PaymentCallback, PaymentNotice)
+    return Records(engine, Payment, PaymentCallback, PaymentOutboxEntry)
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])

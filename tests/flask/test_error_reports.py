@@ -14,9 +14,9 @@ from werkzeug.exceptions import ClientDisconnected
 
 from flask_mpesa import Mpesa
 from flask_mpesa.store import SqlAlchemyStore
-from mpesa_integrations.core import client as core_client
-from mpesa_integrations.core.payments import Payments
-from mpesa_integrations.core.schemas import RequestSchema
+from mpesa_integrations.core.client import blocking as core_client
+from mpesa_integrations.core.payments.calls import Payments
+from mpesa_integrations.core.protocol.schemas import RequestSchema
 from mpesa_integrations.simulator import Simulator
 from tests.reports import NUMBER, frames, leaks
 
@@ -100,7 +100,7 @@ def test_no_report_of_a_failed_call_shows_a_secret(
     ("broken", "status"),
     [
         (lambda m: m.setattr(Payments, "receive", _raising(RuntimeError("x"))), 500),
-        (lambda m: m.setattr(SqlAlchemyStore, "keep_callback", _raising(_with_row())), 500),
+        (lambda m: m.setattr(SqlAlchemyStore, "store_callback", _raising(_with_row())), 500),
         (lambda m: m.setattr("flask_mpesa.callbacks.answer_callback", _raising(KeyError())), 500),
         (lambda m: m.setattr(
             "werkzeug.wsgi.LimitedStream.readinto", _raising(ClientDisconnected())), 400),

@@ -24,7 +24,7 @@ from mpesa_integrations.core.errors import CalledInTransaction, IdempotencyConfl
 from mpesa_integrations.simulator import Simulator
 
 from .conftest import TOKEN, account_config, flat_config
-from .models import Payment, PaymentCallback, PaymentNotice
+from .models import Payment, PaymentCallback, PaymentOutboxEntry
 
 PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "150.00", "reference": "ORDER 7"}
 NOTICE: dict[str, Any] = {
@@ -102,10 +102,10 @@ def test_what_the_shops_own_session_holds_is_neither_committed_nor_lost(
     app: Flask, mpesa: Mpesa, records: Records
 ) -> None:
     with Session(records.engine) as mine:
-        mine.add(PaymentNotice(**NOTICE))  # held, not flushed
+        mine.add(PaymentOutboxEntry(**NOTICE))  # held, not flushed
         mpesa.c2b(**PAYMENT)
         with Session(records.engine) as another:
-            assert another.scalars(select(PaymentNotice.id)).all() == []
+            assert another.scalars(select(PaymentOutboxEntry.id)).all() == []
         assert len(mine.new) == 1
         mine.rollback()
     with Session(records.engine) as another:
@@ -118,9 +118,9 @@ def test_a_writing_transaction_of_the_shops_on_sqlite_is_told_before_anything_is
     quick = create_engine(records.engine.url, connect_args={"timeout": 0.1})
     shop = Flask("quick")
     shop.config.update(flat_config(mpesa_simulator), TESTING=True)
-    mpesa = Mpesa(shop, records=Records(quick, Payment, PaymentCallback, records.notice))
+    mpesa = Mpesa(shop, records=Records(quick, Payment, PaymentCallback, records.outbox))
     with Session(quick) as mine, shop.app_context():
-        mine.add(PaymentNotice(**NOTICE))
+        mine.add(PaymentOutboxEntry(**NOTICE))
         mine.flush()
         with pytest.raises(CalledInTransaction, match="commit what your session"):
             mpesa.c2b(**PAYMENT)

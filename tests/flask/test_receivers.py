@@ -19,11 +19,11 @@ from sqlalchemy.orm import Mapped, Session, attributes, mapped_column, scoped_se
 
 from flask_mpesa import Mpesa, signals
 from flask_mpesa.records import Records
-from mpesa_integrations.core.payments import Payments
+from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.simulator import Simulator
 
 from .conftest import TOKEN, flat_config
-from .models import Base, Payment, PaymentCallback, PaymentNotice
+from .models import Base, Payment, PaymentCallback, PaymentOutboxEntry
 
 PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "150.00", "reference": "ORDER 7"}
 
@@ -79,7 +79,7 @@ def shop(
     app.config.update(flat_config(mpesa_simulator), TESTING=True)
     engine, session = request.param(app, f"sqlite:///{tmp_path / 'shop.db'}")
     Base.metadata.create_all(engine)
-    mpesa = Mpesa(app, records=Records(engine, Payment, PaymentCallback, PaymentNotice))
+    mpesa = Mpesa(app, records=Records(engine, Payment, PaymentCallback, PaymentOutboxEntry))
     yield Shop(app, mpesa, engine, session)
     app.extensions["mpesa"].forget()
     engine.dispose()
@@ -185,7 +185,7 @@ def test_what_a_receiver_leaves_open_is_rolled_back_and_locks_nobody_out(
     ):
         assert shop.mpesa.c2b(**PAYMENT).state == "completed"
         with Session(shop.engine) as another:
-            assert another.scalars(select(PaymentNotice)).all() == []
+            assert another.scalars(select(PaymentOutboxEntry)).all() == []
     assert shop.notes() == []
     assert [r.getMessage() for r in caplog.records if r.levelno >= 30] == []
 
@@ -275,9 +275,9 @@ def test_a_record_that_cannot_be_read_is_told_of_later(
             assert shop.mpesa.c2b(**PAYMENT).state == "completed"
         assert seen == []
         with Session(shop.engine) as another, another.begin():
-            for notice in another.scalars(select(PaymentNotice)):
-                notice.due_at = notice.due_at.replace(year=2020)
-        assert payments.reconcile().told == 1
+            for entry in another.scalars(select(PaymentOutboxEntry)):
+                entry.due_at = entry.due_at.replace(year=2020)
+        assert payments.reconcile().dispatched == 1
     assert seen == ["completed"]
 
 
@@ -316,16 +316,16 @@ def test_a_receiver_that_waits_for_the_calling_code_does_not_keep_it_for_ever(
             assert shop.mpesa.c2b(**PAYMENT).state == "completed"
         assert "signal.receiver_slow" in caplog.text
         assert "ship" not in order
-        assert _notices(shop) == 1  # and its lease is held: no worker tells it meanwhile
-        assert shop.mpesa.reconcile().told == 0
+        assert _outbox(shop) == 1  # and its lease is held: no worker tells it meanwhile
+        assert shop.mpesa.reconcile().dispatched == 0
         committed.set()
         deadline = time.monotonic() + 10
-        while _notices(shop) and time.monotonic() < deadline:
+        while _outbox(shop) and time.monotonic() < deadline:
             time.sleep(0.02)
-    assert _notices(shop) == 0
+    assert _outbox(shop) == 0
     assert sorted(order) == ["ship", "thank"]
 
 
-def _notices(shop: Shop) -> int:
+def _outbox(shop: Shop) -> int:
     with Session(shop.engine) as another:
-        return len(another.scalars(select(PaymentNotice.id)).all())
+        return len(another.scalars(select(PaymentOutboxEntry.id)).all())

@@ -16,13 +16,13 @@ from typing import Any
 import atheris
 
 with atheris.instrument_imports(include=["mpesa_integrations.core"]):
-    from mpesa_integrations.core.account_settings import AccountSettings
-    from mpesa_integrations.core.accounts import Accounts
-    from mpesa_integrations.core.endpoint import CallbackRequest, answer_callback
-    from mpesa_integrations.core.payments import Payments
+    from mpesa_integrations.core.payments.calls import Payments
+    from mpesa_integrations.core.payments.endpoint import CallbackRequest, answer_callback
+    from mpesa_integrations.core.payments.registry import Accounts
+    from mpesa_integrations.core.settings.account import AccountSettings
 
-from flask_mpesa.unrecorded import UnrecordedStore
-from mpesa_integrations.core.lifecycle import State
+from flask_mpesa.memory_store import MemoryStore
+from mpesa_integrations.core.payments.lifecycle import State
 from tests.core.conftest import CALLBACK_TOKEN, make_config
 
 
@@ -37,7 +37,7 @@ class _Silent:
         """Nobody listens."""
 
 
-_STORE = UnrecordedStore("default")
+_STORE = MemoryStore("default")
 _PAYMENTS: Payments[Any, Any] = Payments(
     "default", AccountSettings(config=make_config()), _STORE, _Silent()
 )

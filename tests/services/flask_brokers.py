@@ -12,9 +12,9 @@ from sqlalchemy.pool import NullPool
 
 from flask_mpesa import Mpesa
 from flask_mpesa.records import Records
-from mpesa_integrations.core.config import settings_in_account_file
+from mpesa_integrations.core.settings.client import settings_in_account_file
 from tests.flask.conftest import TOKEN
-from tests.flask.models import Base, Payment, PaymentCallback, PaymentNotice
+from tests.flask.models import Base, Payment, PaymentCallback, PaymentOutboxEntry
 
 
 def make_flask_app(database: str, account_file: str) -> Flask:
@@ -27,7 +27,7 @@ def make_flask_app(database: str, account_file: str) -> Flask:
     found = settings_in_account_file(account_file)
     app.config.update({f"MPESA_{name.upper()}": value for name, value in found.items()})
     app.config.update(MPESA_CALLBACK_TOKEN=TOKEN, MPESA_APPLY_CALLBACKS="worker", TESTING=True)
-    Mpesa(app, records=Records(engine, Payment, PaymentCallback, PaymentNotice))
+    Mpesa(app, records=Records(engine, Payment, PaymentCallback, PaymentOutboxEntry))
     return app
 
 

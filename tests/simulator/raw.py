@@ -1,4 +1,4 @@
-"""A client of the gateway without the library: what PROTOCOL.md says, typed out by hand."""
+"""A client of the gateway without the library: what docs/protocol.md says, typed out by hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from mpesa_integrations.core.transport import mask_numbers_in_urllib3s_log
+from mpesa_integrations.core.client.transport import mask_numbers_in_urllib3s_log
 from mpesa_integrations.simulator import Account, Simulator
 
 PATHS = {

@@ -1,4 +1,4 @@
-"""The gateway's answers to raw HTTPS requests, against PROTOCOL.md."""
+"""The gateway's answers to raw HTTPS requests, against docs/protocol.md."""
 
 from __future__ import annotations
 

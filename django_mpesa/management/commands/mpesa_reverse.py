@@ -8,7 +8,7 @@ from django.core.management.base import CommandParser
 
 from django_mpesa.management.account_command import AccountCommand
 from mpesa_integrations.commands import ExitCode, pay
-from mpesa_integrations.core.payments import Payments
+from mpesa_integrations.core.payments.calls import Payments
 
 _ARGUMENTS = ("transaction_id", "amount", "idempotency_key")
 

@@ -8,7 +8,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_babel import gettext
 from werkzeug.wrappers import Response as AnyResponse
 
-from mpesa_integrations.core.callbacks import PORT_RANGE
+from mpesa_integrations.core.protocol.callbacks import PORT_RANGE
 from mpesa_integrations.simulator.callbacks import Delivery, ResponseURLRefused
 from mpesa_integrations.simulator.calls import shorten_url, shown_body, shown_parameters
 

@@ -25,7 +25,7 @@ from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
-from mpesa_integrations.core.problems import in_language
+from mpesa_integrations.core.messages import in_language
 
 from . import account_page, api_pages, customers, live_log, people, reports, request_box
 from .store import Store

@@ -13,7 +13,7 @@ from flask import Blueprint, Response, abort, render_template, request
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 
-from mpesa_integrations.core.codes import Kind
+from mpesa_integrations.core.protocol.codes import Kind
 from mpesa_integrations.simulator.calls import Call, CallFilter, Tally
 
 from .documentation import TITLES

@@ -13,11 +13,11 @@ from flask import Blueprint, abort, g, redirect, render_template, request, url_f
 from flask_babel import get_locale, gettext
 from werkzeug.wrappers import Response as AnyResponse
 
-from mpesa_integrations.core.codes import ResponseCode
-from mpesa_integrations.core.config import DEFAULT_ORIGIN
-from mpesa_integrations.core.credentials import encrypt_api_key
-from mpesa_integrations.core.operations import OPERATIONS, Operation
-from mpesa_integrations.core.transport import mask_numbers_in_urllib3s_log
+from mpesa_integrations.core.client.transport import mask_numbers_in_urllib3s_log
+from mpesa_integrations.core.protocol.authentication import encrypt_api_key
+from mpesa_integrations.core.protocol.codes import ResponseCode
+from mpesa_integrations.core.protocol.operations import OPERATIONS, Operation
+from mpesa_integrations.core.settings.client import DEFAULT_ORIGIN
 from mpesa_integrations.simulator.calls import shorten, shown_parameters, shown_text
 from mpesa_integrations.simulator.gateway import DOCUMENTED_PORTS
 

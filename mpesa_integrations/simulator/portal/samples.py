@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from mpesa_integrations.core.operations import Operation
+from mpesa_integrations.core.protocol.operations import Operation
 from mpesa_integrations.simulator.account import Account
 
 from .documentation import example_arguments, example_body

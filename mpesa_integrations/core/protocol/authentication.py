@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from .errors import ConfigurationError
-from .pasted import clean, plain_dashes
-from .redaction import Secret, forgetful, remember_secrets
+from ..errors import ConfigurationError
+from ..redaction import Secret, forgetful, remember_secrets
+from ..text import clean, plain_dashes
 
 MINIMUM_KEY_BITS = 2048
 _PKCS1_OVERHEAD = 11  # bytes of padding that PKCS#1 v1.5 encryption needs at the least
@@ -29,7 +29,7 @@ _PATH_LIMIT = 1024
 def bearer_token(api_key: str, public_key: str | Path) -> str:
     """Encrypt an API key into the token that the `Authorization` header carries.
 
-    PROTOCOL.md, "Credentials and the Authorization header": RSA with PKCS#1 v1.5 padding, then
+    docs/protocol.md, "Credentials and the Authorization header": RSA with PKCS#1 v1.5 padding, then
     Base64. Two tokens of one key differ, and both stay valid as long as the API key.
 
     Args:

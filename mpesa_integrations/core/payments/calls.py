@@ -1,7 +1,7 @@
 """Recorded payments: written down before they are sent, moved on by evidence, signalled once.
 
 The one place where calls, callbacks and status queries meet the lifecycle. Stores and frameworks
-are on the other side of two protocols. DESIGN.md's invariants 1 to 6 are kept here.
+are on the other side of two protocols. docs/design.md's invariants 1 to 6 are kept here.
 """
 
 from __future__ import annotations
@@ -17,12 +17,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from uuid import UUID
 
-from .account_settings import AccountSettings
-from .answers import UnreadableBody
-from .callbacks import Callback, acknowledgement, read_callback
-from .client import MpesaClient, PreparedRequest
-from .codes import Kind, ResponseCode
-from .errors import (
+from ..client.blocking import MpesaClient, PreparedRequest
+from ..errors import (
     CalledInTransaction,
     GatewayUnavailable,
     IdempotencyConflict,
@@ -31,8 +27,20 @@ from .errors import (
     RecordsUnavailable,
     nothing_sent,
 )
-from .evidence import Question, is_duplicate, kept_id, question_about
-from .failures import log_failure
+from ..failures import log_failure
+from ..messages import Message
+from ..protocol.answers import UnreadableBody
+from ..protocol.callbacks import Callback, acknowledgement, read_callback
+from ..protocol.codes import Kind, ResponseCode
+from ..protocol.msisdn import mask_msisdns_in
+from ..protocol.references import is_third_party_reference, made_about
+from ..protocol.results import CustomerNameResult, Result, TransactionStatusResult
+from ..protocol.schemas import parse_amount
+from ..redaction import forgetful_calls
+from ..settings.account import AccountSettings
+from ..telemetry import count_callback, count_transition
+from .encodings import spelled, spelled_change, texts_of, written
+from .evidence import StatusQuery, is_duplicate, kept_id, status_query_for
 from .leases import Lease, hold
 from .lifecycle import (
     FINAL_STATES,
@@ -46,10 +54,8 @@ from .lifecycle import (
     transition,
 )
 from .limits import check_counts
-from .msisdn import mask_msisdns_in
 from .ownership import another, check_metadata
 from .persistence import AFTER_SENDING, persist
-from .problems import Problem
 from .records import (
     CALLBACK_REJECTED,
     EVENT_OF_STATE,
@@ -57,23 +63,17 @@ from .records import (
     C,
     Change,
     DueCallback,
-    DueNotice,
+    DueOutboxEntry,
     Event,
-    Notice,
     Notifier,
+    OutboxEntry,
     R,
     Record,
     Store,
     TransactionClaimed,
     Verdict,
 )
-from .redaction import forgetful_calls
-from .references import is_third_party_reference, made_about
-from .results import CustomerNameResult, Result, TransactionStatusResult
-from .schemas import parse_amount
 from .tables import require_tables
-from .telemetry import count_callback, count_transition
-from .wording import spelled, spelled_change, texts_of, written
 
 if TYPE_CHECKING:
     from .reconcile import Reconciled
@@ -83,7 +83,7 @@ logger = logging.getLogger("mpesa_integrations")
 FIRST_CHECK = timedelta(seconds=30)
 """When an open payment is first asked for; each later time twice as long, up to `LAST_CHECK`."""
 LAST_CHECK = timedelta(hours=1)
-NOTICE_GRACE = timedelta(minutes=2)
+DISPATCH_GRACE = timedelta(minutes=2)
 """What was not told by then, since its process died, is told by `reconcile`."""
 MOST_ATTEMPTS = 10
 """Tries, over some four hours, to decide a callback; then it is for a person. Of an event that
@@ -99,7 +99,7 @@ _COMPARED = ("operation", "original_id", "amount", "msisdn", "receiver_shortcode
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _News:
+class StatusReport:
     """A piece of evidence, and what else its bringer said."""
 
     evidence: Evidence
@@ -110,7 +110,7 @@ class _News:
     asked: bool = False
     duplicate: bool = False
     """Another request has the reference."""
-    hearsay: bool = False
+    unproven: bool = False
     """It may be of another request: kept in words, for a person."""
     check_again: bool = True
     next_check_at: datetime | None = None
@@ -310,12 +310,12 @@ class Payments(Generic[R, C]):
             return known
         self.store.disconnect()
         try:
-            answer = self.question(known)
+            answer = self.query_status(known)
         except MpesaError as error:
             problem = error
-            self.step(lambda: self.put_off(known, problem))
+            self.step(lambda: self.defer(known, problem))
             raise
-        return self.step(lambda: self._anew(self.learn(known, answer)))
+        return self.step(lambda: self._reread(self.apply_status(known, answer)))
 
     def resolve(self, record: R, state: State, *, by: str, note: str) -> R:
         """Decide, as a person who knows better than the gateway said, what became of a payment.
@@ -337,24 +337,24 @@ class Payments(Generic[R, C]):
             State.CANCELLED: Evidence.CANCELLED,
         }.get(State(state))
         if evidence is None:
-            problem = Problem("must be completed, failed or cancelled")
+            problem = Message("must be completed, failed or cancelled")
             raise nothing_sent({"state": [problem]})
-        news = _News(evidence=evidence, description=f"Decided by {by}: {note}")
+        report = StatusReport(evidence=evidence, description=f"Decided by {by}: {note}")
 
         def decide() -> R:
             known = self.store.get(record)
             if State(known.state) in FINAL_STATES:
-                problem = Problem(
+                problem = Message(
                     "the payment is %(state)s, which is final", state=str(known.state)
                 )
                 raise nothing_sent({"record": [problem]})
-            decided = self._apply(known, news)
+            decided = self._apply(known, report)
             if evidence is Evidence.SUCCEEDED and State(decided.state) in OPEN_STATES:
-                problem = Problem(
+                problem = Message(
                     "its transaction, %(id)s, is that of another payment", id=known.transaction_id
                 )
                 raise nothing_sent({"record": [problem]})
-            return self._anew(decided)
+            return self._reread(decided)
 
         decided = self.step(decide)
         try:
@@ -390,7 +390,7 @@ class Payments(Generic[R, C]):
         written = {name: value for values in shops.values() for name, value in values.items()}
         linked = self.store.link(record, written)
         if linked is None:
-            raise nothing_sent({"record": [Problem("is not on record")]})
+            raise nothing_sent({"record": [Message("is not on record")]})
         return linked
 
     def refuse_others(self, record: R) -> None:
@@ -400,7 +400,7 @@ class Payments(Generic[R, C]):
             ValidationError: it is one; names both accounts.
         """
         if record.account != self.alias:
-            problem = Problem(
+            problem = Message(
                 "the payment is of the account “%(account)s”, not of “%(alias)s”: "
                 'use mpesa["%(account)s"]',
                 account=record.account,
@@ -464,7 +464,7 @@ class Payments(Generic[R, C]):
         verdict = Verdict.RECEIVED if callback else Verdict.UNREADABLE
         kept["verdict"] = verdict
         entry = written(
-            lambda spelling: self.store.keep_callback(spelled(kept, spelling)), kept.values()
+            lambda spelling: self.store.store_callback(spelled(kept, spelling)), kept.values()
         )
         if callback is None:
             self._reject(entry, Verdict.UNREADABLE)
@@ -500,7 +500,7 @@ class Payments(Generic[R, C]):
         """As `apply_callbacks`, of those due at a time; how many, and how many of them failed."""
         # One that must be confirmed takes a question; what a worker that died had, waits no longer.
         longest = timedelta(seconds=sum(self.client.config.timeout))
-        until = _now() + NOTICE_GRACE + longest
+        until = _now() + DISPATCH_GRACE + longest
         claimed = self.step(
             lambda: self.store.claim_callbacks(now, until, limit, older_than=older_than)
         )
@@ -512,7 +512,7 @@ class Payments(Generic[R, C]):
             failed += not self._decide_claimed(due)
         if done < len(claimed):
             rest = [due.entry for due in claimed[done:]]
-            self.step(lambda: self.store.put_off_callbacks(rest, _now()))
+            self.step(lambda: self.store.defer_callbacks(rest, _now()))
         return done, failed
 
     def step(self, call: Callable[[], _T]) -> _T:
@@ -523,7 +523,7 @@ class Payments(Generic[R, C]):
         """
         return persist(self.store, call)
 
-    def blame(self, error: Exception) -> None:
+    def raise_if_unavailable(self, error: Exception) -> None:
         """Raise where an error is no row's fault, since the database is away for all of them.
 
         Raises:
@@ -538,23 +538,23 @@ class Payments(Generic[R, C]):
         try:
             if due.attempts > 1:
                 # Before it is tried: last time, it may have ended the process.
-                self._put_off_callback(due.entry, later)
+                self._defer_callback(due.entry, later)
             if due.attempts <= MOST_ATTEMPTS:
                 problem = self._try_to_decide(due.entry, due.body)
                 if problem is None:
                     return True
-                self.blame(problem)
+                self.raise_if_unavailable(problem)
             if due.attempts < MOST_ATTEMPTS:
-                self._put_off_callback(due.entry, later)
+                self._defer_callback(due.entry, later)
             else:
                 self.step(lambda: self._give_up(due.entry))
         except Exception as error:  # noqa: BLE001 - whatever a row does, the others go on
             log_failure("callback.not_put_off", error, account=self.alias)
-            self.blame(error)
+            self.raise_if_unavailable(error)
         return False
 
-    def _put_off_callback(self, entry: C, later: timedelta) -> None:
-        self.step(lambda: self.store.put_off_callbacks([entry], _now() + later))
+    def _defer_callback(self, entry: C, later: timedelta) -> None:
+        self.step(lambda: self.store.defer_callbacks([entry], _now() + later))
 
     def _try_to_decide(self, entry: C, body: bytes) -> Exception | None:
         """Decide a stored callback; what went wrong is logged, given back, and stops nothing."""
@@ -562,7 +562,7 @@ class Payments(Generic[R, C]):
         try:
             callback = _read_again(body)
             if callback is None:
-                self.step(lambda: self.store.judge_callback(entry, Verdict.UNREADABLE, None))
+                self.step(lambda: self.store.set_verdict(entry, Verdict.UNREADABLE, None))
                 self._reject(entry, Verdict.UNREADABLE)
             else:
                 reference = callback.third_party_reference
@@ -576,29 +576,29 @@ class Payments(Generic[R, C]):
 
     def _give_up(self, entry: C) -> None:
         """Leave a callback to a person: it is kept, and tried no more."""
-        self.store.judge_callback(entry, Verdict.FAILED, None)
+        self.store.set_verdict(entry, Verdict.FAILED, None)
         count_callback(self.alias, Verdict.FAILED.value)
         self._reject(entry, Verdict.FAILED)
 
-    def question(self, record: R) -> TransactionStatusResult:
+    def query_status(self, record: R) -> TransactionStatusResult:
         """Ask the gateway what became of a payment, touching no record: safe in any thread."""
         self.refuse_others(record)
-        reference = self._question_about(record).reference
+        reference = self._status_query_for(record).reference
         return self.client.query_transaction_status(query_reference=reference)
 
-    def learn(self, record: R, answer: TransactionStatusResult) -> R:
+    def apply_status(self, record: R, answer: TransactionStatusResult) -> R:
         """Move a payment on by the answer to `question`, and note that it was asked for."""
         self.refuse_others(record)
-        news = self._news_of_status(record, answer)
-        after = self._apply_waiting_callbacks(self._apply(record, news))
+        report = self._report_of_status(record, answer)
+        after = self._apply_waiting_callbacks(self._apply(record, report))
         # Where no question can tell any more, there is nothing to wait for.
-        over = news.hearsay and not news.check_again and not news.duplicate
+        over = report.unproven and not report.check_again and not report.duplicate
         return self._escalate(after, at_once=over and not after.conversation_id)
 
-    def _question_about(self, record: R) -> Question:
-        return question_about(record, self.store.aware(record.created_at))
+    def _status_query_for(self, record: R) -> StatusQuery:
+        return status_query_for(record, self.store.aware(record.created_at))
 
-    def put_off(self, record: R, problem: Exception) -> R:
+    def defer(self, record: R, problem: Exception) -> R:
         """Note that a payment was asked for in vain, which says nothing of it."""
         self.refuse_others(record)
         logger.warning(
@@ -623,16 +623,16 @@ class Payments(Generic[R, C]):
 
         return Reconciler(self, batch=batch, workers=workers, rate=rate).run()
 
-    def _news_of_status(self, record: R, answer: TransactionStatusResult) -> _News:
+    def _report_of_status(self, record: R, answer: TransactionStatusResult) -> StatusReport:
         """What a status query tells of a payment. Its conversation is the query's own."""
-        question = self._question_about(record)
-        if self._is_anothers_too(record, question, answer):
-            question = replace(question, proves=False)
-        if not question.proves and (answer.transaction_status or is_duplicate(record)):
-            return self._hearsay(record, question, answer)
+        query = self._status_query_for(record)
+        if self._is_anothers_too(record, query, answer):
+            query = replace(query, proves=False)
+        if not query.proves and (answer.transaction_status or is_duplicate(record)):
+            return self._unproven(record, query, answer)
         evidence = self._evidence_of(record, answer)
         succeeded = evidence is Evidence.SUCCEEDED
-        return _News(
+        return StatusReport(
             evidence=evidence,
             description=f"Status query: {answer.transaction_status or 'N/A'}",
             transaction_id=answer.transaction_id if succeeded else None,
@@ -640,28 +640,30 @@ class Payments(Generic[R, C]):
         )
 
     def _is_anothers_too(
-        self, record: R, question: Question, answer: TransactionStatusResult
+        self, record: R, query: StatusQuery, answer: TransactionStatusResult
     ) -> bool:
         """Whether a decided status may be that of another payment with the same conversation."""
         decided = evidence_of_status(answer.transaction_status) in _DECIDED
-        by_conversation = question.reference == record.conversation_id
+        by_conversation = query.reference == record.conversation_id
         return decided and by_conversation and self.store.shares_conversation(record)
 
-    def _hearsay(self, record: R, question: Question, answer: TransactionStatusResult) -> _News:
+    def _unproven(
+        self, record: R, query: StatusQuery, answer: TransactionStatusResult
+    ) -> StatusReport:
         """What is said of a reference that may be another request's moves nothing."""
         duplicate = is_duplicate(record)
         decided = evidence_of_status(answer.transaction_status) in _DECIDED
         given_up_at = self.store.aware(record.created_at) + self.settings.stuck_after
         waits = duplicate and record.stuck_at is None and given_up_at > _now()
-        return _News(
+        return StatusReport(
             evidence=Evidence.NOTHING,
             description=mask_msisdns_in(
-                f"Status query by {question.reference}: {answer.transaction_status or 'N/A'}, "
+                f"Status query by {query.reference}: {answer.transaction_status or 'N/A'}, "
                 f"transaction {answer.transaction_id or 'N/A'}. "
                 "That may be another request with this reference"
             ),
             asked=True,
-            hearsay=True,
+            unproven=True,
             duplicate=duplicate,
             check_again=not (decided or duplicate),
             next_check_at=given_up_at if waits else None,
@@ -695,12 +697,12 @@ class Payments(Generic[R, C]):
             or (not at_once and self._age(record) < self.settings.stuck_after)
         ):
             return record
-        notice = self._notice(Event.STUCK)
-        change = Change(values={"stuck_at": _now()}, notices=notice)
+        entry = self._outbox_entry(Event.STUCK)
+        change = Change(values={"stuck_at": _now()}, outbox=entry)
         changed = self.store.change(record, State(record.state), change)
         if changed is None:
             return self.store.get(record)
-        self._tell((notice, changed[0]))
+        self._dispatch((entry, changed[0]))
         return changed[0]
 
     def _pay(
@@ -749,23 +751,23 @@ class Payments(Generic[R, C]):
         self, request: PreparedRequest, values: dict[str, Any], extra: dict[str, Any]
     ) -> R:
         """Write the payment down, committed, and only then send it."""
-        notice = self._notice(Event.INITIATED)
+        entry = self._outbox_entry(Event.INITIATED)
         begun = False
 
         def create() -> tuple[R, bool]:
             nonlocal begun
             written = self._written_before(values) if begun else None
             begun = True
-            return self._create(values, notice) if written is None else (written, True)
+            return self._create(values, entry) if written is None else (written, True)
 
         # Tried again it charges nobody twice: what a first try may have written is in the way.
         record, created = self._before_sending(create)
         if not created:
             return _repeated(record, values, self.store.shop_columns(extra))
-        self._tell((notice, record))
+        self._dispatch((entry, record))
         self.store.disconnect()
         try:
-            news = self._send(request)
+            report = self._send(request)
         except Exception as error:  # noqa: BLE001 - the money may move: the caller gets the record
             # Something outside this library broke; whether bytes had left, nobody knows.
             log_failure(
@@ -774,14 +776,14 @@ class Payments(Generic[R, C]):
                 operation=record.operation,
                 third_party_reference=record.third_party_reference,
             )
-            news = _News(evidence=Evidence.NOTHING, description="Interrupted by an error")
-        return self._after_sending(record, news)
+            report = StatusReport(evidence=Evidence.NOTHING, description="Interrupted by an error")
+        return self._after_sending(record, report)
 
-    def _create(self, values: dict[str, Any], notices: Sequence[Notice]) -> tuple[R, bool]:
+    def _create(self, values: dict[str, Any], outbox: Sequence[OutboxEntry]) -> tuple[R, bool]:
         if not self._has_tables:  # looked at once, by the first payment of each process
             require_tables(self.store)
             self._has_tables = True
-        return self.store.create(values, notices)
+        return self.store.create(values, outbox)
 
     def _written_before(self, values: dict[str, Any]) -> R | None:
         """The record of this call's own first try, whose commit was done and not heard of.
@@ -792,7 +794,7 @@ class Payments(Generic[R, C]):
         found = self.store.find(reference) if made_about(reference, _now()) else None
         return _exactly(found, "third_party_reference", reference)
 
-    def _anew(self, record: R) -> R:
+    def _reread(self, record: R) -> R:
         """Read a record again for the caller; as it was, where that cannot be.
 
         Receivers and others have had it meanwhile. What they wrote of the shop's own columns, a
@@ -810,17 +812,17 @@ class Payments(Generic[R, C]):
         try:
             return self.step(call)
         except (CalledInTransaction, RecordsUnavailable) as error:
-            told = str(error).removeprefix("Nothing was sent. ")
-            raise type(error)(f"Nothing was sent. {told}") from (error.__cause__ or error)
+            text = str(error).removeprefix("Nothing was sent. ")
+            raise type(error)(f"Nothing was sent. {text}") from (error.__cause__ or error)
 
-    def _after_sending(self, record: R, news: _News) -> R:
+    def _after_sending(self, record: R, report: StatusReport) -> R:
         """Write down what was learnt of a payment, and raise nothing: its money may have moved."""
         written: list[R] = []
 
         def write() -> R:
             if not written:
-                written.append(self._apply(record, news))
-            return self._anew(self._apply_waiting_callbacks(written[0]))
+                written.append(self._apply(record, report))
+            return self._reread(self._apply_waiting_callbacks(written[0]))
 
         try:
             return persist(self.store, write, patience=AFTER_SENDING)
@@ -832,71 +834,71 @@ class Payments(Generic[R, C]):
                 error,
                 operation=record.operation,
                 third_party_reference=record.third_party_reference,
-                evidence=news.evidence,
-                code=news.code,
-                conversation_id=news.conversation_id,
-                transaction_id=news.transaction_id,
+                evidence=report.evidence,
+                code=report.code,
+                conversation_id=report.conversation_id,
+                transaction_id=report.transaction_id,
             )
             if not isinstance(error, Exception):
                 raise  # the process is to end
         if written:
             return written[0]
-        if _contradicts_record(record, news):
+        if _contradicts_record(record, report):
             return record
-        return self.store.with_values(record, self._change_by(record, news).values)
+        return self.store.with_values(record, self._change_by(record, report).values)
 
-    def _send(self, request: PreparedRequest) -> _News:
+    def _send(self, request: PreparedRequest) -> StatusReport:
         try:
-            return _news_of(self.client.send(request))
+            return _report_of(self.client.send(request))
         except MpesaError as error:
             if error.result is not None:
-                return _news_of(error.result)
+                return _report_of(error.result)
             unsent = isinstance(error, GatewayUnavailable) and not isinstance(error, OutcomeUnknown)
             evidence = Evidence.DECLINED if unsent else Evidence.NOTHING
-            return _News(evidence=evidence, description=str(error))
+            return StatusReport(evidence=evidence, description=str(error))
 
-    def _apply(self, record: R, news: _News) -> R:
+    def _apply(self, record: R, report: StatusReport) -> R:
         """Move a record on by a piece of evidence; whoever else has news of it may go first."""
-        news = self._without_originals_id(record, news)
+        report = self._without_originals_id(record, report)
         while True:
-            if _contradicts_record(record, news):
-                return self._note_conflict(record, news)
-            change = self._change_by(record, news)
+            if _contradicts_record(record, report):
+                return self._note_conflict(record, report)
+            change = self._change_by(record, report)
             if not change.values:
                 return record
             try:
                 changed = self._make(change, record)
             except TransactionClaimed as claimed:
-                noted = self._note_claimed(record, news, change, claimed)
+                noted = self._note_claimed(record, report, change, claimed)
                 # All else that the news said: that it was asked for, and in which conversation.
-                news = replace(news, evidence=Evidence.NOTHING, transaction_id=None)
-                return self._apply(noted, news)
+                report = replace(report, evidence=Evidence.NOTHING, transaction_id=None)
+                return self._apply(noted, report)
             if changed is not None:
                 return changed
             record = self.store.get(record)
 
-    def _without_originals_id(self, record: R, news: _News) -> _News:
+    def _without_originals_id(self, record: R, report: StatusReport) -> StatusReport:
         """The transaction that a reversal gives back is the original's, whoever names it."""
-        if record.operation != "reversal" or not news.transaction_id:
-            return news
-        named = self.store.find_paid(news.transaction_id)
+        if record.operation != "reversal" or not report.transaction_id:
+            return report
+        named = self.store.find_paid(report.transaction_id)
         if named is None or named.pk != record.original_id:
-            return news
-        return replace(news, transaction_id=None)
+            return report
+        return replace(report, transaction_id=None)
 
-    def _change_by(self, record: R, news: _News) -> Change:
-        step = transition(State(record.state), news.evidence)
+    def _change_by(self, record: R, report: StatusReport) -> Change:
+        step = transition(State(record.state), report.evidence)
         completes = step.changed and step.state is State.COMPLETED
         reverses = completes and record.operation == "reversal"
-        values = _columns(record, step, news)
-        told = self._notice(EVENT_OF_STATE[step.state]) if step.changed else ()
+        values = _columns(record, step, report)
+        dispatched = self._outbox_entry(EVENT_OF_STATE[step.state]) if step.changed else ()
         if "conflict" in values:
-            told += self._notice(Event.CONFLICT)
+            dispatched += self._outbox_entry(Event.CONFLICT)
         return Change(
             values=values,
-            notices=told,
+            outbox=dispatched,
             reverses=reverses,
-            of_original=self._notice(Event.REVERSED) if reverses else (),
+            original_outbox=self._outbox_entry(Event.REVERSED) if reverses else (),
         )
 
     def _make(self, change: Change, record: R) -> R | None:
@@ -911,9 +913,9 @@ class Payments(Generic[R, C]):
         self._note(changed[0], change)
         if changed[1] is not None:
             self._note_state(changed[1])
-            self._tell((change.notices, changed[0]), (change.of_original, changed[1]))
+            self._dispatch((change.outbox, changed[0]), (change.original_outbox, changed[1]))
             return changed[0]
-        self._tell((change.notices, changed[0]))
+        self._dispatch((change.outbox, changed[0]))
         if change.reverses:
             logger.error(
                 "reversal.unbooked third_party_reference=%s: more was given back than paid",
@@ -939,23 +941,23 @@ class Payments(Generic[R, C]):
         )
         count_transition(self.alias, record.operation, record.state)
 
-    def _note_conflict(self, record: R, news: _News) -> R:
-        said = f"{news.evidence} ({news.code or 'no code'}, "
-        said += f"transaction {news.transaction_id or 'N/A'}): {news.description}"
-        return self._note_for_a_person(record, said, news)
+    def _note_conflict(self, record: R, report: StatusReport) -> R:
+        said = f"{report.evidence} ({report.code or 'no code'}, "
+        said += f"transaction {report.transaction_id or 'N/A'}): {report.description}"
+        return self._note_for_a_person(record, said, report)
 
     def _note_claimed(
-        self, record: R, news: _News, change: Change, claimed: TransactionClaimed
+        self, record: R, report: StatusReport, change: Change, claimed: TransactionClaimed
     ) -> R:
         # The same words whoever brings it: a person is told once.
-        said = f"{news.evidence} (transaction {change.values['claimed_transaction_id']}), "
+        said = f"{report.evidence} (transaction {change.values['claimed_transaction_id']}), "
         said += f"but that transaction is payment {claimed.reference}'s"
-        return self._note_for_a_person(record, said, news)
+        return self._note_for_a_person(record, said, report)
 
-    def _note_for_a_person(self, record: R, said: str, news: _News) -> R:
-        notice = self._notice(Event.CONFLICT)
+    def _note_for_a_person(self, record: R, said: str, report: StatusReport) -> R:
+        entry = self._outbox_entry(Event.CONFLICT)
         noted = written(
-            lambda spelling: self.store.note_conflict(record, spelling(said[:255]), notice), [said]
+            lambda spelling: self.store.note_conflict(record, spelling(said[:255]), entry), [said]
         )
         if noted is None:
             return self.store.get(record)
@@ -963,23 +965,23 @@ class Payments(Generic[R, C]):
             "payment.conflict third_party_reference=%s state=%s evidence=%s",
             record.third_party_reference,
             record.state,
-            news.evidence,
+            report.evidence,
         )
-        self._tell((notice, noted))
+        self._dispatch((entry, noted))
         return noted
 
-    def _notice(self, event: Event) -> tuple[Notice, ...]:
-        return (Notice(event),) if self.notifier.wants(event) else ()
+    def _outbox_entry(self, event: Event) -> tuple[OutboxEntry, ...]:
+        return (OutboxEntry(event),) if self.notifier.wants(event) else ()
 
-    def _tell(self, *told_of: tuple[Sequence[Notice], R]) -> None:
+    def _dispatch(self, *told_of: tuple[Sequence[OutboxEntry], R]) -> None:
         """Tell the shop what has just been committed."""
-        due = [(notice, record) for notices, record in told_of for notice in notices]
+        due = [(entry, record) for outbox, record in told_of for entry in outbox]
         # All of them at once: the receivers of the first may take longer than a lease lasts.
-        leases = hold(self.store, [notice.id for notice, _ in due], NOTICE_GRACE)
-        for notice, record in due:
-            self._notify(notice, record, leases.pop(0))
+        leases = hold(self.store, [entry.id for entry, _ in due], DISPATCH_GRACE)
+        for entry, record in due:
+            self._notify(entry, record, leases.pop(0))
 
-    def tell(self, due: DueNotice[R]) -> bool:
+    def dispatch(self, due: DueOutboxEntry[R]) -> bool:
         """Tell the shop of an event whose process died; False where that failed.
 
         Whatever is wrong with it is logged and stops nothing: it is handed out again, later each
@@ -989,55 +991,55 @@ class Payments(Generic[R, C]):
             RecordsUnavailable: the database is away, for all events.
         """
         try:
-            told = self._tell_late(due)
+            dispatched = self._dispatch_late(due)
         except Exception as error:  # noqa: BLE001 - whatever a row does, the others go on
             log_failure("signal.not_sent", error, event=due.event, event_id=due.id)
-            self.blame(error)
-            told = False
-        if not told and due.attempts >= MOST_ATTEMPTS:
+            self.raise_if_unavailable(error)
+            dispatched = False
+        if not dispatched and due.attempts >= MOST_ATTEMPTS:
             logger.error(
                 "signal.never_sent event=%s event_id=%s attempts=%d: it needs a person",
                 due.event,
                 due.id,
                 due.attempts,
             )
-        return told
+        return dispatched
 
-    def _tell_late(self, due: DueNotice[R]) -> bool:
+    def _dispatch_late(self, due: DueOutboxEntry[R]) -> bool:
         if due.attempts > 1:
             # Before it is tried: last time, a receiver may have ended the process.
             later = _now() + _backoff(due.attempts)
-            self.step(lambda: self.store.put_off_notices([due.id], later))
+            self.step(lambda: self.store.defer_outbox([due.id], later))
         record = due.record
         if record is None:
             logger.warning("signal.payment_gone event=%s event_id=%s", due.event, due.id)
-            self.step(lambda: self.store.settle([due.id]))
+            self.step(lambda: self.store.settle_outbox([due.id]))
             return True
-        notice = Notice(Event(due.event), due.id)
-        (lease,) = hold(self.store, [due.id], NOTICE_GRACE)
+        entry = OutboxEntry(Event(due.event), due.id)
+        (lease,) = hold(self.store, [due.id], DISPATCH_GRACE)
         # Other receivers may have written to it since it was handed out.
-        return self._notify(notice, self.step(partial(self.store.get, record)), lease)
+        return self._notify(entry, self.step(partial(self.store.get, record)), lease)
 
-    def _notify(self, notice: Notice, record: R, lease: Lease) -> bool:
+    def _notify(self, entry: OutboxEntry, record: R, lease: Lease) -> bool:
         """Have receivers called, and note that they were; it raises nothing."""
 
-        def told() -> None:
+        def dispatched() -> None:
             lease.end()
-            self._settle(notice)
+            self._settle(entry)
 
         try:
-            self.notifier.notify(notice, record, told)
+            self.notifier.notify(entry, record, dispatched)
         except Exception as error:  # noqa: BLE001 - a payment is not undone by who hears of it
             lease.end()
-            log_failure("signal.not_sent", error, event=notice.event, event_id=notice.id)
+            log_failure("signal.not_sent", error, event=entry.event, event_id=entry.id)
             return False
         return True
 
-    def _settle(self, notice: Notice) -> None:
+    def _settle(self, entry: OutboxEntry) -> None:
         try:
-            self.store.isolated(lambda: self.store.settle([notice.id]))
+            self.store.isolated(lambda: self.store.settle_outbox([entry.id]))
         except Exception as error:  # noqa: BLE001 - it was told, and may be told again
-            log_failure("signal.not_settled", error, event=notice.event, event_id=notice.id)
+            log_failure("signal.not_settled", error, event=entry.event, event_id=entry.id)
 
     def _apply_waiting_callbacks(self, record: R) -> R:
         """Look again at callbacks that overtook the answer, now that more is known."""
@@ -1054,7 +1056,7 @@ class Payments(Generic[R, C]):
     def _leave_to_worker(self, entry: C, record: R) -> None:
         """Have a callback tried again by whoever looks for undecided ones, who counts the tries."""
         try:
-            self.store.judge_callback(entry, Verdict.RECEIVED, record)
+            self.store.set_verdict(entry, Verdict.RECEIVED, record)
         except Exception as error:  # noqa: BLE001 - the payment has moved on
             log_failure("callback.not_put_off", error, account=self.alias)
 
@@ -1066,12 +1068,16 @@ class Payments(Generic[R, C]):
         record = self._find(callback)
         if record is None or record.conversation_id != callback.conversation_id:
             return False
-        news = self._without_originals_id(record, _news_of_callback(callback))
-        step = transition(State(record.state), news.evidence)
-        if not step.changed or self.settings.verify_callbacks or _contradicts_record(record, news):
+        report = self._without_originals_id(record, _report_of_callback(callback))
+        step = transition(State(record.state), report.evidence)
+        if (
+            not step.changed
+            or self.settings.verify_callbacks
+            or _contradicts_record(record, report)
+        ):
             return False
         kept = {**kept, "verdict": Verdict.APPLIED}
-        change = replace(self._change_by(record, news), callback=kept)
+        change = replace(self._change_by(record, report), callback=kept)
         try:
             applied = self._make(change, record) is not None
         except TransactionClaimed:
@@ -1093,7 +1099,7 @@ class Payments(Generic[R, C]):
     def _decide(self, entry: C, callback: Callback) -> None:
         record = self._find(callback)
         if record is not None and not record.conversation_id:
-            self.store.judge_callback(entry, Verdict.EARLY, record)
+            self.store.set_verdict(entry, Verdict.EARLY, record)
             # The answer may have come since the record was read, and have missed this callback.
             record = self.store.get(record)
             if not record.conversation_id:
@@ -1101,21 +1107,21 @@ class Payments(Generic[R, C]):
                 return
         verdict = self._verdict(record, callback)
         count_callback(self.alias, verdict.value)
-        self.store.judge_callback(entry, verdict, record)
+        self.store.set_verdict(entry, verdict, record)
         if verdict in REJECTED:
             self._reject(entry, verdict)
 
     def _decide_without_conversation(self, entry: C, callback: Callback, record: R) -> None:
         """Nothing says yet, or ever, that the callback is this payment's."""
-        news = self._without_originals_id(record, _news_of_callback(callback))
+        report = self._without_originals_id(record, _report_of_callback(callback))
         if State(record.state) in OPEN_STATES:
             self._ask_soon(record)
-        elif _contradicts_record(record, news):
+        elif _contradicts_record(record, report):
             # No answer will name its conversation any more: a person must hear of it.
-            self._note_conflict(record, news)
-            self.store.judge_callback(entry, Verdict.CONFLICT, record)
-        elif news.transaction_id and news.transaction_id == record.transaction_id:
-            self.store.judge_callback(entry, Verdict.REPEATED, record)
+            self._note_conflict(record, report)
+            self.store.set_verdict(entry, Verdict.CONFLICT, record)
+        elif report.transaction_id and report.transaction_id == record.transaction_id:
+            self.store.set_verdict(entry, Verdict.REPEATED, record)
 
     def _ask_soon(self, record: R) -> None:
         self.store.change(record, State(record.state), Change(values={"next_check_at": _now()}))
@@ -1132,42 +1138,42 @@ class Payments(Generic[R, C]):
             return Verdict.UNMATCHED
         if record.conversation_id != callback.conversation_id:
             return Verdict.MISMATCHED
-        news = self._without_originals_id(record, _news_of_callback(callback))
+        report = self._without_originals_id(record, _report_of_callback(callback))
         before = State(record.state)
-        step = transition(before, news.evidence)
-        if news.evidence is Evidence.NOTHING and before in OPEN_STATES:
+        step = transition(before, report.evidence)
+        if report.evidence is Evidence.NOTHING and before in OPEN_STATES:
             self._ask_soon(record)
             return Verdict.UNCONFIRMED
         if step.changed and self.settings.verify_callbacks:
-            return self._confirm(record, news)
-        after = self._apply(record, news)
-        if step.conflict or _contradicts(after.transaction_id, news.transaction_id):
+            return self._confirm(record, report)
+        after = self._apply(record, report)
+        if step.conflict or _contradicts(after.transaction_id, report.transaction_id):
             return Verdict.CONFLICT
-        succeeded = news.evidence is Evidence.SUCCEEDED
-        if succeeded and not _is_settled(after, kept_id(news.transaction_id)):
+        succeeded = report.evidence is Evidence.SUCCEEDED
+        if succeeded and not _is_settled(after, kept_id(report.transaction_id)):
             return Verdict.CONFLICT
         return Verdict.APPLIED if after.state != before else Verdict.REPEATED
 
-    def _confirm(self, record: R, news: _News) -> Verdict:
+    def _confirm(self, record: R, report: StatusReport) -> Verdict:
         """Believe a callback only when the gateway, asked, says so too."""
         self.store.disconnect()
         try:
-            answer = self.question(record)
+            answer = self.query_status(record)
         except MpesaError as error:
-            self.put_off(record, error)
+            self.defer(record, error)
             return Verdict.UNCONFIRMED
-        said = self._news_of_status(record, answer)
-        if not _agree(said.evidence, news.evidence):
+        said = self._report_of_status(record, answer)
+        if not _agree(said.evidence, report.evidence):
             self._apply(record, said)
             return Verdict.UNCONFIRMED
         # The callback knows better why, and the query which transaction.
-        known = said.transaction_id or news.transaction_id
-        after = self._apply(record, replace(news, asked=True, transaction_id=known))
+        known = said.transaction_id or report.transaction_id
+        after = self._apply(record, replace(report, asked=True, transaction_id=known))
         settled = State(after.state) in FINAL_STATES
         moved = State(after.state) in MONEY_MOVED_STATES
         return (
             Verdict.APPLIED
-            if settled and moved == (news.evidence is Evidence.SUCCEEDED)
+            if settled and moved == (report.evidence is Evidence.SUCCEEDED)
             else Verdict.CONFLICT
         )
 
@@ -1193,10 +1199,10 @@ def _agree(one: Evidence, other: Evidence) -> bool:
     return both and (one is Evidence.SUCCEEDED) == (other is Evidence.SUCCEEDED)
 
 
-def _news_of(result: Result) -> _News:
+def _report_of(result: Result) -> StatusReport:
     if result.code == ResponseCode.DUPLICATE_TRANSACTION:
-        return _news_of_duplicate(result)
-    return _News(
+        return _report_of_duplicate(result)
+    return StatusReport(
         evidence=evidence_of_answer(result.kind),
         code=result.code.value if result.code else None,
         description=result.description,
@@ -1205,23 +1211,23 @@ def _news_of(result: Result) -> _News:
     )
 
 
-def _news_of_duplicate(result: Result) -> _News:
+def _report_of_duplicate(result: Result) -> StatusReport:
     """Whatever else is doubtful of it, its IDs may be those of the request that was there first."""
     surely = result.kind is Kind.DUPLICATE
-    told = "Another request has this reference" if surely else "It names"
-    return _News(
+    named = "Another request has this reference" if surely else "It names"
+    return StatusReport(
         evidence=Evidence.NOTHING,
         code=ResponseCode.DUPLICATE_TRANSACTION.value,
         description=mask_msisdns_in(
-            f"{result.description}. {told}: transaction {result.transaction_id or 'N/A'}, "
+            f"{result.description}. {named}: transaction {result.transaction_id or 'N/A'}, "
             f"conversation {result.conversation_id or 'N/A'}"
         ),
         duplicate=surely,
     )
 
 
-def _news_of_callback(callback: Callback) -> _News:
-    return _News(
+def _report_of_callback(callback: Callback) -> StatusReport:
+    return StatusReport(
         evidence=evidence_of_answer(callback.kind),
         code=callback.code.value,
         description=callback.description,
@@ -1236,18 +1242,18 @@ def _was_taken_in(record: Record) -> bool:
     return bool(named) or State(record.state) is State.PENDING or is_duplicate(record)
 
 
-def _contradicts_record(record: Record, news: _News) -> bool:
+def _contradicts_record(record: Record, report: StatusReport) -> bool:
     # A query's answer may name a transaction of its own.
-    other_id = not news.asked and _contradicts(record.transaction_id, news.transaction_id)
-    conflict = transition(State(record.state), news.evidence).conflict
-    return conflict or (other_id and news.evidence is Evidence.SUCCEEDED)
+    other_id = not report.asked and _contradicts(record.transaction_id, report.transaction_id)
+    conflict = transition(State(record.state), report.evidence).conflict
+    return conflict or (other_id and report.evidence is Evidence.SUCCEEDED)
 
 
-def _columns(record: Record, step: Transition, news: _News) -> dict[str, Any]:
+def _columns(record: Record, step: Transition, report: StatusReport) -> dict[str, Any]:
     """What a piece of evidence writes into the record."""
     columns: dict[str, Any] = {}
     for name in ("conversation_id", "transaction_id"):
-        said = kept_id(getattr(news, name))
+        said = kept_id(getattr(report, name))
         if said and not getattr(record, name):
             columns[name] = said
     known_as = columns.get("transaction_id") or record.transaction_id
@@ -1257,23 +1263,23 @@ def _columns(record: Record, step: Transition, news: _News) -> dict[str, Any]:
         columns |= {
             "state": step.state,
             # A status query brings no code: why it failed was said before.
-            "response_code": (news.code or _code_before(record, step))[:16],
-            "response_description": _words(news)[:255],
+            "response_code": (report.code or _code_before(record, step))[:16],
+            "response_description": _words(report)[:255],
             "next_check_at": None if step.state in FINAL_STATES else _now() + FIRST_CHECK,
         }
-    if news.duplicate and not news.asked and step.state in OPEN_STATES:
+    if report.duplicate and not report.asked and step.state in OPEN_STATES:
         columns |= {
-            "response_code": (news.code or "")[:16],
-            "response_description": news.description[:255],
-            "conflict": news.description[:255],
+            "response_code": (report.code or "")[:16],
+            "response_description": report.description[:255],
+            "conflict": report.description[:255],
         }
-    if news.hearsay and step.state in OPEN_STATES:
-        columns["response_description"] = news.description[:255]
-    if news.asked and (step.changed or step.state in OPEN_STATES):
+    if report.unproven and step.state in OPEN_STATES:
+        columns["response_description"] = report.description[:255]
+    if report.asked and (step.changed or step.state in OPEN_STATES):
         asked = _asked(record)
         columns |= asked if step.state in OPEN_STATES else {"checks": asked["checks"]}
-        if not news.check_again and not record.conversation_id:
-            columns["next_check_at"] = news.next_check_at
+        if not report.check_again and not record.conversation_id:
+            columns["next_check_at"] = report.next_check_at
     return columns
 
 
@@ -1295,12 +1301,12 @@ def _is_settled(record: Record, transaction_id: str | None) -> bool:
     return State(record.state) in MONEY_MOVED_STATES and has_it
 
 
-def _words(news: _News) -> str:
+def _words(report: StatusReport) -> str:
     """What was said, and an ID that no record can keep."""
-    if not news.transaction_id or kept_id(news.transaction_id):
-        return news.description
-    named = mask_msisdns_in(repr(news.transaction_id[:100]))
-    return f"Transaction ID {named} was not kept. {news.description}"
+    if not report.transaction_id or kept_id(report.transaction_id):
+        return report.description
+    named = mask_msisdns_in(repr(report.transaction_id[:100]))
+    return f"Transaction ID {named} was not kept. {report.description}"
 
 
 def _code_before(record: Record, step: Transition) -> str:
@@ -1328,16 +1334,16 @@ def _contradicts(known: str, said: str | None) -> bool:
 
 def _reversible(original: R | None, amount: Decimal | None) -> R:
     if original is None:
-        problem = Problem("no payment with this transaction ID is on record")
+        problem = Message("no payment with this transaction ID is on record")
         raise nothing_sent({"transaction_id": [problem]})
     if State(original.state) not in (State.COMPLETED, State.PARTLY_REVERSED):
-        problem = Problem(
+        problem = Message(
             "the payment is %(state)s; only what completed goes back", state=str(original.state)
         )
         raise nothing_sent({"transaction_id": [problem]})
     left = original.amount - original.reversed_amount
     if amount is not None and amount > left:
-        problem = Problem(
+        problem = Message(
             "must be at most %(left)s, which is what is left of it", left=f"{left:.2f}"
         )
         raise nothing_sent({"amount": [problem]})
@@ -1349,9 +1355,9 @@ def _key(key: IdempotencyKey | None) -> str | None:
         key = "" if isinstance(key, int) and abs(key) >= 10**_KEY_LENGTH else str(key)
     if key is None or (isinstance(key, str) and 0 < len(key) <= _KEY_LENGTH and key.isprintable()):
         return key
-    problem = Problem("must have 1 to %(length)s characters on one line", length=_KEY_LENGTH)
+    problem = Message("must have 1 to %(length)s characters on one line", length=_KEY_LENGTH)
     if not isinstance(key, str):
-        problem = Problem("must be text or a whole number, not %(type)s", type=type(key).__name__)
+        problem = Message("must be text or a whole number, not %(type)s", type=type(key).__name__)
     raise nothing_sent({"idempotency_key": [problem]})
 
 

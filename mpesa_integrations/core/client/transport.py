@@ -22,7 +22,7 @@ from requests.structures import CaseInsensitiveDict
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from .msisdn import mask_msisdns_in
+from ..protocol.msisdn import mask_msisdns_in
 
 MAX_ANSWER = 1024 * 1024
 """Bytes: an answer has some 300. A longer one is not read to its end, and counts as none."""

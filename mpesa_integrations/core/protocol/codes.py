@@ -1,6 +1,6 @@
 """The gateway's response codes as data, and what each one proves about the money.
 
-PROTOCOL.md, "Response codes". Nothing here parses an answer or decides a payment's state.
+docs/protocol.md, "Response codes". Nothing here parses an answer or decides a payment's state.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
-from .problems import Problem, in_language
+from ..messages import Message, in_language
 
 
 class Kind(str, Enum):
@@ -113,7 +113,7 @@ class ResponseCode(str, Enum):
     def meaning(self) -> str:
         """The documented meaning; says so for a code that is not in the table."""
         info = CODES.get(self.value)
-        return info.meaning if info else Problem("Not in the documented table")
+        return info.meaning if info else Message("Not in the documented table")
 
     def meaning_in(self, language: str | None) -> str:
         """The meaning in the language of whoever is to read it.
@@ -133,7 +133,7 @@ class ResponseCode(str, Enum):
         return self.value
 
 
-# PROTOCOL.md, "Response codes": code -> (HTTP status, meaning, kind).
+# docs/protocol.md, "Response codes": code -> (HTTP status, meaning, kind).
 CODES: dict[str, CodeInfo] = {
     "INS-0": CodeInfo(200, "Request processed successfully", Kind.SUCCESS),
     "INS-1": CodeInfo(500, "Internal Error", Kind.UNKNOWN),

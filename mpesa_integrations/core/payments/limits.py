@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from .errors import nothing_sent
-from .problems import Problem
+from ..errors import nothing_sent
+from ..messages import Message
 
 _MOST = 10_000
 """Rows or questions at a time: databases take no more values than some ten thousand at once."""
@@ -22,7 +22,7 @@ def check_counts(**counts: int) -> None:
     for name, value in counts.items():
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST:
             raise nothing_sent(
-                {name: [Problem("must be a whole number from 1 to %(most)d", most=_MOST)]}
+                {name: [Message("must be a whole number from 1 to %(most)d", most=_MOST)]}
             )
 
 
@@ -37,7 +37,7 @@ def check_rate(rate: float | None) -> None:
     """
     if rate is not None and not (_is_number(rate) and rate * _LONGEST >= 1):
         raise nothing_sent(
-            {"rate": [Problem("must be a number of more than 0; leave it out for no limit")]}
+            {"rate": [Message("must be a number of more than 0; leave it out for no limit")]}
         )
 
 
@@ -52,7 +52,7 @@ def check_every(every: float | None) -> None:
     """
     if every is not None and not (_is_number(every) and 0 < every <= _LONGEST):
         raise nothing_sent(
-            {"every": [Problem("must be seconds, more than 0; leave it out to run once")]}
+            {"every": [Message("must be seconds, more than 0; leave it out to run once")]}
         )
 
 

@@ -6,11 +6,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic
 
-from .account_settings import AccountSettings
-from .config import read_callback_token
-from .errors import ConfigurationError
-from .failures import log_failure
-from .payments import Payments, is_token
+from ..errors import ConfigurationError
+from ..failures import log_failure
+from ..settings.account import AccountSettings
+from ..settings.client import read_callback_token
+from .calls import Payments, is_token
 from .records import C, R
 
 DEFAULT = "default"

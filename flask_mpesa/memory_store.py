@@ -16,19 +16,19 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from mpesa_integrations.core.errors import DuplicateTransaction
-from mpesa_integrations.core.lifecycle import OPEN_STATES, State
-from mpesa_integrations.core.ownership import merged, refuse_names
-from mpesa_integrations.core.records import (
+from mpesa_integrations.core.payments.lifecycle import OPEN_STATES, State
+from mpesa_integrations.core.payments.ownership import merged, refuse_names
+from mpesa_integrations.core.payments.records import (
     Change,
     DueCallback,
-    DueNotice,
-    Notice,
+    DueOutboxEntry,
+    OutboxEntry,
     Verdict,
     after_reversal,
     refuse_claimed,
     refuse_too_much,
 )
-from mpesa_integrations.core.tables import Table
+from mpesa_integrations.core.payments.tables import Table
 
 _KEPT = 10_000
 _T = TypeVar("_T")
@@ -79,7 +79,7 @@ class ReceivedCallback:
     next_attempt_at: datetime | None = None
 
 
-class UnrecordedStore:
+class MemoryStore:
     """One account's latest payments; core's store protocol."""
 
     def __init__(self, account: str) -> None:
@@ -110,7 +110,9 @@ class UnrecordedStore:
         """Replace them."""
         return replace(record, **values)
 
-    def create(self, values: Mapping[str, Any], notices: Sequence[Notice]) -> tuple[Payment, bool]:
+    def create(
+        self, values: Mapping[str, Any], outbox: Sequence[OutboxEntry]
+    ) -> tuple[Payment, bool]:
         """Keep a payment.
 
         Raises:
@@ -171,7 +173,7 @@ class UnrecordedStore:
             return changed, self._keep(replace(original, **values))
 
     def note_conflict(
-        self, record: Payment, text: str, notices: Sequence[Notice]
+        self, record: Payment, text: str, outbox: Sequence[OutboxEntry]
     ) -> Payment | None:
         """Note it where it is not what was noted last."""
         with self._lock:
@@ -217,20 +219,22 @@ class UnrecordedStore:
                 if known.next_check_at == until:
                     self._keep(replace(known, next_check_at=datetime.now(timezone.utc)))
 
-    def claim_notices(self, now: datetime, until: datetime, limit: int) -> list[DueNotice[Payment]]:
+    def claim_outbox(
+        self, now: datetime, until: datetime, limit: int
+    ) -> list[DueOutboxEntry[Payment]]:
         """None are kept."""
         return []
 
-    def put_off_notices(self, ids: Sequence[str], until: datetime) -> None:
+    def defer_outbox(self, ids: Sequence[str], until: datetime) -> None:
         """None are kept."""
 
-    def hold_notices(self, ids: Sequence[str], until: datetime) -> None:
+    def hold_outbox(self, ids: Sequence[str], until: datetime) -> None:
         """None are kept."""
 
-    def settle(self, told: Sequence[str]) -> None:
+    def settle_outbox(self, dispatched: Sequence[str]) -> None:
         """None are kept."""
 
-    def keep_callback(self, values: Mapping[str, Any]) -> ReceivedCallback:
+    def store_callback(self, values: Mapping[str, Any]) -> ReceivedCallback:
         """Keep it while it waits."""
         entry = ReceivedCallback(pk=next(self._numbers), **values)
         if entry.verdict is Verdict.RECEIVED:  # any other is decided, as one that is unreadable
@@ -243,7 +247,7 @@ class UnrecordedStore:
         """It cannot be changed."""
         return entry
 
-    def judge_callback(
+    def set_verdict(
         self, entry: ReceivedCallback, verdict: Verdict, record: Payment | None
     ) -> None:
         """Let go of it, unless it came early."""
@@ -278,7 +282,7 @@ class UnrecordedStore:
             self._callbacks.update({entry.pk: entry for entry in claimed})
         return [DueCallback(entry=e, body=e.body, attempts=e.attempts) for e in claimed]
 
-    def put_off_callbacks(self, entries: Sequence[ReceivedCallback], until: datetime) -> None:
+    def defer_callbacks(self, entries: Sequence[ReceivedCallback], until: datetime) -> None:
         """Have them tried again at another time."""
         with self._lock:
             for entry in entries:

@@ -10,17 +10,17 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-from .codes import ResponseCode
+from ..protocol.codes import ResponseCode
+from ..protocol.references import made_about
+from ..protocol.schemas import GATEWAY_ID
 from .records import Record
-from .references import made_about
-from .schemas import GATEWAY_ID
 
 ID_LENGTH = 64
 """Characters of a record's columns for the gateway's IDs."""
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class StatusQuery:
     """What to ask the gateway for.
 
     Attributes:
@@ -32,7 +32,7 @@ class Question:
     proves: bool
 
 
-def question_about(record: Record, created_at: datetime) -> Question:
+def status_query_for(record: Record, created_at: datetime) -> StatusQuery:
     """By what a payment is best asked for.
 
     The conversation is this very request's. So is a reference that this library made, since nobody
@@ -45,18 +45,18 @@ def question_about(record: Record, created_at: datetime) -> Question:
         created_at: when it was recorded, aware.
     """
     if is_duplicate(record):
-        return Question(record.third_party_reference, proves=False)
-    by_reference = Question(record.third_party_reference, proves=True)
+        return StatusQuery(record.third_party_reference, proves=False)
+    by_reference = StatusQuery(record.third_party_reference, proves=True)
     is_made = made_about(record.third_party_reference, created_at)
     if is_made and record.operation == "reversal":
         return by_reference
     if _can_be_asked_by(record.conversation_id):
-        return Question(record.conversation_id, proves=True)
+        return StatusQuery(record.conversation_id, proves=True)
     if is_made:
         return by_reference
     if record.operation != "reversal" and _can_be_asked_by(record.transaction_id):
-        return Question(record.transaction_id, proves=True)
-    return Question(record.third_party_reference, proves=False)
+        return StatusQuery(record.transaction_id, proves=True)
+    return StatusQuery(record.third_party_reference, proves=False)
 
 
 def is_duplicate(record: Record) -> bool:

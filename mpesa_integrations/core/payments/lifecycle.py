@@ -1,6 +1,6 @@
 """The payment's lifecycle: one pure function from (state, evidence) to what becomes of them.
 
-It touches no store and sends nothing. DESIGN.md's invariants 3 and 4 are this table.
+It touches no store and sends nothing. docs/design.md's invariants 3 and 4 are this table.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from .codes import Kind
-from .results import TransactionStatus
+from ..protocol.codes import Kind
+from ..protocol.results import TransactionStatus
 
 
 class State(str, Enum):

@@ -1,6 +1,6 @@
 """The gateway's operations as one table of data; what is done with a row is the client's.
 
-PROTOCOL.md, "Call context".
+docs/protocol.md, "Call context".
 """
 
 from __future__ import annotations

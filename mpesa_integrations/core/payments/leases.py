@@ -24,10 +24,10 @@ LONGEST = timedelta(hours=1)
 _AT_A_TIME = 500
 
 
-class HoldsNotices(Protocol):
+class HoldsOutbox(Protocol):
     """What renews leases: a store."""
 
-    def hold_notices(self, ids: Sequence[str], until: datetime) -> None:
+    def hold_outbox(self, ids: Sequence[str], until: datetime) -> None:
         """Keep notices from other workers until a time; called from a thread of its own."""
 
 
@@ -40,9 +40,9 @@ class Lease:
 
     __slots__ = ("__weakref__", "_ends", "due", "id", "lasts", "store")
 
-    def __init__(self, store: HoldsNotices, notice_id: str, lasts: timedelta) -> None:
+    def __init__(self, store: HoldsOutbox, entry_id: str, lasts: timedelta) -> None:
         self.store = store
-        self.id = notice_id
+        self.id = entry_id
         self.lasts = lasts
         self._ends = time.monotonic() + LONGEST.total_seconds()
         self.due = time.monotonic() + lasts.total_seconds() / 3
@@ -109,9 +109,9 @@ class _Keeper:
             self._changed.wait(max(0.0, self._wakes - time.monotonic()))
             return True
 
-    def _due(self) -> dict[HoldsNotices, list[tuple[str, timedelta]]]:
+    def _due(self) -> dict[HoldsOutbox, list[tuple[str, timedelta]]]:
         now = time.monotonic()
-        found: dict[HoldsNotices, list[tuple[str, timedelta]]] = {}
+        found: dict[HoldsOutbox, list[tuple[str, timedelta]]] = {}
         with self._changed:
             for lease in list(self._held):
                 # Those that would be due soon, too: together they are one statement.
@@ -125,12 +125,12 @@ class _Keeper:
         return found
 
 
-def _renew(store: HoldsNotices, due: list[tuple[str, timedelta]]) -> None:
+def _renew(store: HoldsOutbox, due: list[tuple[str, timedelta]]) -> None:
     for first in range(0, len(due), _AT_A_TIME):
         some = due[first : first + _AT_A_TIME]
         try:
             until = datetime.now(timezone.utc) + min(lasts for _, lasts in some)
-            store.hold_notices([notice_id for notice_id, _ in some], until)
+            store.hold_outbox([entry_id for entry_id, _ in some], until)
         except Exception as error:  # noqa: BLE001 - whatever the database's library raises
             # It is tried again in a third of the time; until then the lease holds.
             logger.warning("signal.not_held problem=%s", type(error).__name__)
@@ -141,7 +141,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_keeper.forget)
 
 
-def hold(store: HoldsNotices, ids: Iterable[str], lasts: timedelta) -> list[Lease]:
+def hold(store: HoldsOutbox, ids: Iterable[str], lasts: timedelta) -> list[Lease]:
     """Keep notices from other workers, from now on until each lease's end.
 
     Args:
@@ -149,7 +149,7 @@ def hold(store: HoldsNotices, ids: Iterable[str], lasts: timedelta) -> list[Leas
         ids: of notices whose own lease has just begun.
         lasts: for how long they are kept without being renewed.
     """
-    leases = [Lease(store, notice_id, lasts) for notice_id in ids]
+    leases = [Lease(store, entry_id, lasts) for entry_id in ids]
     for lease in leases:
         _keeper.keep(lease)
     return leases

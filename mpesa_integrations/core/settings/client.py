@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from .. import __version__
-from .credentials import check_api_key_fits, normalise_api_key, normalise_public_key
-from .errors import ConfigurationError
-from .msisdn import DEFAULT_PREFIXES
-from .pasted import clean, plain
-from .redaction import SECRET_SETTINGS, forgetful_calls, remember_secrets, secret
+from ...version import __version__
+from ..errors import ConfigurationError
+from ..protocol.authentication import check_api_key_fits, normalise_api_key, normalise_public_key
+from ..protocol.msisdn import DEFAULT_PREFIXES
+from ..redaction import SECRET_SETTINGS, forgetful_calls, remember_secrets, secret
+from ..text import clean, plain
 
 logger = logging.getLogger("mpesa_integrations")
 
-# PROTOCOL.md, "Call context". Older clients use api.mpesa.vm.co.mz for production: set `host`.
+# docs/protocol.md, "Call context". Older clients use api.mpesa.vm.co.mz for production: set `host`.
 ENVIRONMENTS: dict[str, str] = {
     "sandbox": "api.sandbox.vm.co.mz",
     "production": "api.vm.co.mz",
@@ -65,7 +65,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,128}")
 @forgetful_calls
 @dataclass(frozen=True, kw_only=True)
 class MpesaConfig:
-    """One account's settings; PROTOCOL.md, "Credentials" and "Call context".
+    """One account's settings; docs/protocol.md, "Credentials" and "Call context".
 
     Args:
         api_key: the account's API key.

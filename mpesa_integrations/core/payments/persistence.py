@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from .errors import RecordsUnavailable
+from ..errors import RecordsUnavailable
 from .records import Store
 
 logger = logging.getLogger("mpesa_integrations")

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from .account_settings import Proxy
-from .accounts import Accounts
-from .addresses import UNIX, is_unix_socket, read_address, within
-from .callbacks import MAX_BODY
-from .failures import log_failure
-from .sentry import keep_from_sentry
+from ..failures import log_failure
+from ..protocol.callbacks import MAX_BODY
+from ..sentry import keep_from_sentry
+from ..settings.account import Proxy
+from ..settings.networks import UNIX, is_unix_socket, read_address, within
+from .registry import Accounts
 
 logger = logging.getLogger("mpesa_integrations")
 
@@ -56,7 +56,7 @@ class CallbackAnswer:
 
 
 def answer_callback(accounts: Accounts[Any, Any], request: CallbackRequest) -> CallbackAnswer:
-    """Take in a callback; PROTOCOL.md, "Answers".
+    """Take in a callback; docs/protocol.md, "Answers".
 
     A wrong token, or a stranger's address, is answered 404 with no detail, and kept nowhere.
 
@@ -150,7 +150,7 @@ def wsgi_reader(
 
 
 def _refuse(
-    alias: str, address: str | None, status: int, why: str, told: str = ""
+    alias: str, address: str | None, status: int, why: str, dispatched: str = ""
 ) -> CallbackAnswer:
     """Refuse a callback whose token was right, with a line for who wonders where it is."""
     logger.warning(
@@ -160,7 +160,7 @@ def _refuse(
         address or "unknown",
         why,
     )
-    return CallbackAnswer(status, {"output_ResponseDesc": told} if told else {})
+    return CallbackAnswer(status, {"output_ResponseDesc": dispatched} if dispatched else {})
 
 
 def _body(request: CallbackRequest) -> bytes | None:

@@ -12,8 +12,8 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any
 
-from .errors import ProtectedRecord, ValidationError, nothing_sent
-from .problems import Problem
+from ..errors import ProtectedRecord, ValidationError, nothing_sent
+from ..messages import Message
 
 OWNED = frozenset(
     {
@@ -92,16 +92,16 @@ def refuse_names(given: Iterable[str], shops: Collection[str]) -> None:
     problems: dict[str, list[str]] = {}
     for name in given:
         if name in OWNED:
-            problems[name] = [Problem("is written by the library alone")]
+            problems[name] = [Message("is written by the library alone")]
         elif name not in shops:
-            problems[name] = [Problem("is no argument of this call, and no column of your own")]
+            problems[name] = [Message("is no argument of this call, and no column of your own")]
     if problems:
         raise nothing_sent(problems)
 
 
 def refuse_unsaved(name: str) -> ValidationError:
     """The error for an object that has no key yet by which it could be kept."""
-    return nothing_sent({name: [Problem("must be an object that was saved")]})
+    return nothing_sent({name: [Message("must be an object that was saved")]})
 
 
 def another(record: Any, columns: Mapping[str, Mapping[str, Any]]) -> str | None:
@@ -134,7 +134,7 @@ def check_metadata(columns: Mapping[str, Any]) -> None:
         ValidationError: it is no mapping.
     """
     if METADATA in columns and not isinstance(columns[METADATA], Mapping):
-        raise nothing_sent({METADATA: [Problem("must be a dict")]})
+        raise nothing_sent({METADATA: [Message("must be a dict")]})
 
 
 def _same(kept: Any, given: Any) -> bool:

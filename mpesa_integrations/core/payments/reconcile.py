@@ -17,12 +17,12 @@ from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import Generic
 
-from .errors import MpesaError, RecordsUnavailable
-from .failures import log_failure
+from ..errors import MpesaError, RecordsUnavailable
+from ..failures import log_failure
+from ..protocol.results import TransactionStatusResult
+from .calls import DISPATCH_GRACE, Payments
 from .limits import check_counts, check_rate
-from .payments import NOTICE_GRACE, Payments
 from .records import C, R
-from .results import TransactionStatusResult
 
 logger = logging.getLogger("mpesa_integrations")
 
@@ -47,20 +47,20 @@ class Reconciled:
     """
 
     asked: int = 0
-    told: int = 0
+    dispatched: int = 0
     callbacks: int = 0
     failed: int = 0
 
     def __add__(self, other: Reconciled) -> Reconciled:
         return Reconciled(
             self.asked + other.asked,
-            self.told + other.told,
+            self.dispatched + other.dispatched,
             self.callbacks + other.callbacks,
             self.failed + other.failed,
         )
 
     def __bool__(self) -> bool:
-        return bool(self.asked or self.told or self.callbacks)
+        return bool(self.asked or self.dispatched or self.callbacks)
 
 
 class Reconciler(Generic[R, C]):
@@ -111,7 +111,7 @@ class Reconciler(Generic[R, C]):
                 total += done
                 if progress is not None and done:
                     progress(total)
-                if max(done.asked, done.told, done.callbacks) < self._batch:
+                if max(done.asked, done.dispatched, done.callbacks) < self._batch:
                     break
         return total
 
@@ -124,7 +124,7 @@ class Reconciler(Generic[R, C]):
         return ThreadPoolExecutor(self._workers, thread_name_prefix="mpesa-reconcile")
 
     def _run_batch(self, pool: ThreadPoolExecutor, now: datetime) -> Reconciled:
-        done = self._tell(now) + self._decide(now)
+        done = self._dispatch(now) + self._decide(now)
         until = _now() + LEASE + self._timeout
         for record, answer in self._ask(pool, now, until):
             done += Reconciled(asked=1, failed=int(not self._take_in(record, answer)))
@@ -132,22 +132,22 @@ class Reconciler(Generic[R, C]):
 
     def _decide(self, now: datetime) -> Reconciled:
         looked_at, failed = self._payments.apply_claimed_callbacks(
-            now, self._batch, older_than=NOTICE_GRACE, stopped=self._stop.is_set
+            now, self._batch, older_than=DISPATCH_GRACE, stopped=self._stop.is_set
         )
         return Reconciled(callbacks=looked_at, failed=failed)
 
-    def _tell(self, now: datetime) -> Reconciled:
-        until = _now() + NOTICE_GRACE
-        claimed = self._payments.step(lambda: self._store.claim_notices(now, until, self._batch))
+    def _dispatch(self, now: datetime) -> Reconciled:
+        until = _now() + DISPATCH_GRACE
+        claimed = self._payments.step(lambda: self._store.claim_outbox(now, until, self._batch))
         done = Reconciled()
         for due in claimed:
-            if self._stop.is_set() or _now() > until - NOTICE_GRACE / 2:
+            if self._stop.is_set() or _now() > until - DISPATCH_GRACE / 2:
                 break  # a receiver took so long that others may be handed the rest
-            told = self._payments.tell(due)
-            done += Reconciled(told=1, failed=int(not told))
-        if done.told < len(claimed):
-            rest = [due.id for due in claimed[done.told :]]
-            self._payments.step(lambda: self._store.put_off_notices(rest, _now()))
+            dispatched = self._payments.dispatch(due)
+            done += Reconciled(dispatched=1, failed=int(not dispatched))
+        if done.dispatched < len(claimed):
+            rest = [due.id for due in claimed[done.dispatched :]]
+            self._payments.step(lambda: self._store.defer_outbox(rest, _now()))
         return done
 
     def _take_in(self, record: R, answer: _Asked) -> bool:
@@ -156,26 +156,26 @@ class Reconciler(Generic[R, C]):
         if problem is not None and not isinstance(problem, Exception):
             raise problem
         try:
-            self._payments.step(partial(self._learn, record, answer, problem))
+            self._payments.step(partial(self._apply_status, record, answer, problem))
         except Exception as error:  # noqa: BLE001 - whatever a row does, the others go on
             reference = record.third_party_reference
             log_failure("reconcile.not_learnt", error, third_party_reference=reference)
-            self._payments.blame(error)
+            self._payments.raise_if_unavailable(error)
             self._count(record)
             return False
         return True
 
-    def _learn(self, record: R, answer: _Asked, problem: Exception | None) -> None:
+    def _apply_status(self, record: R, answer: _Asked, problem: Exception | None) -> None:
         if problem is None:
-            self._payments.learn(record, answer.result())
+            self._payments.apply_status(record, answer.result())
         else:
-            self._payments.put_off(record, problem)
+            self._payments.defer(record, problem)
 
     def _count(self, record: R) -> None:
         """Note that a payment was asked for in vain; else the end of its lease puts it off."""
         try:
             error = MpesaError("The answer could not be taken in")
-            self._payments.step(lambda: self._payments.put_off(self._store.get(record), error))
+            self._payments.step(lambda: self._payments.defer(self._store.get(record), error))
         except Exception as problem:  # noqa: BLE001 - whatever a row does, the others go on
             reference = record.third_party_reference
             log_failure("reconcile.not_put_off", problem, third_party_reference=reference)
@@ -190,7 +190,7 @@ class Reconciler(Generic[R, C]):
             while waiting or flying:
                 while waiting and len(flying) < self._workers and self._may_ask(until):
                     record = waiting.popleft()
-                    flying[pool.submit(self._payments.question, record)] = record
+                    flying[pool.submit(self._payments.query_status, record)] = record
                 if not flying:
                     break
                 for answer in self._next_answers(flying):

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
 
+from ..messages import Message
+from ..text import clean, plain
 from .msisdn import DEFAULT_PREFIXES, normalise_msisdn
-from .pasted import clean, plain
-from .problems import Problem
 from .references import THIRD_PARTY_REFERENCE
 
 if TYPE_CHECKING:  # marshmallow 3's Field cannot be subscripted at run time
@@ -33,13 +33,13 @@ GATEWAY_ID = r"[!-~]{1,100}"
 """An ID of the gateway's, as a regular expression. No shape of theirs is documented, so any may
 be sent back that goes into a query string and a line of a log, without a space."""
 # In place of marshmallow's own words, which its next release may change.
-_NEEDED: dict[str, Any] = {"required": Problem("is missing"), "null": Problem("is missing")}
+_NEEDED: dict[str, Any] = {"required": Message("is missing"), "null": Message("is missing")}
 
 
 class Msisdn(_StringField):
     """A phone number, however people type it; normalised to `258` and nine digits."""
 
-    rule = Problem("must be 258, then 84 or 85, then seven digits, as in 258841234567")
+    rule = Message("must be 258, then 84 or 85, then seven digits, as in 258841234567")
     default_error_messages = _NEEDED
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
@@ -52,7 +52,7 @@ class Msisdn(_StringField):
 class Amount(_DecimalField):
     """Meticais: a positive decimal of two places at most, given as str, int or Decimal."""
 
-    rule = Problem(
+    rule = Message(
         "must be a positive number of meticais with at most 2 decimals, as in 150 or 99.50, "
         "and less than 1000000000000"
     )
@@ -74,7 +74,7 @@ class PatternText(_StringField):
     default_error_messages = _NEEDED
 
     def __init__(
-        self, pattern: str, rule: Problem, *, clean: Callable[[str], str] = plain, **kwargs: Any
+        self, pattern: str, rule: Message, *, clean: Callable[[str], str] = plain, **kwargs: Any
     ) -> None:
         self._pattern = re.compile(pattern)
         self._clean = clean
@@ -84,7 +84,7 @@ class PatternText(_StringField):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         if isinstance(value, bool) or not isinstance(value, (str, int)):
             raise ValidationError(
-                Problem("must be text or a whole number, not %(type)s", type=type(value).__name__)
+                Message("must be text or a whole number, not %(type)s", type=type(value).__name__)
             )
         if isinstance(value, int):
             value = str(value) if abs(value) < _LONGEST else ""
@@ -120,16 +120,16 @@ def amount_text(amount: Decimal) -> str:
     return str(int(whole)) if whole == amount else f"{amount:.2f}"
 
 
-def _amount_problem(value: object) -> Problem:
+def _amount_problem(value: object) -> Message:
     if isinstance(value, float):
-        return Problem("must not be a float, which is not exact: give a Decimal, an int or text")
+        return Message("must not be a float, which is not exact: give a Decimal, an int or text")
     return Amount.rule
 
 
 def _transaction_reference() -> PatternText:
     return PatternText(
         r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,20}",
-        Problem("must have 1 to 20 characters on one line"),
+        Message("must have 1 to 20 characters on one line"),
         clean=clean,  # as it was written: the customer reads it
         required=True,
     )
@@ -138,14 +138,14 @@ def _transaction_reference() -> PatternText:
 def _third_party_reference() -> PatternText:
     return PatternText(
         THIRD_PARTY_REFERENCE,
-        Problem("must have 1 to 20 letters and digits, and nothing else"),
+        Message("must have 1 to 20 letters and digits, and nothing else"),
         required=True,
     )
 
 
 def _shortcode() -> PatternText:
     return PatternText(
-        r"[0-9]{5,6}", Problem("must be a shortcode of 5 or 6 digits"), required=True
+        r"[0-9]{5,6}", Message("must be a shortcode of 5 or 6 digits"), required=True
     )
 
 
@@ -155,7 +155,7 @@ class RequestSchema(Schema):
     `wire` gives each argument's name in the gateway's parameter table.
     """
 
-    error_messages = {"unknown": Problem("is no argument of this call")}  # noqa: RUF012
+    error_messages = {"unknown": Message("is no argument of this call")}  # noqa: RUF012
     wire: Mapping[str, str] = {}
 
     third_party_reference = _third_party_reference()
@@ -216,7 +216,7 @@ class ReversalRequestSchema(RequestSchema):
         "amount": "input_ReversalAmount",
     }
     transaction_id = PatternText(
-        GATEWAY_ID, Problem("must be a transaction ID, as in 4XDF12345"), required=True
+        GATEWAY_ID, Message("must be a transaction ID, as in 4XDF12345"), required=True
     )
     security_credential = fields.String(required=True)
     initiator_identifier = fields.String(required=True)
@@ -234,7 +234,7 @@ class QueryTransactionStatusRequestSchema(RequestSchema):
     }
     query_reference = PatternText(
         GATEWAY_ID,
-        Problem("must be a transaction ID, a conversation ID or a third-party reference"),
+        Message("must be a transaction ID, a conversation ID or a third-party reference"),
         required=True,
     )
     service_provider_code = _shortcode()
@@ -306,7 +306,7 @@ class CustomerNameAnswerSchema(AnswerSchema):
 
 
 class CallbackSchema(Schema):
-    """An asynchronous result, as the gateway posts it; PROTOCOL.md, "Answers"."""
+    """An asynchronous result, as the gateway posts it; docs/protocol.md, "Answers"."""
 
     class Meta:
         """As for answers: unknown fields are kept raw, not refused."""

@@ -15,7 +15,7 @@ _MADE = re.compile(f"[{_DIGITS}]{{{_TIME_LENGTH + _RANDOM_LENGTH}}}")
 _ABOUT = timedelta(days=1)  # forgives any clock and any time zone
 
 THIRD_PARTY_REFERENCE = r"[A-Za-z0-9]{1,20}"
-"""What a request's reference may be, as a regular expression (PROTOCOL.md, "Call context")."""
+"""What a request's reference may be, as a regular expression (docs/protocol.md, "Call context")."""
 
 
 def is_third_party_reference(text: str) -> bool:
@@ -24,7 +24,7 @@ def is_third_party_reference(text: str) -> bool:
 
 
 def new_third_party_reference() -> str:
-    """Make a reference of 20 digits and capital letters (PROTOCOL.md, "Call context").
+    """Make a reference of 20 digits and capital letters (docs/protocol.md, "Call context").
 
     The first eleven characters are the time in microseconds, so references sort by age; the rest
     is random, so that processes and machines need not know of each other.

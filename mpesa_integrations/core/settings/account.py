@@ -9,13 +9,13 @@ from datetime import timedelta
 from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
-from .addresses import UNIX, Network, read_network
-from .callbacks import PORT_RANGE
-from .config import KEY_PREFIX, SANDBOX_SHORTCODE, MpesaConfig
-from .errors import ConfigurationError
-from .pasted import clean
-from .redaction import Secret, forgetful_calls
-from .transport import Transport
+from ..client.transport import Transport
+from ..errors import ConfigurationError
+from ..protocol.callbacks import PORT_RANGE
+from ..redaction import Secret, forgetful_calls
+from ..text import clean
+from .client import KEY_PREFIX, SANDBOX_SHORTCODE, MpesaConfig
+from .networks import UNIX, Network, read_network
 
 Proxy = Network | Literal["unix"]
 _SHORT_TOKEN = 32
@@ -167,7 +167,7 @@ ACCOUNT_SETTINGS = tuple(_READERS)
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class SettingsMessage:
     """Something wrong with an account's settings, and what to do.
 
     Attributes:
@@ -183,9 +183,9 @@ class Problem:
     serious: bool
 
 
-def find_problems(
+def check_account(
     alias: str, settings: AccountSettings, *, in_production: bool
-) -> Iterator[Problem]:
+) -> Iterator[SettingsMessage]:
     """Say what is doubtful in settings that can be read.
 
     Args:
@@ -196,7 +196,7 @@ def find_problems(
     config = settings.config
     account = f"the M-Pesa account {alias!r}"
     if len(config.api_key) != _API_KEY_LENGTH:
-        yield Problem(
+        yield SettingsMessage(
             3,
             f"The API_KEY of {account} has {len(config.api_key)} characters; "
             f"the portal's have {_API_KEY_LENGTH}.",
@@ -204,14 +204,14 @@ def find_problems(
             serious=False,
         )
     if in_production and config.environment != "production":
-        yield Problem(
+        yield SettingsMessage(
             4,
             f"{account} uses the {config.environment} gateway in production.",
             'Set ENVIRONMENT to "production" where customers pay.',
             serious=False,
         )
     if in_production and config.verify is False:
-        yield Problem(
+        yield SettingsMessage(
             5,
             f"{account} does not check the gateway's certificate.",
             "Set VERIFY to True, or to the path of a CA bundle.",
@@ -219,7 +219,7 @@ def find_problems(
         )
     sandbox = config.environment == "sandbox" and config.host is None
     if sandbox and config.service_provider_code != SANDBOX_SHORTCODE:
-        yield Problem(
+        yield SettingsMessage(
             12,
             f"{account} uses a shortcode of its own at the sandbox, which refuses all but "
             f"{SANDBOX_SHORTCODE} (INS-13).",
@@ -230,7 +230,7 @@ def find_problems(
     yield from _find_callback_problems(account, settings)
 
 
-def find_shared_tokens(accounts: Mapping[str, AccountSettings]) -> Iterator[Problem]:
+def check_callback_tokens(accounts: Mapping[str, AccountSettings]) -> Iterator[SettingsMessage]:
     """Say which accounts have one callback token: the token tells whose a callback is."""
     aliases: dict[str, list[str]] = {}
     for alias, settings in accounts.items():
@@ -238,7 +238,7 @@ def find_shared_tokens(accounts: Mapping[str, AccountSettings]) -> Iterator[Prob
             aliases.setdefault(settings.config.callback_token, []).append(alias)
     for sharing in aliases.values():
         if len(sharing) > 1:
-            yield Problem(
+            yield SettingsMessage(
                 11,
                 f"The M-Pesa accounts {' and '.join(map(repr, sharing))} have one CALLBACK_TOKEN, "
                 f"so that all callbacks would go to {sharing[0]!r}.",
@@ -247,24 +247,24 @@ def find_shared_tokens(accounts: Mapping[str, AccountSettings]) -> Iterator[Prob
             )
 
 
-def _find_callback_problems(account: str, settings: AccountSettings) -> Iterator[Problem]:
+def _find_callback_problems(account: str, settings: AccountSettings) -> Iterator[SettingsMessage]:
     token = settings.config.callback_token
     if token is None and settings.callback_base_url:
-        yield Problem(
+        yield SettingsMessage(
             7,
             f"{account} has a CALLBACK_BASE_URL and no CALLBACK_TOKEN.",
             'Make a token with: python -c "import secrets; print(secrets.token_urlsafe(32))"',
             serious=True,
         )
     if token is not None and len(token) < _SHORT_TOKEN:
-        yield Problem(
+        yield SettingsMessage(
             8,
             f"The CALLBACK_TOKEN of {account} is short.",
             f"Use at least {_SHORT_TOKEN} characters, as secrets.token_urlsafe(32) gives.",
             serious=False,
         )
     if settings.callback_base_url and not _is_callable(settings.callback_base_url):
-        yield Problem(
+        yield SettingsMessage(
             10,
             f"The gateway would not call the callback URL of {account}.",
             "CALLBACK_BASE_URL must be https with a port from "

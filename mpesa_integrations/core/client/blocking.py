@@ -20,11 +20,7 @@ from urllib.parse import urlencode
 import marshmallow
 from urllib3.util import Retry
 
-from .answers import read_answer
-from .codes import Kind, ResponseCode
-from .config import MpesaConfig
-from .credentials import encrypt_api_key
-from .errors import (
+from ..errors import (
     AuthenticationError,
     ConfigurationError,
     DuplicateTransaction,
@@ -35,14 +31,18 @@ from .errors import (
     ValidationError,
     nothing_sent,
 )
-from .operations import OPERATIONS, REVERSAL, Operation
-from .problems import Problem
-from .redaction import Secret, forgetful_calls
-from .references import new_third_party_reference
-from .results import CustomerNameResult, Result, TransactionStatusResult
-from .schemas import CustomerNameAnswerSchema, RequestSchema
-from .sentry import keep_from_sentry
-from .telemetry import note_duration
+from ..messages import Message
+from ..protocol.answers import read_answer
+from ..protocol.authentication import encrypt_api_key
+from ..protocol.codes import Kind, ResponseCode
+from ..protocol.operations import OPERATIONS, REVERSAL, Operation
+from ..protocol.references import new_third_party_reference
+from ..protocol.results import CustomerNameResult, Result, TransactionStatusResult
+from ..protocol.schemas import CustomerNameAnswerSchema, RequestSchema
+from ..redaction import Secret, forgetful_calls
+from ..sentry import keep_from_sentry
+from ..settings.client import MpesaConfig
+from ..telemetry import note_duration
 from .transport import (
     HttpRequest,
     HttpResponse,
@@ -99,7 +99,7 @@ class PreparedRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CallContext:
-    """A call as the gateway's documentation describes one; PROTOCOL.md, "Call context".
+    """A call as the gateway's documentation describes one; docs/protocol.md, "Call context".
 
     Attributes:
         method: `GET`, `POST` or `PUT`.
@@ -224,7 +224,7 @@ class MpesaClient:
             GatewayUnavailable: surely not accepted; safe to try again.
             OutcomeUnknown: may have been accepted; query it, never send it again.
 
-        Source: PROTOCOL.md, "Call context".
+        Source: docs/protocol.md, "Call context".
         """
         return self.send(
             self.prepare(
@@ -641,7 +641,7 @@ def _error_for(operation: Operation, result: Result) -> MpesaError:
     text = f"{label} (third-party reference {reference})" if reference else label
     if result.kind is Kind.VALIDATION and result.code is not None:
         argument = _ARGUMENT_OF_CODE.get(result.code, "request")
-        problem = Problem(
+        problem = Message(
             "%(code)s %(meaning)s",
             english=label,  # as the gateway worded it
             code=result.code.value,

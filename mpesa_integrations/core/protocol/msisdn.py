@@ -7,9 +7,9 @@ import unicodedata
 from collections.abc import Sequence
 from urllib.parse import unquote
 
-from .pasted import plain
-from .problems import Problem
-from .redaction import forgetful
+from ..messages import Message
+from ..redaction import forgetful
+from ..text import plain
 
 COUNTRY_CODE = "258"
 DEFAULT_PREFIXES = ("84", "85")
@@ -40,14 +40,14 @@ class MsisdnError(ValueError):
         problem: what is wrong, in words for whoever typed it. The number is not repeated.
     """
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Message) -> None:
         super().__init__(problem)
         self.problem = problem
 
 
 @forgetful
 def normalise_msisdn(value: object, prefixes: Sequence[str] = DEFAULT_PREFIXES) -> str:
-    """Bring a phone number, as people type it, to the gateway's form (PROTOCOL.md, "Call context").
+    """Bring a phone number, as people type it, to the gateway's form (docs/protocol.md, "Call context").
 
     Args:
         value: text as `84 123 4567`, `084 123 4567`, `+258 84…`, `+258 (0) 84…`, `00258…`, `258…`
@@ -62,7 +62,7 @@ def normalise_msisdn(value: object, prefixes: Sequence[str] = DEFAULT_PREFIXES) 
         MsisdnError: it is not such a number; `problem` says in words what is wrong with it.
     """
     if isinstance(value, bool) or not isinstance(value, (str, int)):
-        problem = Problem(
+        problem = Message(
             "A phone number must be given as text, not as %(type)s.", type=type(value).__name__
         )
         raise MsisdnError(problem)
@@ -101,18 +101,18 @@ def _digits(text: str) -> str:
     return re.sub(r"[^0-9+]", "", text)
 
 
-def _problem(text: str, canonical: str | None, prefixes: Sequence[str]) -> Problem:
+def _problem(text: str, canonical: str | None, prefixes: Sequence[str]) -> Message:
     example = f"{prefixes[0]} 123 4567"
     digits = _digits(text)
     if not _TYPED.fullmatch(text):
-        return Problem("A phone number has only digits, as in %(example)s.", example=example)
+        return Message("A phone number has only digits, as in %(example)s.", example=example)
     if re.match(r"(\+|00)(?!258)", digits):
-        return Problem(
+        return Message(
             "M-Pesa is on Mozambican numbers, as in %(example)s; this one is of another country.",
             example=example,
         )
     if canonical is None:
-        return Problem(
+        return Message(
             "A phone number has nine digits, as in %(example)s; this one has %(count)d.",
             example=example,
             count=len(re.sub(r"^((\+|00)?258)?0?(?=8)|^(\+|00)?258", "", digits)),
@@ -120,12 +120,12 @@ def _problem(text: str, canonical: str | None, prefixes: Sequence[str]) -> Probl
     prefix = canonical[3:5]
     operator = _OPERATORS.get(prefix)
     if operator is None:
-        return Problem(
+        return Message(
             "M-Pesa is on numbers that begin with %(prefixes)s; this one begins with %(prefix)s.",
             prefixes=_alternatives(prefixes),
             prefix=prefix,
         )
-    return Problem(
+    return Message(
         "M-Pesa is on numbers that begin with %(prefixes)s; this one begins with %(prefix)s, "
         "which is %(operator)s's.",
         prefixes=_alternatives(prefixes),
@@ -138,7 +138,7 @@ def _alternatives(prefixes: Sequence[str]) -> str:
     *others, last = prefixes
     if not others:
         return last
-    return Problem("%(others)s or %(last)s", others=", ".join(others), last=last)
+    return Message("%(others)s or %(last)s", others=", ".join(others), last=last)
 
 
 def mask_msisdn(msisdn: str) -> str:

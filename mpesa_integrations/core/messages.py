@@ -12,13 +12,13 @@ from pathlib import Path
 _CATALOGUES = Path(__file__).parent / "locale"
 
 
-class Problem(str):
+class Message(str):
     """What is wrong with a value: English text, which can be said in another language too."""
 
     template: str
     values: dict[str, object]
 
-    def __new__(cls, template: str, /, *, english: str | None = None, **values: object) -> Problem:
+    def __new__(cls, template: str, /, *, english: str | None = None, **values: object) -> Message:
         """Say it in English, and remember how.
 
         Args:
@@ -52,7 +52,7 @@ def in_language(text: str, language: str | None) -> str:
     translate = _catalogue((language or "").replace("_", "-").partition("-")[0].lower())
     if translate is None or not text:
         return str(text)
-    if not isinstance(text, Problem):
+    if not isinstance(text, Message):
         return translate(str(text))
     values = {
         name: in_language(value, language) if isinstance(value, str) else value

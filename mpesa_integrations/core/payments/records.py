@@ -13,9 +13,9 @@ from decimal import Decimal
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from .errors import CalledInTransaction, DuplicateTransaction, nothing_sent
+from ..errors import CalledInTransaction, DuplicateTransaction, nothing_sent
+from ..messages import Message
 from .lifecycle import State
-from .problems import Problem
 
 if TYPE_CHECKING:
     from .tables import Table
@@ -86,7 +86,7 @@ REJECTED = frozenset({Verdict.UNMATCHED, Verdict.MISMATCHED, Verdict.UNREADABLE,
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class OutboxEntry:
     """An event that the shop is to be told of; a row until it was.
 
     Attributes:
@@ -99,7 +99,7 @@ class Notice:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DueNotice(Generic[R]):
+class DueOutboxEntry(Generic[R]):
     """A notice that was not told in time, as it is handed to a worker.
 
     Attributes:
@@ -144,9 +144,9 @@ class Change:
     """
 
     values: Mapping[str, Any]
-    notices: Sequence[Notice] = ()
+    outbox: Sequence[OutboxEntry] = ()
     reverses: bool = False
-    of_original: Sequence[Notice] = ()
+    original_outbox: Sequence[OutboxEntry] = ()
     callback: Mapping[str, Any] | None = None
 
 
@@ -236,7 +236,7 @@ def refuse_too_much(original: Record, under_way: Iterable[Decimal]) -> None:
         ValidationError: together, they are more than is left.
     """
     if original.reversed_amount + sum(under_way) > original.amount:
-        problem = Problem(
+        problem = Message(
             "with the reversals under way, more would go back than was paid: "
             "wait for what becomes of them"
         )
@@ -288,7 +288,7 @@ class Store(Protocol[R, C]):
     def with_values(self, record: R, values: Mapping[str, Any]) -> R:
         """The record as it would be with these columns; nothing is written."""
 
-    def create(self, values: Mapping[str, Any], notices: Sequence[Notice]) -> tuple[R, bool]:
+    def create(self, values: Mapping[str, Any], outbox: Sequence[OutboxEntry]) -> tuple[R, bool]:
         """Write a payment down, and what is to be told of it.
 
         With an `original_id` it is a reversal, which `refuse_too_much` is asked for while no other
@@ -335,7 +335,7 @@ class Store(Protocol[R, C]):
                 nothing was changed.
         """
 
-    def note_conflict(self, record: R, text: str, notices: Sequence[Notice]) -> R | None:
+    def note_conflict(self, record: R, text: str, outbox: Sequence[OutboxEntry]) -> R | None:
         """Note contradicting evidence; None if just that was noted before."""
 
     def find(self, third_party_reference: str) -> R | None:
@@ -363,25 +363,25 @@ class Store(Protocol[R, C]):
     def release(self, records: Sequence[R], until: datetime) -> None:
         """Make claimed payments due again, those of them that nobody else changed."""
 
-    def claim_notices(self, now: datetime, until: datetime, limit: int) -> list[DueNotice[R]]:
+    def claim_outbox(self, now: datetime, until: datetime, limit: int) -> list[DueOutboxEntry[R]]:
         """Hand out notices that should have been told by now, as `claim_due` does payments.
 
         Each time is counted, in the same transaction: a receiver may end the process.
         """
 
-    def put_off_notices(self, ids: Sequence[str], until: datetime) -> None:
+    def defer_outbox(self, ids: Sequence[str], until: datetime) -> None:
         """Hand these notices out at another time, those of them that are still to be told."""
 
-    def hold_notices(self, ids: Sequence[str], until: datetime) -> None:
+    def hold_outbox(self, ids: Sequence[str], until: datetime) -> None:
         """As `put_off_notices`, called from a thread of its own, which keeps no connection."""
 
-    def settle(self, told: Sequence[str]) -> None:
+    def settle_outbox(self, dispatched: Sequence[str]) -> None:
         """Drop the notices with these IDs: they were told."""
 
-    def keep_callback(self, values: Mapping[str, Any]) -> C:
+    def store_callback(self, values: Mapping[str, Any]) -> C:
         """Store a callback as it arrived."""
 
-    def judge_callback(self, entry: C, verdict: Verdict, record: R | None) -> None:
+    def set_verdict(self, entry: C, verdict: Verdict, record: R | None) -> None:
         """Note what became of a stored callback."""
 
     def waiting_callbacks(self, third_party_reference: str) -> list[tuple[C, bytes]]:
@@ -395,7 +395,7 @@ class Store(Protocol[R, C]):
         Nobody else is handed them before `until`. Each time is counted, as with notices.
         """
 
-    def put_off_callbacks(self, entries: Sequence[C], until: datetime) -> None:
+    def defer_callbacks(self, entries: Sequence[C], until: datetime) -> None:
         """Hand these callbacks out at another time."""
 
 
@@ -467,7 +467,7 @@ class Notifier(Protocol[R_contra, C_contra]):
     def wants(self, event: Event) -> bool:
         """Whether anybody listens; if not, nothing is kept to be told."""
 
-    def notify(self, notice: Notice, record: R_contra, told: Callable[[], None]) -> None:
+    def notify(self, entry: OutboxEntry, record: R_contra, dispatched: Callable[[], None]) -> None:
         """Tell of an event once its change is committed, then call `told`."""
 
     def callback_rejected(self, entry: C_contra, verdict: Verdict) -> None:

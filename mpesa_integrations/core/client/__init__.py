@@ -1,0 +1,1 @@
+"""How requests reach a gateway and answers come back. What they mean is `protocol`'s."""

@@ -1,0 +1,1 @@
+"""Settings of the client and of an account, checked when they are read."""
