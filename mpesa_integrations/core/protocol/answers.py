@@ -1,6 +1,7 @@
 """From an answer's bytes to a result: what was said, and what that proves.
 
-Nothing is guessed: what cannot be read, or does not fit, is `Kind.UNKNOWN`. docs/protocol.md, "Answers".
+Nothing is guessed: what cannot be read, or does not fit, is `Kind.UNKNOWN`.
+Source: docs/protocol.md, "Answers".
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The gateway's asynchronous results: read from a request's bytes, and acknowledged.
 
-Whether a callback may be believed and what it changes is not decided here. docs/protocol.md, "Answers".
+Whether a callback may be believed and what it changes is not decided here.
+Source: docs/protocol.md, "Answers".
 """
 
 from __future__ import annotations
