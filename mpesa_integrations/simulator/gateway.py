@@ -1,4 +1,6 @@
-"""The gateway's HTTP face: bearer, parameters, operation, answer. docs/protocol.md is what it follows.
+"""The gateway's HTTP face: bearer, parameters, operation, answer.
+
+Source: docs/protocol.md.
 
 Its checks are its own and not the library's schemas, so that a mistake in one is seen by the other.
 """

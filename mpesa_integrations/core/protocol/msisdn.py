@@ -47,7 +47,7 @@ class MsisdnError(ValueError):
 
 @forgetful
 def normalise_msisdn(value: object, prefixes: Sequence[str] = DEFAULT_PREFIXES) -> str:
-    """Bring a phone number, as people type it, to the gateway's form (docs/protocol.md, "Call context").
+    """Bring a phone number, as people type it, to the gateway's form.
 
     Args:
         value: text as `84 123 4567`, `084 123 4567`, `+258 84…`, `+258 (0) 84…`, `00258…`, `258…`
@@ -60,6 +60,8 @@ def normalise_msisdn(value: object, prefixes: Sequence[str] = DEFAULT_PREFIXES) 
 
     Raises:
         MsisdnError: it is not such a number; `problem` says in words what is wrong with it.
+
+    Source: docs/protocol.md, "Call context".
     """
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         problem = Message(
