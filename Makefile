@@ -47,10 +47,9 @@ matrix: $(VENV)/.dev
 	$(BIN)/tox run-parallel --parallel 2 --parallel-no-spinner \
 	    $(if $(CI),--skip-missing-interpreters false) $(if $(ENVS),-e $(ENVS))
 
-
+# What every file must be, and which part may import which: .pre-commit-config.yaml.
 lint: $(VENV)/.dev
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pre-commit run --all-files --show-diff-on-failure
 
 types: $(VENV)/.dev
 	$(BIN)/mypy
