@@ -23,7 +23,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
-from django_mpesa import changelist, mpesa, reports
+from django_mpesa import mpesa
+from django_mpesa.admin import changelist, export, figures
 from django_mpesa.models import CallbackLog, Transaction
 from django_mpesa.times import stored
 from mpesa_integrations.simulator import Simulator
@@ -422,7 +423,7 @@ def _csv(answer: Any) -> list[dict[str, str]]:
 
 
 def test_the_export_has_what_the_list_finds(clerk: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reports, "EXPORT_BATCH", 3)
+    monkeypatch.setattr(export, "EXPORT_BATCH", 3)
     _many(7)
     _many(4, state="failed", reference="ORDER 7", msisdn=WHOLE)
     _many(2, state="failed")
@@ -583,7 +584,7 @@ def test_a_period_that_cannot_be_is_told(clerk: Client, query: str, told: str) -
     [(0.84, "0.8 s"), (9.99, "10.0 s"), (45, "45 s"), (200, "3 min 20 s"), (7_500, "2 h 5 min")],
 )
 def test_durations_read_well(seconds: float, text: str) -> None:
-    assert reports.duration_text(timedelta(seconds=seconds)) == text
+    assert figures.duration_text(timedelta(seconds=seconds)) == text
 
 
 # A model of the project's own

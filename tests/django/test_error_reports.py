@@ -232,7 +232,8 @@ def test_an_admin_page_that_fails_is_reported_without_secrets(
     broken = _raising(RuntimeError("x"))
     for place in (
         "admin.TransactionAdmin._render", "admin.TransactionAdmin.render_change_form",
-        "admin.csv_chunks", "admin.make_report", "changelist.BoundedChangeList.date_links",
+        "admin.export.csv_chunks", "admin.report.make_report",
+        "admin.changelist.BoundedChangeList.date_links",
     ):  # fmt: skip
         monkeypatch.setattr(f"django_mpesa.{place}", broken)
     address = page.replace("1", str(record.pk), 1) if page[:1] == "1" else page

@@ -13,7 +13,8 @@ from django.test import Client
 from django.utils import translation
 from pytest_django import Settings
 
-from django_mpesa import mpesa, reports
+from django_mpesa import mpesa
+from django_mpesa.admin import figures
 from django_mpesa.models import CallbackLog, Operation, State, Transaction, Verdict
 from django_mpesa.times import local
 from mpesa_integrations.simulator import Simulator
@@ -109,7 +110,7 @@ def test_callbacks(browser: Client, simulator: Simulator) -> None:
 def test_no_choice_stays_english() -> None:
     with translation.override("pt"):
         labels = [str(label) for kind in (Operation, State, Verdict) for label in kind.labels]
-        assert reports.duration_text(timedelta(hours=2, minutes=5)) == "2 h 5 min"
-        assert reports.duration_text(timedelta(seconds=0.84)) == "0,8 s"
+        assert figures.duration_text(timedelta(hours=2, minutes=5)) == "2 h 5 min"
+        assert figures.duration_text(timedelta(seconds=0.84)) == "0,8 s"
     english = [str(label) for kind in (Operation, State, Verdict) for label in kind.labels]
     assert not set(labels) & set(english)

@@ -1,18 +1,13 @@
-"""What is read of many payments at once: the report over a period, and the CSV export."""
+"""The figures of the report: how many payments there were in a period, and how they ended."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, timedelta
 from decimal import Decimal
-from itertools import chain
 from typing import Any
 
-from django import forms
-from django.core.exceptions import ValidationError
 from django.db import connections
 from django.db.models import (
     Aggregate,
@@ -28,67 +23,17 @@ from django.db.models import (
 from django.db.models.functions import RowNumber, TruncDate
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _now_
-from django.utils.translation import gettext_lazy as _
-from django.utils.translation import gettext_noop
 
 from mpesa_integrations.core.payments.lifecycle import FINAL_STATES, MONEY_MOVED_STATES
-from mpesa_integrations.core.payments.listings import exported_text
-from mpesa_integrations.core.protocol.msisdn import mask_msisdn
 
-from .accounts import mpesa
-from .models import AbstractTransaction, Operation, State
-from .times import aware, local_now, midnight
+from ..models import AbstractTransaction, Operation, State
+from ..times import midnight
 
-DEFAULT_DAYS = 30
-MOST_DAYS = 366
-"""A longer report would be more rows than a page should have."""
-EXPORT_BATCH = 2_000
 _MOVED = [state.value for state in MONEY_MOVED_STATES]
 _FINAL = [state.value for state in FINAL_STATES]
 # A later reversal changes `updated_at`, so it says when a payment ended only in these states.
 _TIMED = (State.COMPLETED, State.FAILED, State.CANCELLED)
-_EXPORTED = (
-    gettext_noop("pk"), gettext_noop("created_at"), gettext_noop("updated_at"),
-    gettext_noop("account"), gettext_noop("operation"), gettext_noop("state"),
-    gettext_noop("amount"), gettext_noop("reversed_amount"), gettext_noop("currency"),
-    gettext_noop("msisdn"), gettext_noop("receiver_shortcode"), gettext_noop("reference"),
-    gettext_noop("third_party_reference"), gettext_noop("conversation_id"),
-    gettext_noop("transaction_id"), gettext_noop("response_code"),
-    gettext_noop("response_description"), gettext_noop("conflict"),
-)  # fmt: skip
 _By = tuple[str, ...]
-
-
-class ReportForm(forms.Form):
-    """The period, and the account if there are several."""
-
-    start = forms.DateField(
-        label=_("From"), widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
-    )
-    end = forms.DateField(
-        label=_("To"), widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
-    )
-    account = forms.ChoiceField(label=_("Account"), required=False)
-
-    def __init__(self, data: Any) -> None:
-        super().__init__({**self._last_days(), **data.dict()})
-        choices = [("", _("All accounts")), *((alias, alias) for alias in mpesa)]
-        self.fields["account"].choices = choices  # type: ignore[attr-defined]
-
-    def clean_end(self) -> date:
-        """The end, which is not before the start nor more than a year after it."""
-        start, end = self.cleaned_data.get("start"), self.cleaned_data["end"]
-        if start and end < start:
-            raise ValidationError(_("Choose a day that is not before the first one."))
-        if start and (end - start).days >= MOST_DAYS:
-            raise ValidationError(_("Choose at most %d days.") % MOST_DAYS)
-        return end  # type: ignore[no-any-return]
-
-    @staticmethod
-    def _last_days() -> dict[str, str]:
-        today = local_now().date()
-        start = today - timedelta(days=DEFAULT_DAYS - 1)
-        return {"start": start.isoformat(), "end": today.isoformat()}
 
 
 @dataclass(kw_only=True)
@@ -199,46 +144,6 @@ def duration_text(duration: timedelta) -> str:
     if not hours:
         return _now_("%(minutes)d min %(seconds)d s") % {"minutes": minutes, "seconds": rest}
     return _now_("%(hours)d h %(minutes)d min") % {"hours": hours, "minutes": left}
-
-
-def csv_chunks(queryset: QuerySet[Any], *, whole_numbers: bool) -> Iterator[bytes]:
-    """Write payments as CSV, a batch at a time.
-
-    Batches are found by primary key, newest first, so that memory is bounded also where the
-    database has no server-side cursor to offer, and no transaction stays open meanwhile.
-
-    Args:
-        queryset: the payments, filtered.
-        whole_numbers: whether phone numbers are written whole, and not masked.
-    """
-    # The mark tells spreadsheets that it is UTF-8. The headings are in the language of now: who
-    # streams the rest may have none.
-    heading = "\ufeff".encode() + _csv_text([[_now_(name) for name in _EXPORTED]])
-    return chain([heading], _row_chunks(queryset, whole_numbers))
-
-
-def _row_chunks(queryset: QuerySet[Any], whole_numbers: bool) -> Iterator[bytes]:
-    rows = queryset.order_by("-pk").values_list(*_EXPORTED)
-    batch = list(rows[:EXPORT_BATCH])
-    while batch:
-        yield _csv_text(_cells(row, whole_numbers) for row in batch)
-        batch = list(rows.filter(pk__lt=batch[-1][0])[:EXPORT_BATCH])
-
-
-def _csv_text(rows: Iterable[Iterable[Any]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    return text.getvalue().encode()
-
-
-def _cells(row: tuple[Any, ...], whole_numbers: bool) -> Iterator[Any]:
-    for name, value in zip(_EXPORTED, row, strict=True):
-        if name == "msisdn" and value and not whole_numbers:
-            yield mask_msisdn(value)
-        elif isinstance(value, datetime):
-            yield aware(value).astimezone(timezone.utc).isoformat(timespec="seconds")
-        else:
-            yield exported_text(value) if isinstance(value, str) else value
 
 
 def _started_between(

@@ -1,0 +1,30 @@
+"""How the admin shows a state, a document and what is secret in it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.utils.html import format_html
+
+from mpesa_integrations.core.protocol.msisdn import mask_msisdns_in
+
+
+def state_badge(value: str, label: str) -> str:
+    """A state or a verdict, in its colour.
+
+    Args:
+        value: as it is stored; its colour is in `static/django_mpesa/admin.css`.
+        label: as people read it.
+    """
+    return format_html('<span class="mpesa-state mpesa-{}">{}</span>', value, label)
+
+
+def json_text(value: Any) -> str:
+    """A document of JSON as lines of text, its phone numbers masked."""
+    return mask_msisdns_in(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def preformatted(text: str) -> str:
+    """Text whose lines and spaces are kept."""
+    return format_html('<pre class="mpesa-text">{}</pre>', text)

@@ -1,0 +1,70 @@
+"""The action that asks the gateway about the chosen payments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext as _now_
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from mpesa_integrations.core.errors import CalledInTransaction, MpesaError
+from mpesa_integrations.core.payments.lifecycle import OPEN_STATES
+
+from ..accounts import mpesa
+from ..models import AbstractTransaction
+from .pages import IN_TRANSACTION, PaymentPages
+
+QUERIED_AT_ONCE = 100
+"""How many payments one action asks the gateway about, while the browser waits."""
+
+
+class StatusQueryAction(PaymentPages):
+    """*Ask the gateway now*."""
+
+    @admin.action(description=_("Ask the gateway now"), permissions=["view"])
+    def ask_gateway(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        """Ask what became of the chosen payments that have no final result."""
+        chosen = queryset.filter(state__in=OPEN_STATES).order_by("-pk")
+        found = list(chosen[: QUERIED_AT_ONCE + 1])
+        failures: list[str] = []
+        queried: list[AbstractTransaction] = []
+        for record in found[:QUERIED_AT_ONCE]:
+            try:
+                queried.append(mpesa[record.account].check(record))
+            except CalledInTransaction:
+                messages.error(request, IN_TRANSACTION)
+                return
+            except MpesaError as error:
+                failures.append(f"{record.third_party_reference}: {error}")
+        _show_answers(request, queried, failures)
+        if not found:
+            messages.info(request, _("There was nothing to ask: the result is final."))
+        if len(found) > QUERIED_AT_ONCE:
+            text = _("Only the newest %d open payments were looked at.") % QUERIED_AT_ONCE
+            messages.warning(request, text)
+
+
+def _show_answers(
+    request: HttpRequest, queried: list[AbstractTransaction], failures: list[str]
+) -> None:
+    if queried:
+        still_open = sum(record.is_open for record in queried)
+        text = ngettext(
+            "The gateway was asked about %d payment.",
+            "The gateway was asked about %d payments.",
+            len(queried),
+        ) % len(queried)
+        if still_open:
+            text += " " + _now_("Still without a final result: %d.") % still_open
+        messages.info(request, text)
+    if failures:
+        text = ngettext(
+            "%(count)d payment could not be asked about. %(first)s",
+            "%(count)d payments could not be asked about. The first: %(first)s",
+            len(failures),
+        ) % {"count": len(failures), "first": failures[0]}
+        messages.error(request, text)
