@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mpesa_integrations import MpesaClient, MpesaConfig, bearer_token
-from mpesa_integrations.core.client.transport import HttpRequest, HttpResponse
+from mpesa_integrations.core.protocol.http import HttpRequest, HttpResponse
 
 from .gateway import API_KEY, BODY, KEY_FILE
 from .measure import Result, compare

@@ -13,10 +13,10 @@ from django.db.models.signals import class_prepared
 from django.dispatch import receiver
 from django.utils.translation import gettext_lazy as _
 
+from mpesa_integrations.core.masking import mask_msisdn
 from mpesa_integrations.core.payments.lifecycle import OPEN_STATES
 from mpesa_integrations.core.payments.lifecycle import State as CoreState
 from mpesa_integrations.core.payments.records import Verdict as CoreVerdict
-from mpesa_integrations.core.protocol.msisdn import mask_msisdn
 
 from .constraints import add_constraints, check_constraint
 from .fields import ExactCharField

@@ -10,12 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from mpesa_integrations import MpesaClient
-from mpesa_integrations.core.client.transport import (
-    HttpRequest,
-    HttpResponse,
-    RequestsTransport,
-)
-from mpesa_integrations.core.protocol.msisdn import mask_msisdns_in
+from mpesa_integrations.core.client.transport import RequestsTransport
+from mpesa_integrations.core.masking import mask_msisdns_in
+from mpesa_integrations.core.protocol.http import HttpRequest, HttpResponse
 from mpesa_integrations.simulator import Simulator
 
 console = Console(highlight=False, width=110)

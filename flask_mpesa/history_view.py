@@ -15,8 +15,8 @@ from flask_admin.contrib.sqla import ModelView
 from sqlalchemy import Unicode, cast, or_
 
 from mpesa_integrations.core.errors import ConfigurationError
+from mpesa_integrations.core.masking import mask_msisdns_in
 from mpesa_integrations.core.payments.listings import exported_text, searched_values
-from mpesa_integrations.core.protocol.msisdn import mask_msisdns_in
 
 _CLOSED = (
     "can_create", "can_edit", "can_delete", "column_editable_list", "inline_models",

@@ -31,9 +31,9 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Mapped, Mapper, attributes, mapped_column
 
 from mpesa_integrations.core.errors import ConfigurationError
+from mpesa_integrations.core.masking import mask_msisdn
 from mpesa_integrations.core.payments import tables
 from mpesa_integrations.core.payments.lifecycle import OPEN_STATES, State
-from mpesa_integrations.core.protocol.msisdn import mask_msisdn
 
 from . import constraints
 from .connections import own_engine, pool_size, refuse_shared_connection

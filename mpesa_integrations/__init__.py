@@ -6,14 +6,7 @@ What is imported from here stays as it is between releases; `mpesa_integrations.
 """
 
 from .core.client.blocking import CallContext, MpesaClient, PreparedRequest
-from .core.client.transport import (
-    HttpRequest,
-    HttpResponse,
-    NoAnswer,
-    NotConnected,
-    RequestsTransport,
-    Transport,
-)
+from .core.client.transport import RequestsTransport
 from .core.errors import (
     AuthenticationError,
     CalledInTransaction,
@@ -36,6 +29,7 @@ from .core.protocol.answers import UnreadableBody
 from .core.protocol.authentication import bearer_token
 from .core.protocol.callbacks import Callback, acknowledgement, read_callback
 from .core.protocol.codes import CODES, Kind, ResponseCode
+from .core.protocol.http import HttpRequest, HttpResponse, NoAnswer, NotConnected, Transport
 from .core.protocol.msisdn import MsisdnError, normalise_msisdn
 from .core.protocol.results import (
     CustomerNameResult,

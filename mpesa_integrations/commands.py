@@ -23,12 +23,12 @@ from .core.errors import (
     ValidationError,
 )
 from .core.failures import log_failure
+from .core.masking import mask_msisdn
 from .core.payments.calls import Payments
 from .core.payments.lifecycle import MONEY_MOVED_STATES, State
 from .core.payments.limits import check_counts, check_every, check_rate
 from .core.payments.registry import Accounts
 from .core.payments.tables import faults_in_database
-from .core.protocol.msisdn import mask_msisdn
 from .core.settings.account import AccountSettings, check_account, check_callback_tokens
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from django.contrib import admin
 from django.utils.translation import gettext as _now_
 from django.utils.translation import gettext_lazy as _
 
+from mpesa_integrations.core.masking import mask_msisdns_in
 from mpesa_integrations.core.protocol.answers import UnreadableBody, read_json_object
-from mpesa_integrations.core.protocol.msisdn import mask_msisdns_in
 
 from ..accounts import account_options
 from ..models import CallbackLog

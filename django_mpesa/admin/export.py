@@ -17,8 +17,8 @@ from django.urls import URLPattern
 from django.utils.translation import gettext as _now_
 from django.utils.translation import gettext_noop
 
+from mpesa_integrations.core.masking import mask_msisdn
 from mpesa_integrations.core.payments.listings import exported_text
-from mpesa_integrations.core.protocol.msisdn import mask_msisdn
 
 from ..times import aware, local_now
 from .pages import PaymentPages

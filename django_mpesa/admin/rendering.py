@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils.html import format_html
 
-from mpesa_integrations.core.protocol.msisdn import mask_msisdns_in
+from mpesa_integrations.core.masking import mask_msisdns_in
 
 
 def state_badge(value: str, label: str) -> str:

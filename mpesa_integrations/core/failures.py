@@ -6,7 +6,7 @@ import logging
 import traceback
 from collections.abc import Iterator
 
-from .protocol.msisdn import mask_msisdns_in
+from .masking import mask_msisdns_in
 from .redaction import without_secrets
 
 logger = logging.getLogger("mpesa_integrations")

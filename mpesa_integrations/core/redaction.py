@@ -2,7 +2,7 @@
 
 A report shows the variables of each frame that an error passed, the settings, and the error's own
 words. So a secret is a `Secret`, whose repr hides it, and an error that leaves a public call has
-forgotten the variables of our frames. What is masked in texts on purpose is `msisdn`'s.
+forgotten the variables of our frames. Phone numbers in texts are `masking`'s.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from contextlib import suppress
 from functools import wraps
 from inspect import isfunction
 from typing import Any, ParamSpec, TypeVar
+
+from .masking import mask_msisdns_in
 
 HIDDEN = "•••"
 SECRET_SETTINGS = (
@@ -133,8 +135,6 @@ def _clear_frames(error: BaseException) -> None:
 
 
 def _mask_words(error: BaseException) -> None:
-    from .protocol.msisdn import mask_msisdns_in  # whose own errors are redacted, too
-
     masked = tuple(mask_msisdns_in(part) if type(part) is str else part for part in error.args)
     if masked != error.args:
         error.args = masked

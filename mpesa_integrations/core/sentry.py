@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .protocol.msisdn import mask_msisdns_in
+from .masking import mask_msisdns_in
 from .redaction import without_secrets
 
 _NUMBERS_IN = ("breadcrumbs", "spans", "extra")

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from mpesa_integrations.core.masking import mask_msisdn, mask_msisdns_in
 from mpesa_integrations.core.protocol.codes import Kind, ResponseCode
-from mpesa_integrations.core.protocol.msisdn import mask_msisdn, mask_msisdns_in
 
 logger = logging.getLogger("mpesa_integrations.simulator")
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from werkzeug.test import Client
 
-from mpesa_integrations.core.client.transport import HttpRequest, HttpResponse, NoAnswer
+from mpesa_integrations.core.protocol.http import HttpRequest, HttpResponse, NoAnswer
 from mpesa_integrations.core.settings.client import LOCAL_PORT, MpesaConfig
 
 from .callbacks import Callbacks, result_body

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from mpesa_integrations import ConfigurationError, GatewayUnavailable
-from mpesa_integrations.core.client.transport import HttpRequest, HttpResponse, NotConnected
 from mpesa_integrations.core.payments.calls import Payments
+from mpesa_integrations.core.protocol.http import HttpRequest, HttpResponse, NotConnected
 from mpesa_integrations.core.settings.account import AccountSettings, check_account
 
 from .conftest import make_config

@@ -31,8 +31,8 @@ from mpesa_integrations import (
     acknowledgement,
     read_callback,
 )
-from mpesa_integrations.core.client.transport import HttpRequest, HttpResponse, NotConnected
 from mpesa_integrations.core.protocol.answers import UnreadableBody, read_answer
+from mpesa_integrations.core.protocol.http import HttpRequest, HttpResponse, NotConnected
 from mpesa_integrations.core.protocol.operations import (
     C2B,
     OPERATIONS,

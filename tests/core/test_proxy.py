@@ -13,7 +13,7 @@ import pytest
 import trustme
 
 from mpesa_integrations import GatewayUnavailable, Kind, MpesaClient, MpesaError, OutcomeUnknown
-from mpesa_integrations.core.client.transport import NotConnected
+from mpesa_integrations.core.protocol.http import NotConnected
 
 from .conftest import make_config
 from .connect_proxy import Answer, connect_proxy, refuse, tunnel

@@ -20,7 +20,7 @@ from mpesa_integrations import (
     ValidationError,
     normalise_msisdn,
 )
-from mpesa_integrations.core.protocol.msisdn import mask_msisdn, mask_msisdns_in
+from mpesa_integrations.core.masking import mask_msisdn, mask_msisdns_in
 from mpesa_integrations.core.protocol.operations import OPERATIONS
 from mpesa_integrations.core.protocol.references import new_third_party_reference
 from mpesa_integrations.core.protocol.schemas import amount_text, parse_amount

@@ -25,7 +25,7 @@ from mpesa_integrations import (
     OutcomeUnknown,
 )
 from mpesa_integrations.core.client import transport
-from mpesa_integrations.core.client.transport import NoAnswer, NotConnected
+from mpesa_integrations.core.protocol.http import NoAnswer, NotConnected
 
 from .conftest import make_config
 from .faulty import AUTHORITY, FaultyServer, answer, faulty_server, reset

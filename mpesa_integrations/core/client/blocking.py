@@ -35,6 +35,7 @@ from ..messages import Message
 from ..protocol.answers import read_answer
 from ..protocol.authentication import encrypt_api_key
 from ..protocol.codes import Kind, ResponseCode
+from ..protocol.http import HttpRequest, HttpResponse, NoAnswer, NotConnected, Transport
 from ..protocol.operations import OPERATIONS, REVERSAL, Operation
 from ..protocol.references import new_third_party_reference
 from ..protocol.results import CustomerNameResult, Result, TransactionStatusResult
@@ -43,14 +44,7 @@ from ..redaction import Secret, forgetful_calls
 from ..sentry import keep_from_sentry
 from ..settings.client import MpesaConfig
 from ..telemetry import note_duration
-from .transport import (
-    HttpRequest,
-    HttpResponse,
-    NoAnswer,
-    NotConnected,
-    RequestsTransport,
-    Transport,
-)
+from .transport import RequestsTransport
 
 logger = logging.getLogger("mpesa_integrations")
 

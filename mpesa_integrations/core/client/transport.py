@@ -1,6 +1,7 @@
-"""Bytes to the gateway and back over pooled connections, and which bytes may have left.
+"""The transport over `requests` and urllib3: pooled connections, and which bytes may have left.
 
-Knows HTTP and no M-Pesa. Another HTTP library can stand in by following `Transport`.
+Knows HTTP and no M-Pesa. What it is given and gives back is in `protocol.http`; another HTTP
+library can stand in by following `Transport` there.
 """
 
 from __future__ import annotations
@@ -10,10 +11,8 @@ import os
 import re
 import ssl
 import time
-from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import requests
 import urllib3
@@ -22,7 +21,8 @@ from requests.structures import CaseInsensitiveDict
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from ..protocol.msisdn import mask_msisdns_in
+from ..masking import mask_msisdns_in
+from ..protocol.http import HttpRequest, HttpResponse, NoAnswer, NotConnected
 
 MAX_ANSWER = 1024 * 1024
 """Bytes: an answer has some 300. A longer one is not read to its end, and counts as none."""
@@ -30,68 +30,6 @@ IDLE_LIMIT = 30.0
 """Seconds a connection may lie idle: older ones are likely to be closed under a request's feet."""
 POOL_SIZE = 64
 _CHUNK = 64 * 1024
-
-
-class NotConnected(Exception):  # noqa: N818
-    """No connection came about, so surely no byte of the request has left.
-
-    Attributes:
-        retryable: False where trying again cannot help, as with an untrusted certificate.
-    """
-
-    def __init__(self, message: str, *, retryable: bool = True) -> None:
-        super().__init__(message)
-        self.retryable = retryable
-
-
-class NoAnswer(Exception):  # noqa: N818
-    """The request may have reached the gateway, and no whole answer came back."""
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class HttpRequest:
-    """What is to be sent. Headers, body and query hold secrets, so `repr` leaves them out.
-
-    Attributes:
-        timeout: seconds to connect, and to wait for the answer.
-        verify: True, False or the path of a CA bundle.
-        proxy: the URL of a proxy on the way out, with its user and password where it wants them;
-            None means there is none.
-    """
-
-    method: str
-    url: str
-    headers: Mapping[str, str]
-    body: bytes | None
-    timeout: tuple[float, float]
-    verify: bool | str
-    proxy: str | None = field(default=None, repr=False)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.method} {self.url.partition('?')[0]}>"
-
-
-@dataclass(frozen=True, slots=True)
-class HttpResponse:
-    """What came back: the HTTP status and the body's bytes."""
-
-    status: int
-    body: bytes = field(repr=False)
-
-
-class Transport(Protocol):
-    """What the client needs of an HTTP library; safe to be called from many threads."""
-
-    def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request once, following no redirect and reading no environment.
-
-        Raises:
-            NotConnected: only when surely no byte of the request has left.
-            NoAnswer: whenever that is not sure and no answer was read.
-        """
-
-    def close(self) -> None:
-        """Close the connections."""
 
 
 class _Sending:

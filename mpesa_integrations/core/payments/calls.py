@@ -28,11 +28,11 @@ from ..errors import (
     nothing_sent,
 )
 from ..failures import log_failure
+from ..masking import mask_msisdns_in
 from ..messages import Message
 from ..protocol.answers import UnreadableBody
 from ..protocol.callbacks import Callback, acknowledgement, read_callback
 from ..protocol.codes import Kind, ResponseCode
-from ..protocol.msisdn import mask_msisdns_in
 from ..protocol.references import is_third_party_reference, made_about
 from ..protocol.results import CustomerNameResult, Result, TransactionStatusResult
 from ..protocol.schemas import parse_amount

@@ -10,8 +10,8 @@ import json
 from http import HTTPStatus
 from typing import Any
 
+from ..masking import mask_msisdns_in
 from .codes import Kind, ResponseCode
-from .msisdn import mask_msisdns_in
 from .operations import Operation
 from .results import CustomerNameResult, Result, TransactionStatus, TransactionStatusResult
 from .schemas import AnswerSchema

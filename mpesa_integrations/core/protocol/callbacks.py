@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..masking import mask_msisdns_in
 from .answers import UnreadableBody, contradiction, read_json_object, result_code
 from .codes import Kind, ResponseCode
-from .msisdn import mask_msisdns_in
 from .schemas import CallbackSchema
 
 PORT_RANGE = range(11000, 19001)

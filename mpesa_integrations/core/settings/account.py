@@ -9,9 +9,9 @@ from datetime import timedelta
 from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
-from ..client.transport import Transport
 from ..errors import ConfigurationError
 from ..protocol.callbacks import PORT_RANGE
+from ..protocol.http import Transport
 from ..redaction import Secret, forgetful_calls
 from ..text import clean
 from .client import KEY_PREFIX, SANDBOX_SHORTCODE, MpesaConfig

@@ -10,7 +10,7 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from werkzeug.wrappers import Response as AnyResponse
 
-from mpesa_integrations.core.protocol.msisdn import mask_msisdn
+from mpesa_integrations.core.masking import mask_msisdn
 from mpesa_integrations.simulator.scenarios import SCENARIOS
 
 from .documentation import TITLES
