@@ -14,9 +14,15 @@ from django.utils import timezone
 
 from mpesa_integrations.core.failures import log_failure
 from mpesa_integrations.core.payments import records as core
-from mpesa_integrations.core.payments.calls import DISPATCH_GRACE
 from mpesa_integrations.core.payments.lifecycle import OPEN_STATES, State
 from mpesa_integrations.core.payments.ownership import merged
+from mpesa_integrations.core.payments.refusals import (
+    recorded_already,
+    refuse_claimed,
+    refuse_what_it_refers_to,
+)
+from mpesa_integrations.core.payments.reversals import after_reversal, refuse_too_much
+from mpesa_integrations.core.payments.schedule import DISPATCH_GRACE
 from mpesa_integrations.core.payments.tables import Table
 
 from . import protection
@@ -98,10 +104,10 @@ class DjangoStore:
                 self._keep(outbox, record)
                 self._refuse_too_much(record.original_id)
         except IntegrityError as error:
-            found = core.recorded_already(self, values)
+            found = recorded_already(self, values)
             if found is None:
                 if is_on_its_own():
-                    core.refuse_what_it_refers_to(error)
+                    refuse_what_it_refers_to(error)
                 raise
             return found, False
         return record, True
@@ -158,7 +164,7 @@ class DjangoStore:
                 if original is not None:
                     self._keep(change.original_outbox, original)
         except IntegrityError:
-            core.refuse_claimed(self, change)
+            refuse_claimed(self, change)
             raise
         return protection.with_values(record, values), original
 
@@ -352,13 +358,13 @@ class DjangoStore:
         # As a Q: the type checker's plugin cannot look up a key to a model that is abstract.
         under_way = self._records.filter(Q(original_id=original_id), state__in=OPEN_STATES)
         original: Any = self._records.get(pk=original_id)
-        core.refuse_too_much(original, [reversal.amount for reversal in under_way])
+        refuse_too_much(original, [reversal.amount for reversal in under_way])
 
     def _add_reversed(self, reversal: AbstractTransaction) -> AbstractTransaction | None:
         """Add to the original's amount given back; its row is locked meanwhile."""
         of_original = self._records.filter(pk=reversal.original_id)
         original = of_original.select_for_update().first()
-        values = core.after_reversal(original, reversal.amount) if original else None
+        values = after_reversal(original, reversal.amount) if original else None
         if original is None or values is None:
             return None
         # In Python, not by SQL's arithmetic, which is inexact on SQLite.

@@ -24,10 +24,9 @@ from mpesa_integrations.core.payments.records import (
     DueOutboxEntry,
     OutboxEntry,
     Verdict,
-    after_reversal,
-    refuse_claimed,
-    refuse_too_much,
 )
+from mpesa_integrations.core.payments.refusals import refuse_claimed
+from mpesa_integrations.core.payments.reversals import after_reversal, refuse_too_much
 from mpesa_integrations.core.payments.tables import Table
 
 _KEPT = 10_000

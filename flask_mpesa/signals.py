@@ -24,9 +24,9 @@ from mpesa_integrations.core.payments.records import (
     CALLBACK_REJECTED,
     Event,
     OutboxEntry,
-    Store,
     Verdict,
 )
+from mpesa_integrations.core.payments.store import Store
 
 logger = logging.getLogger("mpesa_integrations")
 

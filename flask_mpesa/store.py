@@ -27,9 +27,15 @@ from sqlalchemy.sql.base import Executable
 from mpesa_integrations.core.errors import CalledInTransaction
 from mpesa_integrations.core.failures import log_failure
 from mpesa_integrations.core.payments import records as core
-from mpesa_integrations.core.payments.calls import DISPATCH_GRACE
 from mpesa_integrations.core.payments.lifecycle import OPEN_STATES, State
 from mpesa_integrations.core.payments.ownership import OWNED, merged, refuse_names
+from mpesa_integrations.core.payments.refusals import (
+    recorded_already,
+    refuse_claimed,
+    refuse_what_it_refers_to,
+)
+from mpesa_integrations.core.payments.reversals import after_reversal, refuse_too_much
+from mpesa_integrations.core.payments.schedule import DISPATCH_GRACE
 from mpesa_integrations.core.payments.tables import Table
 
 from .connections import LOCK_TIMEOUT, MYSQL, unavailable
@@ -117,9 +123,9 @@ class SqlAlchemyStore:
                 self._keep(session, outbox, record)
                 self._refuse_too_much(session, record.original_id)
         except IntegrityError as error:
-            found = core.recorded_already(self, values)
+            found = recorded_already(self, values)
             if found is None:
-                core.refuse_what_it_refers_to(error)
+                refuse_what_it_refers_to(error)
                 raise
             return found, False
         except OperationalError as error:
@@ -177,7 +183,7 @@ class SqlAlchemyStore:
         try:
             return self._change(record, state, change)
         except IntegrityError:
-            core.refuse_claimed(self, change)
+            refuse_claimed(self, change)
             raise
 
     def _change(
@@ -457,7 +463,7 @@ class SqlAlchemyStore:
             model.original_id == original_id,
             model.state.in_([state.value for state in OPEN_STATES]),
         )
-        core.refuse_too_much(self._read(session, original_id), session.scalars(under_way).all())
+        refuse_too_much(self._read(session, original_id), session.scalars(under_way).all())
 
     def _add_reversed(
         self, session: Session, reversal: TransactionMixin
@@ -466,7 +472,7 @@ class SqlAlchemyStore:
         model = self._transaction
         key = reversal.original_id
         original = session.scalars(select(model).where(model.id == key).with_for_update()).first()
-        values = core.after_reversal(original, reversal.amount) if original else None
+        values = after_reversal(original, reversal.amount) if original else None
         if values is None:
             return None
         values = {**_plain(values), "updated_at": _now()}

@@ -17,10 +17,11 @@ from django_mpesa.times import aware
 from mpesa_integrations.commands import ExitCode, check_accounts, reconcile
 from mpesa_integrations.core.errors import ConfigurationError, RecordsUnavailable
 from mpesa_integrations.core.payments import persistence
-from mpesa_integrations.core.payments.calls import MOST_ATTEMPTS, Payments
+from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.payments.endpoint import CallbackRequest, answer_callback
 from mpesa_integrations.core.payments.reconcile import Reconciled, Reconciler
 from mpesa_integrations.core.payments.registry import Accounts
+from mpesa_integrations.core.payments.schedule import MOST_ATTEMPTS
 from mpesa_integrations.simulator import Simulator
 
 from .backends import Backend

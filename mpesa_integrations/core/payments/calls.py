@@ -8,22 +8,17 @@ from __future__ import annotations
 
 import hmac
 import logging
-import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, timezone
+from dataclasses import replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
-from uuid import UUID
 
 from ..client.blocking import MpesaClient, PreparedRequest
 from ..errors import (
     CalledInTransaction,
-    GatewayUnavailable,
-    IdempotencyConflict,
     MpesaError,
-    OutcomeUnknown,
     RecordsUnavailable,
     nothing_sent,
 )
@@ -32,15 +27,29 @@ from ..masking import mask_msisdns_in
 from ..messages import Message
 from ..protocol.answers import UnreadableBody
 from ..protocol.callbacks import Callback, acknowledgement, read_callback
-from ..protocol.codes import Kind, ResponseCode
 from ..protocol.references import is_third_party_reference, made_about
-from ..protocol.results import CustomerNameResult, Result, TransactionStatusResult
-from ..protocol.schemas import parse_amount
+from ..protocol.results import CustomerNameResult, TransactionStatusResult
 from ..redaction import forgetful_calls
 from ..settings.account import AccountSettings
 from ..telemetry import count_callback, count_transition
+from .changes import changed_columns, columns_after_check
 from .encodings import spelled, spelled_change, texts_of, written
-from .evidence import StatusQuery, is_duplicate, kept_id, status_query_for
+from .evidence import (
+    DECIDED,
+    StatusQuery,
+    StatusReport,
+    agree,
+    contradicts,
+    gateway_had,
+    is_duplicate,
+    kept_id,
+    names_another_transaction,
+    report_of_callback,
+    report_of_error,
+    report_of_result,
+    status_query_for,
+)
+from .idempotency import IdempotencyKey, check_key, check_repeated
 from .leases import Lease, hold
 from .lifecycle import (
     FINAL_STATES,
@@ -48,13 +57,12 @@ from .lifecycle import (
     OPEN_STATES,
     Evidence,
     State,
-    Transition,
-    evidence_of_answer,
     evidence_of_status,
     transition,
 )
 from .limits import check_counts
-from .ownership import another, check_metadata
+from .notifier import Notifier
+from .ownership import check_metadata
 from .persistence import AFTER_SENDING, persist
 from .records import (
     CALLBACK_REJECTED,
@@ -65,14 +73,16 @@ from .records import (
     DueCallback,
     DueOutboxEntry,
     Event,
-    Notifier,
     OutboxEntry,
     R,
     Record,
-    Store,
     TransactionClaimed,
     Verdict,
+    exact_match,
 )
+from .reversals import check_reversible
+from .schedule import DISPATCH_GRACE, FIRST_CHECK, MOST_ATTEMPTS, backoff, utc_now
+from .store import Store
 from .tables import require_tables
 
 if TYPE_CHECKING:
@@ -80,41 +90,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("mpesa_integrations")
 
-FIRST_CHECK = timedelta(seconds=30)
-"""When an open payment is first asked for; each later time twice as long, up to `LAST_CHECK`."""
-LAST_CHECK = timedelta(hours=1)
-DISPATCH_GRACE = timedelta(minutes=2)
-"""What was not told by then, since its process died, is told by `reconcile`."""
-MOST_ATTEMPTS = 10
-"""Tries, over some four hours, to decide a callback; then it is for a person. Of an event that
-could not be told so often, the log says so each time."""
-_JITTER = 0.25
-_KEY_LENGTH = 100
 _T = TypeVar("_T")
-IdempotencyKey = str | int | UUID
-"""What names a payment: text, or an order's primary key."""
-_PAYMENTS = frozenset({"c2b", "b2c", "b2b"})
-_DECIDED = frozenset({Evidence.SUCCEEDED, Evidence.DECLINED, Evidence.CANCELLED})
-_COMPARED = ("operation", "original_id", "amount", "msisdn", "receiver_shortcode", "reference")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StatusReport:
-    """A piece of evidence, and what else its bringer said."""
-
-    evidence: Evidence
-    description: str
-    code: str | None = None
-    conversation_id: str | None = None
-    transaction_id: str | None = None
-    asked: bool = False
-    duplicate: bool = False
-    """Another request has the reference."""
-    unproven: bool = False
-    """It may be of another request: kept in words, for a person."""
-    check_again: bool = True
-    next_check_at: datetime | None = None
-    """Where asking again as usual would tell nothing more."""
 
 
 @forgetful_calls
@@ -249,7 +225,7 @@ class Payments(Generic[R, C]):
             ValidationError: no such payment is on record, it did not complete, or the amount is
                 more than is left of it, the reversals under way counted; nothing was sent.
         """
-        idempotency_key = _key(idempotency_key)
+        idempotency_key = check_key(idempotency_key)
         self.store.shop_columns(extra)
         arguments: dict[str, Any] = {"transaction_id": transaction_id, "amount": amount}
         request = self._prepare("reversal", arguments, third_party_reference)
@@ -260,12 +236,12 @@ class Payments(Generic[R, C]):
             key = idempotency_key
             known = self.store.find_by_key(key) if key else None
             paid = self.store.find_paid(paid_as)
-            return _exactly(paid, "claimed_transaction_id", paid_as), known
+            return exact_match(paid, "claimed_transaction_id", paid_as), known
 
         original, known = self._before_sending(look_up)
         if known is not None:
             # Before what is left is looked at: by now this very reversal may have taken it.
-            return _repeated(
+            return check_repeated(
                 known,
                 {
                     "operation": "reversal",
@@ -275,7 +251,7 @@ class Payments(Generic[R, C]):
                 },
                 self.store.shop_columns(extra),
             )
-        original = _reversible(original, asked)
+        original = check_reversible(original, asked)
         amount = asked or original.amount - original.reversed_amount
         if amount != original.amount:
             # By its amount also where all the rest is meant: what is recorded is what is asked.
@@ -487,7 +463,7 @@ class Payments(Generic[R, C]):
             ValidationError: the limit is not a number from 1 to 10,000.
         """
         check_counts(limit=limit)
-        return self.apply_claimed_callbacks(_now(), limit, older_than=older_than)[0]
+        return self.apply_claimed_callbacks(utc_now(), limit, older_than=older_than)[0]
 
     def apply_claimed_callbacks(
         self,
@@ -500,19 +476,19 @@ class Payments(Generic[R, C]):
         """As `apply_callbacks`, of those due at a time; how many, and how many of them failed."""
         # One that must be confirmed takes a question; what a worker that died had, waits no longer.
         longest = timedelta(seconds=sum(self.client.config.timeout))
-        until = _now() + DISPATCH_GRACE + longest
+        until = utc_now() + DISPATCH_GRACE + longest
         claimed = self.step(
             lambda: self.store.claim_callbacks(now, until, limit, older_than=older_than)
         )
         done = failed = 0
         for due in claimed:
-            if stopped() or (done and _now() + longest >= until):
+            if stopped() or (done and utc_now() + longest >= until):
                 break
             done += 1
             failed += not self._decide_claimed(due)
         if done < len(claimed):
             rest = [due.entry for due in claimed[done:]]
-            self.step(lambda: self.store.defer_callbacks(rest, _now()))
+            self.step(lambda: self.store.defer_callbacks(rest, utc_now()))
         return done, failed
 
     def step(self, call: Callable[[], _T]) -> _T:
@@ -534,7 +510,7 @@ class Payments(Generic[R, C]):
 
     def _decide_claimed(self, due: DueCallback[C]) -> bool:
         """Decide a callback that was handed to this worker; False where that failed."""
-        later = _backoff(due.attempts)
+        later = backoff(due.attempts)
         try:
             if due.attempts > 1:
                 # Before it is tried: last time, it may have ended the process.
@@ -554,7 +530,7 @@ class Payments(Generic[R, C]):
         return False
 
     def _defer_callback(self, entry: C, later: timedelta) -> None:
-        self.step(lambda: self.store.defer_callbacks([entry], _now() + later))
+        self.step(lambda: self.store.defer_callbacks([entry], utc_now() + later))
 
     def _try_to_decide(self, entry: C, body: bytes) -> Exception | None:
         """Decide a stored callback; what went wrong is logged, given back, and stops nothing."""
@@ -608,7 +584,7 @@ class Payments(Generic[R, C]):
         )
         state = State(record.state)
         if state in OPEN_STATES:
-            self.store.change(record, state, Change(values=_asked(record)))
+            self.store.change(record, state, Change(values=columns_after_check(record)))
         return self._escalate(self.store.get(record))
 
     def reconcile(
@@ -643,7 +619,7 @@ class Payments(Generic[R, C]):
         self, record: R, query: StatusQuery, answer: TransactionStatusResult
     ) -> bool:
         """Whether a decided status may be that of another payment with the same conversation."""
-        decided = evidence_of_status(answer.transaction_status) in _DECIDED
+        decided = evidence_of_status(answer.transaction_status) in DECIDED
         by_conversation = query.reference == record.conversation_id
         return decided and by_conversation and self.store.shares_conversation(record)
 
@@ -652,9 +628,9 @@ class Payments(Generic[R, C]):
     ) -> StatusReport:
         """What is said of a reference that may be another request's moves nothing."""
         duplicate = is_duplicate(record)
-        decided = evidence_of_status(answer.transaction_status) in _DECIDED
+        decided = evidence_of_status(answer.transaction_status) in DECIDED
         given_up_at = self.store.aware(record.created_at) + self.settings.stuck_after
-        waits = duplicate and record.stuck_at is None and given_up_at > _now()
+        waits = duplicate and record.stuck_at is None and given_up_at > utc_now()
         return StatusReport(
             evidence=Evidence.NOTHING,
             description=mask_msisdns_in(
@@ -680,14 +656,14 @@ class Payments(Generic[R, C]):
         if (
             answer.transaction_status is None
             and grace is not None
-            and not _was_taken_in(record)
+            and not gateway_had(record)
             and self._age(record) >= max(grace, self.client.longest_call)
         ):
             return Evidence.DECLINED
         return evidence_of_status(answer.transaction_status)
 
     def _age(self, record: R) -> timedelta:
-        return _now() - self.store.aware(record.created_at)
+        return utc_now() - self.store.aware(record.created_at)
 
     def _escalate(self, record: R, *, at_once: bool = False) -> R:
         """Tell a person, once, of a payment that has been open for too long."""
@@ -698,7 +674,7 @@ class Payments(Generic[R, C]):
         ):
             return record
         entry = self._outbox_entry(Event.STUCK)
-        change = Change(values={"stuck_at": _now()}, outbox=entry)
+        change = Change(values={"stuck_at": utc_now()}, outbox=entry)
         changed = self.store.change(record, State(record.state), change)
         if changed is None:
             return self.store.get(record)
@@ -713,7 +689,7 @@ class Payments(Generic[R, C]):
         idempotency_key: IdempotencyKey | None,
         extra: dict[str, Any],
     ) -> R:
-        key = _key(idempotency_key)
+        key = check_key(idempotency_key)
         self.store.shop_columns(extra)
         request = self._prepare(operation, arguments, third_party_reference)
         columns = {name: request.values[name] for name in arguments}
@@ -741,7 +717,7 @@ class Payments(Generic[R, C]):
             "third_party_reference": request.third_party_reference,
             "idempotency_key": idempotency_key,
             # If this process dies now, reconcile asks once no answer can come to a first try.
-            "next_check_at": _now()
+            "next_check_at": utc_now()
             + timedelta(seconds=sum(self.client.config.timeout))
             + FIRST_CHECK,
         }
@@ -763,7 +739,7 @@ class Payments(Generic[R, C]):
         # Tried again it charges nobody twice: what a first try may have written is in the way.
         record, created = self._before_sending(create)
         if not created:
-            return _repeated(record, values, self.store.shop_columns(extra))
+            return check_repeated(record, values, self.store.shop_columns(extra))
         self._dispatch((entry, record))
         self.store.disconnect()
         try:
@@ -791,8 +767,8 @@ class Payments(Generic[R, C]):
         Only by a reference that was made for this call: one that was given may be another call's.
         """
         reference = values["third_party_reference"]
-        found = self.store.find(reference) if made_about(reference, _now()) else None
-        return _exactly(found, "third_party_reference", reference)
+        found = self.store.find(reference) if made_about(reference, utc_now()) else None
+        return exact_match(found, "third_party_reference", reference)
 
     def _reread(self, record: R) -> R:
         """Read a record again for the caller; as it was, where that cannot be.
@@ -843,25 +819,21 @@ class Payments(Generic[R, C]):
                 raise  # the process is to end
         if written:
             return written[0]
-        if _contradicts_record(record, report):
+        if contradicts(record, report):
             return record
         return self.store.with_values(record, self._change_by(record, report).values)
 
     def _send(self, request: PreparedRequest) -> StatusReport:
         try:
-            return _report_of(self.client.send(request))
+            return report_of_result(self.client.send(request))
         except MpesaError as error:
-            if error.result is not None:
-                return _report_of(error.result)
-            unsent = isinstance(error, GatewayUnavailable) and not isinstance(error, OutcomeUnknown)
-            evidence = Evidence.DECLINED if unsent else Evidence.NOTHING
-            return StatusReport(evidence=evidence, description=str(error))
+            return report_of_error(error)
 
     def _apply(self, record: R, report: StatusReport) -> R:
         """Move a record on by a piece of evidence; whoever else has news of it may go first."""
         report = self._without_originals_id(record, report)
         while True:
-            if _contradicts_record(record, report):
+            if contradicts(record, report):
                 return self._note_conflict(record, report)
             change = self._change_by(record, report)
             if not change.values:
@@ -890,7 +862,7 @@ class Payments(Generic[R, C]):
         step = transition(State(record.state), report.evidence)
         completes = step.changed and step.state is State.COMPLETED
         reverses = completes and record.operation == "reversal"
-        values = _columns(record, step, report)
+        values = changed_columns(record, step, report)
         dispatched = self._outbox_entry(EVENT_OF_STATE[step.state]) if step.changed else ()
         if "conflict" in values:
             dispatched += self._outbox_entry(Event.CONFLICT)
@@ -1008,7 +980,7 @@ class Payments(Generic[R, C]):
     def _dispatch_late(self, due: DueOutboxEntry[R]) -> bool:
         if due.attempts > 1:
             # Before it is tried: last time, a receiver may have ended the process.
-            later = _now() + _backoff(due.attempts)
+            later = utc_now() + backoff(due.attempts)
             self.step(lambda: self.store.defer_outbox([due.id], later))
         record = due.record
         if record is None:
@@ -1068,13 +1040,9 @@ class Payments(Generic[R, C]):
         record = self._find(callback)
         if record is None or record.conversation_id != callback.conversation_id:
             return False
-        report = self._without_originals_id(record, _report_of_callback(callback))
+        report = self._without_originals_id(record, report_of_callback(callback))
         step = transition(State(record.state), report.evidence)
-        if (
-            not step.changed
-            or self.settings.verify_callbacks
-            or _contradicts_record(record, report)
-        ):
+        if not step.changed or self.settings.verify_callbacks or contradicts(record, report):
             return False
         kept = {**kept, "verdict": Verdict.APPLIED}
         change = replace(self._change_by(record, report), callback=kept)
@@ -1094,7 +1062,7 @@ class Payments(Generic[R, C]):
         reference = callback.third_party_reference
         if not is_third_party_reference(reference):
             return None  # a database may not even compare it with what it has
-        return _exactly(self.store.find(reference), "third_party_reference", reference)
+        return exact_match(self.store.find(reference), "third_party_reference", reference)
 
     def _decide(self, entry: C, callback: Callback) -> None:
         record = self._find(callback)
@@ -1113,10 +1081,10 @@ class Payments(Generic[R, C]):
 
     def _decide_without_conversation(self, entry: C, callback: Callback, record: R) -> None:
         """Nothing says yet, or ever, that the callback is this payment's."""
-        report = self._without_originals_id(record, _report_of_callback(callback))
+        report = self._without_originals_id(record, report_of_callback(callback))
         if State(record.state) in OPEN_STATES:
             self._ask_soon(record)
-        elif _contradicts_record(record, report):
+        elif contradicts(record, report):
             # No answer will name its conversation any more: a person must hear of it.
             self._note_conflict(record, report)
             self.store.set_verdict(entry, Verdict.CONFLICT, record)
@@ -1124,7 +1092,7 @@ class Payments(Generic[R, C]):
             self.store.set_verdict(entry, Verdict.REPEATED, record)
 
     def _ask_soon(self, record: R) -> None:
-        self.store.change(record, State(record.state), Change(values={"next_check_at": _now()}))
+        self.store.change(record, State(record.state), Change(values={"next_check_at": utc_now()}))
 
     def _reject(self, entry: C, verdict: Verdict) -> None:
         logger.warning("callback.rejected account=%s verdict=%s", self.alias, verdict)
@@ -1138,7 +1106,7 @@ class Payments(Generic[R, C]):
             return Verdict.UNMATCHED
         if record.conversation_id != callback.conversation_id:
             return Verdict.MISMATCHED
-        report = self._without_originals_id(record, _report_of_callback(callback))
+        report = self._without_originals_id(record, report_of_callback(callback))
         before = State(record.state)
         step = transition(before, report.evidence)
         if report.evidence is Evidence.NOTHING and before in OPEN_STATES:
@@ -1147,7 +1115,7 @@ class Payments(Generic[R, C]):
         if step.changed and self.settings.verify_callbacks:
             return self._confirm(record, report)
         after = self._apply(record, report)
-        if step.conflict or _contradicts(after.transaction_id, report.transaction_id):
+        if step.conflict or names_another_transaction(after, report):
             return Verdict.CONFLICT
         succeeded = report.evidence is Evidence.SUCCEEDED
         if succeeded and not _is_settled(after, kept_id(report.transaction_id)):
@@ -1163,7 +1131,7 @@ class Payments(Generic[R, C]):
             self.defer(record, error)
             return Verdict.UNCONFIRMED
         said = self._report_of_status(record, answer)
-        if not _agree(said.evidence, report.evidence):
+        if not agree(said.evidence, report.evidence):
             self._apply(record, said)
             return Verdict.UNCONFIRMED
         # The callback knows better why, and the query which transaction.
@@ -1193,210 +1161,7 @@ def _read_again(body: bytes) -> Callback | None:
         return None
 
 
-def _agree(one: Evidence, other: Evidence) -> bool:
-    """Whether two pieces of evidence say alike whether money moved."""
-    both = one in _DECIDED and other in _DECIDED
-    return both and (one is Evidence.SUCCEEDED) == (other is Evidence.SUCCEEDED)
-
-
-def _report_of(result: Result) -> StatusReport:
-    if result.code == ResponseCode.DUPLICATE_TRANSACTION:
-        return _report_of_duplicate(result)
-    return StatusReport(
-        evidence=evidence_of_answer(result.kind),
-        code=result.code.value if result.code else None,
-        description=result.description,
-        conversation_id=result.conversation_id,
-        transaction_id=result.transaction_id,
-    )
-
-
-def _report_of_duplicate(result: Result) -> StatusReport:
-    """Whatever else is doubtful of it, its IDs may be those of the request that was there first."""
-    surely = result.kind is Kind.DUPLICATE
-    named = "Another request has this reference" if surely else "It names"
-    return StatusReport(
-        evidence=Evidence.NOTHING,
-        code=ResponseCode.DUPLICATE_TRANSACTION.value,
-        description=mask_msisdns_in(
-            f"{result.description}. {named}: transaction {result.transaction_id or 'N/A'}, "
-            f"conversation {result.conversation_id or 'N/A'}"
-        ),
-        duplicate=surely,
-    )
-
-
-def _report_of_callback(callback: Callback) -> StatusReport:
-    return StatusReport(
-        evidence=evidence_of_answer(callback.kind),
-        code=callback.code.value,
-        description=callback.description,
-        # One that contradicts itself, or proves nothing, names no transaction either.
-        transaction_id=callback.transaction_id if callback.kind is Kind.SUCCESS else None,
-    )
-
-
-def _was_taken_in(record: Record) -> bool:
-    """Whether anything shows that the gateway had a request with the payment's reference."""
-    named = record.conversation_id or record.transaction_id
-    return bool(named) or State(record.state) is State.PENDING or is_duplicate(record)
-
-
-def _contradicts_record(record: Record, report: StatusReport) -> bool:
-    # A query's answer may name a transaction of its own.
-    other_id = not report.asked and _contradicts(record.transaction_id, report.transaction_id)
-    conflict = transition(State(record.state), report.evidence).conflict
-    return conflict or (other_id and report.evidence is Evidence.SUCCEEDED)
-
-
-def _columns(record: Record, step: Transition, report: StatusReport) -> dict[str, Any]:
-    """What a piece of evidence writes into the record."""
-    columns: dict[str, Any] = {}
-    for name in ("conversation_id", "transaction_id"):
-        said = kept_id(getattr(report, name))
-        if said and not getattr(record, name):
-            columns[name] = said
-    known_as = columns.get("transaction_id") or record.transaction_id
-    if _claims(record, step) and known_as:
-        columns["claimed_transaction_id"] = known_as
-    if step.changed:
-        columns |= {
-            "state": step.state,
-            # A status query brings no code: why it failed was said before.
-            "response_code": (report.code or _code_before(record, step))[:16],
-            "response_description": _words(report)[:255],
-            "next_check_at": None if step.state in FINAL_STATES else _now() + FIRST_CHECK,
-        }
-    if report.duplicate and not report.asked and step.state in OPEN_STATES:
-        columns |= {
-            "response_code": (report.code or "")[:16],
-            "response_description": report.description[:255],
-            "conflict": report.description[:255],
-        }
-    if report.unproven and step.state in OPEN_STATES:
-        columns["response_description"] = report.description[:255]
-    if report.asked and (step.changed or step.state in OPEN_STATES):
-        asked = _asked(record)
-        columns |= asked if step.state in OPEN_STATES else {"checks": asked["checks"]}
-        if not report.check_again and not record.conversation_id:
-            columns["next_check_at"] = report.next_check_at
-    return columns
-
-
-def _claims(record: Record, step: Transition) -> bool:
-    """Whether the gateway's transaction, once it is known, is now this payment's alone.
-
-    A reversal has none of its own: its answer may name what it gives back.
-    """
-    return (
-        record.operation in _PAYMENTS
-        and step.state in MONEY_MOVED_STATES
-        and record.claimed_transaction_id is None
-    )
-
-
 def _is_settled(record: Record, transaction_id: str | None) -> bool:
     """Whether a payment stands as the news of a success, with that transaction, would have it."""
     has_it = bool(record.transaction_id) or not transaction_id
     return State(record.state) in MONEY_MOVED_STATES and has_it
-
-
-def _words(report: StatusReport) -> str:
-    """What was said, and an ID that no record can keep."""
-    if not report.transaction_id or kept_id(report.transaction_id):
-        return report.description
-    named = mask_msisdns_in(repr(report.transaction_id[:100]))
-    return f"Transaction ID {named} was not kept. {report.description}"
-
-
-def _code_before(record: Record, step: Transition) -> str:
-    return "" if step.state in MONEY_MOVED_STATES else record.response_code
-
-
-def _asked(record: Record) -> dict[str, Any]:
-    checks = record.checks + 1
-    return {"checks": checks, "next_check_at": _now() + _backoff(checks)}
-
-
-def _backoff(checks: int) -> timedelta:
-    """How long to wait after so many checks: twice as long each time, and not all at once."""
-    delay = min(FIRST_CHECK * int(2 ** min(checks, 20)), LAST_CHECK)
-    return delay * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - spreads load, no secret
-
-
-def _now() -> datetime:
-    return datetime.now(timezone.utc)
-
-
-def _contradicts(known: str, said: str | None) -> bool:
-    return bool(known and said and known != said)
-
-
-def _reversible(original: R | None, amount: Decimal | None) -> R:
-    if original is None:
-        problem = Message("no payment with this transaction ID is on record")
-        raise nothing_sent({"transaction_id": [problem]})
-    if State(original.state) not in (State.COMPLETED, State.PARTLY_REVERSED):
-        problem = Message(
-            "the payment is %(state)s; only what completed goes back", state=str(original.state)
-        )
-        raise nothing_sent({"transaction_id": [problem]})
-    left = original.amount - original.reversed_amount
-    if amount is not None and amount > left:
-        problem = Message(
-            "must be at most %(left)s, which is what is left of it", left=f"{left:.2f}"
-        )
-        raise nothing_sent({"amount": [problem]})
-    return original
-
-
-def _key(key: IdempotencyKey | None) -> str | None:
-    if isinstance(key, (int, UUID)) and not isinstance(key, bool):
-        key = "" if isinstance(key, int) and abs(key) >= 10**_KEY_LENGTH else str(key)
-    if key is None or (isinstance(key, str) and 0 < len(key) <= _KEY_LENGTH and key.isprintable()):
-        return key
-    problem = Message("must have 1 to %(length)s characters on one line", length=_KEY_LENGTH)
-    if not isinstance(key, str):
-        problem = Message("must be text or a whole number, not %(type)s", type=type(key).__name__)
-    raise nothing_sent({"idempotency_key": [problem]})
-
-
-def _exactly(record: R | None, column: str, value: str) -> R | None:
-    """The record that was found, unless a database found it that takes `abc` for `ABC`."""
-    return record if record is not None and getattr(record, column) == value else None
-
-
-def _repeated(record: R, values: Mapping[str, Any], shops: Mapping[str, Mapping[str, Any]]) -> R:
-    """Give the record of an idempotency key, unless it was used for something else.
-
-    Args:
-        record: the one that has the key.
-        values: what was to be written of the library's columns.
-        shops: what was to be written of the shop's, by argument.
-    """
-    if _exactly(record, "idempotency_key", values["idempotency_key"]) is None:
-        raise IdempotencyConflict(
-            "Nothing was sent. The database takes the idempotency key for one used before, which "
-            "differs in capitals, accents or spaces; use a key that differs otherwise",
-            third_party_reference=record.third_party_reference,
-        )
-    for name in _COMPARED:
-        if values.get(name) is None:
-            continue
-        kept, given = getattr(record, name), values[name]
-        if name == "amount":
-            kept, given = parse_amount(kept), parse_amount(given)
-        if kept != given:
-            raise _used_before(record, name)
-    argument = another(record, shops)
-    if argument is not None:
-        raise _used_before(record, argument)
-    return record
-
-
-def _used_before(record: Record, argument: str) -> IdempotencyConflict:
-    return IdempotencyConflict(
-        f"Nothing was sent. The idempotency key was used before, with another {argument}; "
-        "use a key of its own for each payment",
-        third_party_reference=record.third_party_reference,
-    )

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ..errors import RecordsUnavailable
-from .records import Store
+from .store import Store
 
 logger = logging.getLogger("mpesa_integrations")
 

@@ -20,9 +20,10 @@ from typing import Generic
 from ..errors import MpesaError, RecordsUnavailable
 from ..failures import log_failure
 from ..protocol.results import TransactionStatusResult
-from .calls import DISPATCH_GRACE, Payments
+from .calls import Payments
 from .limits import check_counts, check_rate
 from .records import C, R
+from .schedule import DISPATCH_GRACE
 
 logger = logging.getLogger("mpesa_integrations")
 

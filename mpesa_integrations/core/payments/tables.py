@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 from ..errors import ConfigurationError
-from .records import Store
 
 UNIQUE = {
     ("third_party_reference", "account"): "two payments could have one third-party reference",
@@ -56,6 +55,16 @@ class Fault:
     serious: bool
 
 
+class HasTables(Protocol):
+    """What can say which tables it has: a store."""
+
+    remedy: str
+    """What to do where a table lacks something: a sentence without its full stop."""
+
+    def tables(self) -> Sequence[Table]:
+        """What the database has of the records' tables now."""
+
+
 def faults(table: Table) -> Iterator[Fault]:
     """Say what a table lacks, the worst first."""
     if not table.exists:
@@ -76,12 +85,12 @@ def faults(table: Table) -> Iterator[Fault]:
         yield Fault(text=f"{text}: the database would not notice a wrong amount", serious=False)
 
 
-def faults_in_database(store: Store[Any, Any]) -> list[Fault]:
+def faults_in_database(store: HasTables) -> list[Fault]:
     """Say what the tables of a store lack in its database, looking at it now."""
     return [fault for table in store.tables() for fault in faults(table)]
 
 
-def require_tables(store: Store[Any, Any]) -> None:
+def require_tables(store: HasTables) -> None:
     """Refuse to pay with tables in which a payment could be made twice.
 
     Raises:
