@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-postgresql test-mariadb fire fuzz lint types build translations clean bench matrix docs screenshots
+.PHONY: demo lock test test-postgresql test-mariadb fire fuzz lint types build translations clean bench matrix docs screenshots
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m example_sites.demo $(if $(ONCE),--once)
@@ -59,6 +59,13 @@ docs: $(VENV)/.dev
 	$(BIN)/python docs/generate.py
 	$(BIN)/mkdocs build --strict
 
+# The versions that development and CI's checks use, for every Python; what is locked stays as it is.
+# make lock UPGRADE=1: the newest of all of them.
+lock:
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 --generate-hashes \
+	    --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command 'make lock' \
+	    --quiet $(if $(UPGRADE),--upgrade) --output-file requirements-dev.lock
+
 build: $(VENV)/.dev
 	rm -rf dist
 	$(BIN)/python -m build
@@ -83,6 +90,8 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[examples]'
 	touch $@
 
-$(VENV)/.dev: $(BIN)/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+# With exactly the versions of the lock, also what builds the package.
+$(VENV)/.dev: $(BIN)/python pyproject.toml requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@ $(VENV)/.demo

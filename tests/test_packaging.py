@@ -9,6 +9,10 @@ import zipfile
 from importlib.metadata import entry_points, metadata, version
 from pathlib import Path
 
+import pytest
+from packaging.markers import default_environment
+from packaging.requirements import Requirement
+
 import mpesa_integrations
 
 ROOT = Path(__file__).parents[1]
@@ -72,3 +76,34 @@ def test_the_oldest_versions_that_are_tested_are_the_oldest_that_are_allowed() -
     }
     constraints = (ROOT / "tests" / "constraints-oldest.txt").read_text().splitlines()
     assert lowest == {line for line in constraints if line and not line.startswith("#")}
+
+
+PYTHONS = ["3.10", "3.11", "3.12", "3.13", "3.14"]
+
+
+def _locked(python: str) -> dict[str, Requirement]:
+    """What the lock installs with that version of Python."""
+    text = (ROOT / "requirements-dev.lock").read_text()
+    pins = [Requirement(line.rstrip(" \\")) for line in text.splitlines() if re.match(r"\w", line)]
+    environment = {str(name): str(value) for name, value in default_environment().items()}
+    environment |= {"python_version": python, "python_full_version": f"{python}.0"}
+    return {pin.name: pin for pin in pins if not pin.marker or pin.marker.evaluate(environment)}
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_lock_pins_what_development_needs_with_each_python(python: str) -> None:
+    pins = _locked(python)
+    texts = metadata("mpesa-integrations").get_all("Requires-Dist") or []
+    needed = [Requirement(text) for text in texts]
+    for need in (need for need in needed if need.name != "mpesa-integrations"):
+        (pin,) = pins[need.name.lower()].specifier
+        assert pin.operator == "=="
+        assert need.specifier.contains(pin.version, prereleases=True), (need, pin)
+
+
+def test_the_lock_has_a_hash_of_each_file_and_says_nothing_of_where_it_was_had() -> None:
+    text = (ROOT / "requirements-dev.lock").read_text()
+    assert "://" not in text
+    pinned = re.split(r"\n(?=\w)", text)[1:]
+    assert len(pinned) > 100
+    assert all("--hash=sha256:" in entry for entry in pinned)
