@@ -7,33 +7,24 @@ inside of it, one more for each step, in a thread of its own, since Django has o
 from __future__ import annotations
 
 import contextlib
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from django.db import InterfaceError, OperationalError, connections, transaction
+from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from mpesa_integrations.core.errors import CalledInTransaction, RecordLocked, RecordsUnavailable
 from mpesa_integrations.core.failures import log_failure
 
+from .connections import HUNG_UP, another, close_if_broken, is_in_test_case, is_in_transaction
+
 _T = TypeVar("_T")
-_HUNG_UP = (OperationalError, InterfaceError)
 LOCK_TIMEOUT = 5
 """Seconds for which a step on a connection of its own waits for a row: the caller may have it."""
 _POSTGRESQL_LOCKED, _MARIADB_LOCKED = "55P03", 1205
-_REFERENCES = 2
-"""To a driver's connection: Django's, and that of who counts them."""
 _own = threading.local()
-
-_SESSION_IS_NEEDED = """
-    SELECT EXISTS (SELECT 1 FROM pg_cursors WHERE name <> '')
-        OR EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid())
-        OR EXISTS (SELECT 1 FROM pg_class WHERE relnamespace = pg_my_temp_schema())
-        OR EXISTS (SELECT 1 FROM pg_listening_channels())
-"""
 
 
 def run_isolated(alias: str, call: Callable[[], _T], *, writes: bool = True) -> _T:
@@ -50,7 +41,7 @@ def run_isolated(alias: str, call: Callable[[], _T], *, writes: bool = True) -> 
         RecordsUnavailable: the database hung up, is away or is locked.
     """
     connection = connections[alias]
-    if is_in_test_case(connection) or not _is_in_transaction(connection):
+    if is_in_test_case(connection) or not is_in_transaction(connection):
         return _run_here(connection, call)
     if connection.vendor != "sqlite":
         return run_on_its_own(alias, call)
@@ -71,33 +62,38 @@ def run_on_its_own(alias: str, call: Callable[[], _T]) -> _T:
         RecordsUnavailable: the database hung up, is away or is locked.
     """
     callers = connections[alias]
-    events: list[Callable[[], None]] = []
+    signals: list[Callable[[], None]] = []
 
     def work() -> _T:
-        _own.events = events
-        connections[alias] = _another(callers)
+        _own.signals = signals
+        connections[alias] = another(callers)
         try:
             return call()
-        except _HUNG_UP as error:
+        except HUNG_UP as error:
             raise _unavailable(error) from error
         finally:
-            with contextlib.suppress(Exception):  # what was done is done, however it is parted from
+            with contextlib.suppress(Exception):  # the call's outcome stands, however closing goes
                 connections.close_all()
 
     try:
         with ThreadPoolExecutor(1, thread_name_prefix="mpesa-recorded") as pool:
             return pool.submit(work).result()
     finally:
-        for send in events:
+        for send in signals:
             _after_commit_harmlessly(alias, send)
 
 
 def after_commit(alias: str, send: Callable[[], None]) -> None:
-    """Send a signal once the caller's transaction, if there is one, has been committed."""
-    events: list[Callable[[], None]] | None = getattr(_own, "events", None)
+    """Send signals once the caller's transaction, if there is one, has been committed.
+
+    Args:
+        alias: the database of the payments.
+        send: called then; at once where there is no transaction, and in Django's TestCase.
+    """
+    signals: list[Callable[[], None]] | None = getattr(_own, "signals", None)
     connection = connections[alias]
-    if events is not None:
-        events.append(send)
+    if signals is not None:
+        signals.append(send)
     elif connection.in_atomic_block and not is_in_test_case(connection):
         transaction.on_commit(send, using=alias, robust=True)
     else:
@@ -107,17 +103,8 @@ def after_commit(alias: str, send: Callable[[], None]) -> None:
 def _after_commit_harmlessly(alias: str, send: Callable[[], None]) -> None:
     try:
         after_commit(alias, send)
-    except Exception as error:  # noqa: BLE001 - it stays to be told, and keeps no other from it
+    except Exception as error:  # noqa: BLE001 - it stays in the outbox; the others must be sent
         log_failure("signal.not_sent", error)
-
-
-def disconnect(alias: str) -> None:
-    """Give the caller's connection back, unless it is in use; the next query has a fresh one."""
-    connection = connections[alias]
-    if connection.connection is None or not _may_be_given_back(connection):
-        return
-    with contextlib.suppress(Exception):  # a connection that is broken is as good as closed
-        connection.close()
 
 
 def may_bound_lock_waits(alias: str) -> bool:
@@ -151,81 +138,16 @@ def bound_lock_waits(alias: str, *, always: bool = False) -> None:
 
 
 def is_on_its_own() -> bool:
-    """Whether this is a thread that `run_isolated` has made."""
-    return getattr(_own, "events", None) is not None
-
-
-def is_in_test_case(connection: BaseDatabaseWrapper) -> bool:
-    """Whether Django's TestCase wraps this: what is committed here is committed for the test."""
-    return any(block._from_testcase for block in connection.atomic_blocks)  # type: ignore[attr-defined]
-
-
-def _is_in_transaction(connection: BaseDatabaseWrapper) -> bool:
-    if connection.in_atomic_block:
-        return True
-    # Without a connection, what the setting will make of it: nothing need be asked for that.
-    if connection.connection is None:
-        return not connection.settings_dict["AUTOCOMMIT"]
-    return not connection.autocommit
+    """Whether this is the thread of a call that `run_on_its_own` runs."""
+    return getattr(_own, "signals", None) is not None
 
 
 def _run_here(connection: BaseDatabaseWrapper, call: Callable[[], _T]) -> _T:
     try:
         return call()
-    except _HUNG_UP as error:
-        _close_if_broken(connection)
+    except HUNG_UP as error:
+        close_if_broken(connection)
         raise _unavailable(error) from error
-
-
-def _another(connection: BaseDatabaseWrapper) -> BaseDatabaseWrapper:
-    """A connection to the same database, outside the caller's pool.
-
-    From the pool it would never come where each of its connections has a caller that waits for one.
-    """
-    kept = {name: value for name, value in connection.settings_dict.items() if name != "OPTIONS"}
-    options = {k: v for k, v in connection.settings_dict["OPTIONS"].items() if k != "pool"}
-    settings = {**kept, "OPTIONS": options, "AUTOCOMMIT": True, "CONN_MAX_AGE": 0}
-    return type(connection)(settings, connection.alias)
-
-
-def _close_if_broken(connection: BaseDatabaseWrapper) -> None:
-    if (
-        connection.connection is None
-        or connection.in_atomic_block
-        or connection.vendor == "sqlite"  # it has no server that could hang up
-    ):
-        return
-    with contextlib.suppress(Exception):
-        if not connection.is_usable():
-            connection.close()
-
-
-def _may_be_given_back(connection: BaseDatabaseWrapper) -> bool:
-    if connection.vendor == "sqlite" or _is_in_transaction(connection):
-        return False
-    if connection.vendor != "postgresql":
-        return not _has_open_cursors(connection)
-    from django.db.backends.postgresql.psycopg_any import is_psycopg3
-
-    # A cursor of psycopg 3 keeps the rows that it has fetched, whatever becomes of its connection.
-    if not is_psycopg3 and _has_open_cursors(connection):
-        return False
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(_SESSION_IS_NEEDED)
-            return not cursor.fetchone()[0]
-    except _HUNG_UP:
-        return True
-    except Exception:  # noqa: BLE001 - another database that speaks PostgreSQL's protocol
-        return False
-
-
-def _has_open_cursors(connection: BaseDatabaseWrapper) -> bool:
-    """Whether the caller is in a loop over rows: only a cursor refers to a driver's connection."""
-    try:
-        return sys.getrefcount(connection.connection) > _REFERENCES
-    except AttributeError:  # another Python than CPython
-        return True
 
 
 def _unavailable(error: Exception) -> RecordsUnavailable:

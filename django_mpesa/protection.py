@@ -8,26 +8,19 @@ SQL of it: by the columns themselves, which no manager, QuerySet or `save()` of 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, TypeVar
 
-import django
 from django.db import models
-from django.db.models.signals import class_prepared, pre_delete
-from django.db.models.sql.compiler import SQLCompiler, SQLInsertCompiler, SQLUpdateCompiler
+from django.db.models.signals import class_prepared
+from django.dispatch import receiver
 
-from mpesa_integrations.core.payments.ownership import (
-    OWNED,
-    refuse_deleting,
-    refuse_making,
-    refuse_writing,
-)
+from mpesa_integrations.core.payments.ownership import OWNED, refuse_making, refuse_writing
+
+from .guards import guard_model, library_writes
 
 _R = TypeVar("_R", bound="ProtectedModel")
-_library_writes: ContextVar[bool] = ContextVar("mpesa_library_writes", default=False)
 _SAVE_ARGUMENTS = ("force_insert", "force_update", "using", "update_fields")
 _READ = "_mpesa_read"
 """The attribute of a record for the names and values of its columns as they were read."""
@@ -87,7 +80,7 @@ class ProtectedModel(models.Model):
             _refuse_what_was_set(self, besides=self._meta.pk)
         if not (made or raw):
             return super()._save_table(raw, *args, **kwargs)  # type: ignore[misc]
-        with _writing():
+        with library_writes():
             saved = super()._save_table(raw, *args, **kwargs)  # type: ignore[misc]
         _remember(self)
         return saved
@@ -98,7 +91,7 @@ class LibraryRecords(models.QuerySet[_R]):
 
     def update(self, **values: Any) -> int:
         """Update, the library's columns too."""
-        with _writing():
+        with library_writes():
             return super().update(**values)
 
 
@@ -184,62 +177,8 @@ def _sets_itself(field: models.Field[Any, Any]) -> bool:
     return type(field).pre_save is not models.Field.pre_save
 
 
-@contextmanager
-def _writing() -> Iterator[None]:
-    token = _library_writes.set(True)
-    try:
-        yield
-    finally:
-        _library_writes.reset(token)
-
-
-def _refuse(field: models.Field[Any, Any], compiler: SQLCompiler) -> None:
-    """Refuse the SQL that would write a column of the library's."""
-    if _library_writes.get():
-        return
-    if isinstance(compiler, SQLInsertCompiler):
-        # A history table of a shop's has copies of the columns, and of their guards.
-        if compiler.query.get_meta().concrete_model is not field.model:
-            return
-        raise refuse_making()
-    if isinstance(compiler, SQLUpdateCompiler):
-        query: Any = compiler.query
-        if any(written == field for written, *_ in query.values):
-            raise refuse_writing([field.name])
-
-
-def _guarded(field: models.Field[Any, Any]) -> Callable[..., Any]:
-    """How a column is written into an INSERT or UPDATE: Django asks the field for each one."""
-    name = "get_placeholder_sql" if django.VERSION >= (6, 1) else "get_placeholder"
-    of_class = getattr(field, name, None)
-
-    def placeholder(value: Any, compiler: SQLCompiler, connection: Any) -> str:
-        _refuse(field, compiler)
-        return of_class(value, compiler, connection) if of_class else "%s"
-
-    def placeholder_sql(value: Any, compiler: SQLCompiler, connection: Any) -> Any:
-        _refuse(field, compiler)
-        if of_class:
-            return of_class(value, compiler, connection)
-        return compiler.compile(value) if hasattr(value, "as_sql") else ("%s", (value,))
-
-    guard = placeholder_sql if django.VERSION >= (6, 1) else placeholder
-    setattr(field, name, guard)
-    return guard
-
-
+@receiver(class_prepared, dispatch_uid="django_mpesa.protection")
 def _protect(sender: type[models.Model], **kwargs: Any) -> None:
-    """Guard the columns of a model of payments, a shop's own too, when Django has prepared it."""
-    if not issubclass(sender, ProtectedModel):
-        return
-    for field in sender._meta.local_concrete_fields:
-        if field.name in OWNED:
-            _guarded(field)
-    pre_delete.connect(_refuse_deletion, sender=sender, dispatch_uid="django_mpesa.protection")
-
-
-def _refuse_deletion(sender: Any, **kwargs: Any) -> None:
-    raise refuse_deleting()
-
-
-class_prepared.connect(_protect, dispatch_uid="django_mpesa.protection")
+    """Guard a model of payments, a shop's own too, when Django has prepared it."""
+    if issubclass(sender, ProtectedModel):
+        guard_model(sender)

@@ -25,8 +25,8 @@ LASTS = timedelta(seconds=0.6)
 def short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("core.payments.calls", "core.payments.reconcile"):
         monkeypatch.setattr(f"mpesa_integrations.{module}.DISPATCH_GRACE", LASTS)
-    for store in ("django_mpesa", "flask_mpesa"):
-        monkeypatch.setattr(f"{store}.store.DISPATCH_GRACE", LASTS)
+    for store in ("django_mpesa.store.outbox", "flask_mpesa.store"):
+        monkeypatch.setattr(f"{store}.DISPATCH_GRACE", LASTS)
 
 
 @pytest.fixture

@@ -18,9 +18,10 @@ import pytest
 from django.db import OperationalError, connection, connections, transaction
 from django.utils import timezone
 
-from django_mpesa import isolation, mpesa, store
+from django_mpesa import isolation, mpesa
 from django_mpesa.isolation import run_isolated
 from django_mpesa.models import Transaction
+from django_mpesa.store import database
 from mpesa_integrations import ValidationError
 from mpesa_integrations.core.errors import CalledInTransaction, RecordLocked, RecordsUnavailable
 from mpesa_integrations.simulator import Simulator
@@ -48,7 +49,7 @@ def postgresql(server: str) -> None:
 @pytest.fixture
 def held(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where the caller's connection is still needed while the gateway is waited for."""
-    monkeypatch.setattr(store, "disconnect", lambda alias: None)
+    monkeypatch.setattr(database, "disconnect", lambda alias: None)
 
 
 @contextmanager
