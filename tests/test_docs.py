@@ -31,6 +31,7 @@ ROOT = Path(__file__).parents[1]
 QUICK_STARTS = set(
     (ROOT / "docs").glob("**/quickstart-*.md")
 )  # tests/test_quickstarts.py runs them
+PACKAGES = ["mpesa_integrations", "django_mpesa", "flask_mpesa", "tests"]
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
@@ -122,6 +123,19 @@ def test_every_setting_state_signal_and_verdict_is_documented() -> None:
     for name, words in pages.items():
         page = (ROOT / "docs" / name).read_text(encoding="utf-8")
         assert not [word for word in words if f"`{word!s}`" not in page], name
+
+
+def test_each_section_of_the_protocol_that_the_code_names_is_there() -> None:
+    page = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
+    files = [path for package in PACKAGES for path in (ROOT / package).glob("**/*.py")]
+    named = {
+        " ".join(name.split()): path.name
+        for path in files
+        for name in re.findall(r'docs/protocol\.md, "([^"]+)"', path.read_text(encoding="utf-8"))
+    }
+    assert len(named) >= 4
+    assert not {name: file for name, file in named.items() if name not in headings}
 
 
 def test_the_site_loads_nothing_from_elsewhere(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ _BEARERS_KEPT = 512
 
 @dataclass(frozen=True, kw_only=True)
 class Account:
-    """What a caller of the simulated gateway must know; docs/protocol.md, "Credentials".
+    """What a caller of the simulated gateway must know; docs/protocol.md, "Call context".
 
     Attributes:
         public_key: bare Base64 on one line, as the developer portal shows it.

@@ -65,7 +65,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,128}")
 @forgetful_calls
 @dataclass(frozen=True, kw_only=True)
 class MpesaConfig:
-    """One account's settings; docs/protocol.md, "Credentials" and "Call context".
+    """One account's settings; docs/protocol.md, "Call context".
 
     Args:
         api_key: the account's API key.
