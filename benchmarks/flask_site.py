@@ -13,8 +13,8 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
 from flask_mpesa import Mpesa
-from flask_mpesa.protection import THE_LIBRARY
 from flask_mpesa.records import Records
+from flask_mpesa.sqlalchemy.protection import THE_LIBRARY
 from tests.flask.models import Base, Payment, PaymentCallback, PaymentOutboxEntry
 
 from . import databases

@@ -76,8 +76,9 @@ def _flask(database: str, config: MpesaConfig, call: _Call, *, rounds: int) -> I
     from sqlalchemy import update
     from sqlalchemy.orm import Session
 
-    from flask_mpesa.protection import THE_LIBRARY
-    from flask_mpesa.signals import SignalNotifier, payment_completed
+    from flask_mpesa.notifier import SignalNotifier
+    from flask_mpesa.signals import payment_completed
+    from flask_mpesa.sqlalchemy.protection import THE_LIBRARY
     from tests.flask.models import Payment
 
     with flask_site.engine(database) as engine:

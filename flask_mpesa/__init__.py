@@ -20,7 +20,8 @@ from mpesa_integrations.core.errors import (
 from mpesa_integrations.core.payments.lifecycle import State
 from mpesa_integrations.core.payments.records import Event, Verdict
 
-from .extension import Mpesa, current_mpesa
+from .current import current_mpesa
+from .extension import Mpesa
 
 __all__ = [
     "AuthenticationError",

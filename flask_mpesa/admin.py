@@ -17,7 +17,7 @@ from markupsafe import Markup
 from mpesa_integrations.core.errors import MpesaError, ValidationError
 from mpesa_integrations.core.payments.lifecycle import State
 
-from .extension import accounts_of_current_app
+from .current import accounts_of_current_app
 from .history_view import HistoryView, masked_notes
 
 try:

@@ -1,4 +1,7 @@
-"""The callback endpoint as a blueprint; who may call, what it says and changes, is core's."""
+"""The callback endpoint as a blueprint, its path, and its way past a CSRF check.
+
+Who may call it, what it answers and what a callback changes is in core.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ from mpesa_integrations.core.errors import ConfigurationError
 from mpesa_integrations.core.failures import log_failure
 from mpesa_integrations.core.payments.endpoint import CallbackRequest, answer_callback, wsgi_reader
 from mpesa_integrations.core.redaction import hide_token, hide_token_in
+
+from .current import accounts_of_current_app
 
 
 def callback_blueprint() -> Blueprint:
@@ -45,7 +50,7 @@ def callback_path(app: Flask, token: str) -> str:
 
 
 def exempt_from_csrf(app: Flask) -> None:
-    """Have Flask-WTF's CSRFProtect, set up before or after, let the gateway in."""
+    """Exempt the endpoint from Flask-WTF's CSRFProtect, set up before or after this."""
 
     def exempt() -> None:
         csrf: Any = app.extensions.get("csrf")
@@ -88,8 +93,6 @@ def _forget_token(token: str) -> None:
 
 
 def _answer(token: str) -> ResponseReturnValue:
-    from .extension import accounts_of_current_app
-
     answer = answer_callback(
         accounts_of_current_app(),
         CallbackRequest(
@@ -104,6 +107,7 @@ def _answer(token: str) -> ResponseReturnValue:
     if answer.status == 404:
         abort(404)
     if answer.waiting_in is not None:
+        # Celery, which an app need not have, is loaded where a worker is to apply callbacks.
         from mpesa_integrations.tasks import enqueue
 
         from . import tasks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from flask import current_app
@@ -19,12 +19,9 @@ from mpesa_integrations.commands import (
     show_status,
 )
 from mpesa_integrations.core.errors import ConfigurationError, MpesaError
-from mpesa_integrations.core.payments.registry import Accounts
 
 from .callbacks import callback_path
-
-if TYPE_CHECKING:
-    from .records import Records
+from .current import accounts_of_current_app, records_of_current_app
 
 mpesa_cli = AppGroup("mpesa", help="M-Pesa payments.")
 _account = click.option("--account", default="default", show_default=True)
@@ -35,7 +32,9 @@ _account = click.option("--account", default="default", show_default=True)
 def check(offline: bool) -> None:
     """Check the accounts' settings, and ask the gateway a harmless question with each."""
     production = not (current_app.debug or current_app.testing)
-    code = check_accounts(_accounts(), in_production=production, offline=offline, echo=click.echo)
+    code = check_accounts(
+        accounts_of_current_app(), in_production=production, offline=offline, echo=click.echo
+    )
     problem = _problem_of_connections()
     if problem:
         click.echo(f"problem  records: {problem}")
@@ -51,7 +50,7 @@ def check(offline: bool) -> None:
 @click.option("--idempotency-key", help="The same key pays once.")
 def c2b(account: str, **arguments: Any) -> None:
     """Take a payment from a customer; it is recorded as any other."""
-    _end(lambda: pay(_accounts()[account].c2b, arguments, click.echo))
+    _end(lambda: pay(accounts_of_current_app()[account].c2b, arguments, click.echo))
 
 
 @mpesa_cli.command()
@@ -59,7 +58,7 @@ def c2b(account: str, **arguments: Any) -> None:
 @click.argument("reference")
 def status(account: str, reference: str) -> None:
     """Ask the gateway where a transaction stands; its record moves on by the answer."""
-    _end(lambda: show_status(_accounts()[account], reference, click.echo))
+    _end(lambda: show_status(accounts_of_current_app()[account], reference, click.echo))
 
 
 @mpesa_cli.command()
@@ -69,7 +68,7 @@ def status(account: str, reference: str) -> None:
 @click.option("--idempotency-key", help="The same key gives back once.")
 def reverse(account: str, **arguments: Any) -> None:
     """Give a recorded payment's money back, all of it or a part."""
-    _end(lambda: pay(_accounts()[account].reverse, arguments, click.echo))
+    _end(lambda: pay(accounts_of_current_app()[account].reverse, arguments, click.echo))
 
 
 @mpesa_cli.command("reconcile")
@@ -81,7 +80,12 @@ def reconcile_command(every: float | None, batch: int, workers: int, rate: float
     """Ask the gateway what became of payments whose outcome is open."""
     _end(
         lambda: reconcile(
-            _accounts(), every=every, batch=batch, workers=workers, rate=rate, echo=click.echo
+            accounts_of_current_app(),
+            every=every,
+            batch=batch,
+            workers=workers,
+            rate=rate,
+            echo=click.echo,
         )
     )
 
@@ -92,7 +96,7 @@ def callback_url(account: str) -> None:
     """Print the asynchronous response URL of an account, for the developer portal."""
 
     def show() -> ExitCode:
-        settings = _accounts()[account].settings
+        settings = accounts_of_current_app()[account].settings
         path = callback_path(current_app, settings.config.callback_token or "-")
         click.echo(settings.callback_url(path))
         return ExitCode.OK
@@ -101,9 +105,7 @@ def callback_url(account: str) -> None:
 
 
 def _problem_of_connections() -> str | None:
-    from .extension import RECORDS
-
-    records: Records | None = current_app.extensions[RECORDS]
+    records = records_of_current_app()
     if records is None:
         return None
     try:
@@ -116,12 +118,6 @@ def _problem_of_connections() -> str | None:
             "session of its own, waits in vain for the view's: raise pool_size or max_overflow"
         )
     return None
-
-
-def _accounts() -> Accounts[Any, Any]:
-    from .extension import accounts_of_current_app
-
-    return accounts_of_current_app()
 
 
 def _end(command: Callable[[], ExitCode]) -> None:

@@ -1,4 +1,7 @@
-"""`Mpesa`: the extension. Settings in, core called; no app's state is kept on it."""
+"""`Mpesa`, the extension: it reads an app's settings, checks them, and sets the app up.
+
+No app's state is kept on it; that is in `current`.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,9 @@ import logging
 import warnings
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from flask import Blueprint, Flask, current_app, has_app_context
-from werkzeug.local import LocalProxy
+from flask import Blueprint, Flask
 
 from mpesa_integrations.core.errors import ConfigurationError
 from mpesa_integrations.core.payments.calls import Payments
@@ -24,10 +26,12 @@ from mpesa_integrations.core.settings.client import KEY_PREFIX
 
 from .callbacks import callback_blueprint, exempt_from_csrf
 from .cli import mpesa_cli
-from .signals import SignalNotifier
+from .current import accounts_of_current_app, is_set_up, keep_in_app
+from .memory_store import MemoryStore
+from .notifier import SignalNotifier
 
 if TYPE_CHECKING:
-    from .records import Records
+    from .sqlalchemy.records import Records
 
     _Accounts = Accounts[Any, Any]
 else:
@@ -36,8 +40,6 @@ else:
 logger = logging.getLogger("mpesa_integrations")
 
 _HIDE_SECRETS = HideSecretsInLog()
-EXTENSION = "mpesa"
-RECORDS = "mpesa_records"
 _OWN_DEFAULTS: dict[str, Any] = {
     "MPESA_ACCOUNTS": {},
     "MPESA_CALLBACK_PATH": "/mpesa/callback",
@@ -76,7 +78,7 @@ class Mpesa(_Accounts):
             ConfigurationError: a setting is missing or wrong, the app was set up before, or the
                 records' engine has one connection for everybody.
         """
-        if EXTENSION in app.extensions:
+        if is_set_up(app):
             raise ConfigurationError("this app has an Mpesa extension already", setting="MPESA")
         records = records or self._records
         if records is not None:
@@ -88,8 +90,7 @@ class Mpesa(_Accounts):
         )
         _check(app, accounts)
         _check_records(app, records)
-        app.extensions[EXTENSION] = accounts
-        app.extensions[RECORDS] = records
+        keep_in_app(app, accounts, records)
         path = app.config["MPESA_CALLBACK_PATH"]
         if path is not None:
             app.register_blueprint(self.blueprint, url_prefix=path)
@@ -121,27 +122,6 @@ class Mpesa(_Accounts):
         return getattr(accounts_of_current_app(), name)
 
 
-def accounts_of_current_app() -> Accounts[Any, Any]:
-    """The current app's accounts.
-
-    Raises:
-        RuntimeError: there is no current app, or it was not set up.
-    """
-    if not has_app_context():
-        raise RuntimeError(
-            "M-Pesa was used outside of an application context, so which app's account is meant is "
-            "not known. Use it in a view or command, or inside: with app.app_context():"
-        )
-    found = current_app.extensions.get(EXTENSION)
-    if found is None:
-        raise RuntimeError("This app has no Mpesa extension: call mpesa.init_app(app) first")
-    return cast("Accounts[Any, Any]", found)
-
-
-current_mpesa = cast("Accounts[Any, Any]", LocalProxy(accounts_of_current_app))
-"""The current app's accounts, where the extension object is not at hand."""
-
-
 def _options(app: Flask) -> Mapping[str, Mapping[str, Any]]:
     """Each account's settings by its name: MPESA_ACCOUNTS, and the MPESA_… keys as the default."""
     accounts: dict[str, Mapping[str, Any]] = dict(app.config["MPESA_ACCOUNTS"])
@@ -167,13 +147,7 @@ def _options(app: Flask) -> Mapping[str, Mapping[str, Any]]:
 def _build(
     app: Flask, records: Records | None, alias: str, settings: AccountSettings
 ) -> Payments[Any, Any]:
-    if records is not None:
-        store: Any = records.store(alias)
-    else:
-        # Imported here, as `records` does its store: an app has the one or the other.
-        from .memory_store import MemoryStore
-
-        store = MemoryStore(alias)
+    store: Any = MemoryStore(alias) if records is None else records.store(alias)
     return Payments(alias, settings, store, SignalNotifier(app, store))
 
 

@@ -2,6 +2,6 @@
 
 from mpesa_integrations.tasks import make_tasks
 
-from .extension import accounts_of_current_app
+from .current import accounts_of_current_app
 
 reconcile, reconcile_account, apply_callbacks = make_tasks("flask_mpesa", accounts_of_current_app)

@@ -19,9 +19,9 @@ from sqlalchemy.pool import NullPool
 from django_mpesa.models import CallbackLog, OutboxEntry, Transaction
 from django_mpesa.store import DjangoStore
 from django_mpesa.times import stored
-from flask_mpesa.protection import THE_LIBRARY
 from flask_mpesa.records import CallbackLogMixin, OutboxMixin, Records, TransactionMixin
-from flask_mpesa.store import SqlAlchemyStore
+from flask_mpesa.sqlalchemy.protection import THE_LIBRARY
+from flask_mpesa.sqlalchemy.store import SqlAlchemyStore
 from tests import rows
 
 _DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}

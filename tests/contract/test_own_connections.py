@@ -18,9 +18,9 @@ from sqlalchemy import Engine, create_engine, event, func, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from flask_mpesa import connections, store
-from flask_mpesa.protection import THE_LIBRARY
 from flask_mpesa.records import Records
+from flask_mpesa.sqlalchemy import connections, sessions
+from flask_mpesa.sqlalchemy.protection import THE_LIBRARY
 from mpesa_integrations.core.errors import RecordLocked, RecordsUnavailable
 from mpesa_integrations.core.payments import persistence
 from mpesa_integrations.core.payments.calls import Payments
@@ -201,7 +201,7 @@ def test_a_row_that_the_caller_has_locked_ends_a_reversal_before_it_is_sent(
     make: Callable[..., Payments[Any, Any]], make_engine: MakeEngine, server: str,
     mpesa_simulator: Simulator, monkeypatch: pytest.MonkeyPatch, no_second_try: None,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(store, "_LOCK_TIMEOUT", text("SET LOCAL lock_timeout = '200ms'"))
+    monkeypatch.setattr(sessions, "_LOCK_TIMEOUT", text("SET LOCAL lock_timeout = '200ms'"))
     monkeypatch.setattr(connections, "LOCK_TIMEOUT", 1)
     engine = make_engine()
     payments = make(engine)
@@ -223,7 +223,7 @@ def test_a_row_that_is_locked_after_sending_does_not_make_the_call_raise(
     make: Callable[..., Payments[Any, Any]], make_engine: MakeEngine, server: str,
     monkeypatch: pytest.MonkeyPatch, no_second_try: None,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(store, "_LOCK_TIMEOUT", text("SET LOCAL lock_timeout = '200ms'"))
+    monkeypatch.setattr(sessions, "_LOCK_TIMEOUT", text("SET LOCAL lock_timeout = '200ms'"))
     monkeypatch.setattr(connections, "LOCK_TIMEOUT", 1)
     engine = make_engine()
     payments = make(engine)

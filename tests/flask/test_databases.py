@@ -26,8 +26,8 @@ from sqlalchemy.pool import NullPool
 
 from flask_mpesa import Mpesa
 from flask_mpesa.admin import TransactionView
-from flask_mpesa.protection import THE_LIBRARY
 from flask_mpesa.records import CallbackLogMixin, OutboxMixin, Records, TransactionMixin
+from flask_mpesa.sqlalchemy.protection import THE_LIBRARY
 from mpesa_integrations.core.errors import CalledInTransaction
 from mpesa_integrations.core.payments.records import Event, OutboxEntry
 from mpesa_integrations.simulator import Simulator

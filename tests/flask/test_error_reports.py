@@ -13,7 +13,7 @@ from werkzeug.debug.tbtools import DebugTraceback
 from werkzeug.exceptions import ClientDisconnected
 
 from flask_mpesa import Mpesa
-from flask_mpesa.store import SqlAlchemyStore
+from flask_mpesa.sqlalchemy.store import SqlAlchemyStore
 from mpesa_integrations.core.client import blocking as core_client
 from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.protocol.schemas import RequestSchema

@@ -17,6 +17,7 @@ from sqlalchemy import create_engine, select
 from sqlalchemy.orm import Session
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+import flask_mpesa
 from flask_mpesa import Mpesa, current_mpesa, signals
 from flask_mpesa.records import Records
 from mpesa_integrations import ConfigurationError, ValidationError
@@ -209,6 +210,24 @@ def test_nothing_happens_at_import() -> None:
     script = (
         "import sys, flask_mpesa; unwanted = {'sqlalchemy', 'django', 'cheroot'}; "
         "sys.exit(' '.join(unwanted & set(sys.modules)) or 0)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+def test_the_sqlalchemy_modules_import_no_flask() -> None:
+    # The package's own __init__ imports Flask, so another stands in its place.
+    script = (
+        "import importlib, pkgutil, sys, types\n"
+        f"package = types.ModuleType('flask_mpesa'); package.__path__ = {flask_mpesa.__path__!r}\n"
+        "sys.modules['flask_mpesa'] = package\n"
+        "import flask_mpesa.sqlalchemy as room\n"
+        "for found in pkgutil.iter_modules(room.__path__, 'flask_mpesa.sqlalchemy.'):\n"
+        "    importlib.import_module(found.name)\n"
+        "ours = {name for name in sys.modules if name.startswith('flask_mpesa.')}\n"
+        "outside = {name for name in ours if not name.startswith(room.__name__)}\n"
+        "unwanted = outside | ({'flask', 'werkzeug', 'blinker', 'django'} & set(sys.modules))\n"
+        "assert f'{room.__name__}.store' in ours\n"
+        "sys.exit(' '.join(unwanted) or 0)"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 

@@ -17,7 +17,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Engine, create_engine, inspect, select
 from sqlalchemy.orm import Mapped, Session, attributes, mapped_column, scoped_session, sessionmaker
 
-from flask_mpesa import Mpesa, signals
+from flask_mpesa import Mpesa, notifier, signals
 from flask_mpesa.records import Records
 from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.simulator import Simulator
@@ -310,7 +310,7 @@ def test_a_receiver_that_waits_for_the_calling_code_does_not_keep_it_for_ever(
     def second(app: Flask, **values: Any) -> None:
         order.append("thank")
 
-    monkeypatch.setattr(signals, "PATIENCE", 0.05)
+    monkeypatch.setattr(notifier, "PATIENCE", 0.05)
     with shop.app.app_context(), _connected(first), _connected(second):
         with caplog.at_level("WARNING", "mpesa_integrations"):
             assert shop.mpesa.c2b(**PAYMENT).state == "completed"
