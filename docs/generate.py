@@ -15,6 +15,8 @@ from pathlib import Path
 
 from griffe import Docstring, DocstringSectionKind
 
+from mpesa_integrations.core.markets.mozambique.codes import CODES
+from mpesa_integrations.core.markets.mozambique.operations import OPERATIONS
 from mpesa_integrations.core.payments.lifecycle import (
     Evidence,
     State,
@@ -23,8 +25,7 @@ from mpesa_integrations.core.payments.lifecycle import (
     transition,
 )
 from mpesa_integrations.core.payments.records import EVENT_OF_STATE, Event
-from mpesa_integrations.core.protocol.codes import CODES, Kind
-from mpesa_integrations.core.protocol.operations import OPERATIONS
+from mpesa_integrations.core.protocol.codes import Kind
 from mpesa_integrations.core.protocol.results import TransactionStatus
 from mpesa_integrations.core.settings.account import ACCOUNT_SETTINGS, AccountSettings
 from mpesa_integrations.core.settings.client import MpesaConfig

@@ -14,7 +14,7 @@ from typing import Any
 from cheroot.ssl.builtin import BuiltinSSLAdapter
 from cheroot.wsgi import Server
 
-from mpesa_integrations.core.protocol.callbacks import PORT_RANGE
+from mpesa_integrations.core.markets.mozambique import CALLBACK_PORTS
 from mpesa_integrations.simulator.tls import CA_FILE, prepare_certificates
 
 __all__ = ["CA_FILE", "HOST", "PORT_TAKEN", "free_port", "serve"]
@@ -55,7 +55,7 @@ def serve(application: Any, port: int, directory: Path) -> None:
 
 def free_port(preferred: int | None = None) -> int:
     """Find a port that the gateway may call: the preferred one, if nobody listens on it."""
-    for port in [*([preferred] if preferred else []), *random.sample(PORT_RANGE, 50)]:
+    for port in [*([preferred] if preferred else []), *random.sample(CALLBACK_PORTS, 50)]:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -63,7 +63,7 @@ def free_port(preferred: int | None = None) -> int:
             except OSError:
                 continue
             return port
-    raise SystemExit(f"No port from {PORT_RANGE[0]} to {PORT_RANGE[-1]} is free")
+    raise SystemExit(f"No port from {CALLBACK_PORTS[0]} to {CALLBACK_PORTS[-1]} is free")
 
 
 class _Server(Server):

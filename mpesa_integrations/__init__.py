@@ -22,15 +22,17 @@ from .core.errors import (
     RecordsUnavailable,
     ValidationError,
 )
+from .core.markets.mozambique import normalise_msisdn, read_callback
+from .core.markets.mozambique.codes import CODES, ResponseCode
 from .core.messages import Message
 from .core.payments.lifecycle import State
 from .core.payments.records import Event, Verdict
 from .core.protocol.answers import UnreadableBody
 from .core.protocol.authentication import bearer_token
-from .core.protocol.callbacks import Callback, acknowledgement, read_callback
-from .core.protocol.codes import CODES, Kind, ResponseCode
+from .core.protocol.callbacks import Callback, acknowledgement
+from .core.protocol.codes import Kind
 from .core.protocol.http import HttpRequest, HttpResponse, NoAnswer, NotConnected, Transport
-from .core.protocol.msisdn import MsisdnError, normalise_msisdn
+from .core.protocol.msisdn import MsisdnError
 from .core.protocol.results import (
     CustomerNameResult,
     Result,

@@ -29,16 +29,12 @@ from .core.errors import (
     OutcomeUnknown,
     ValidationError,
 )
+from .core.markets.mozambique import LOCAL_PORT
+from .core.markets.mozambique.codes import CODES
 from .core.protocol.authentication import bearer_token
-from .core.protocol.codes import CODES, Kind
+from .core.protocol.codes import Kind
 from .core.protocol.results import CustomerNameResult, Result, TransactionStatusResult
-from .core.settings.client import (
-    ENVIRONMENTS,
-    LOCAL_PORT,
-    MpesaConfig,
-    settings_in_account_file,
-    settings_in_env,
-)
+from .core.settings.client import MpesaConfig, settings_in_account_file, settings_in_env
 
 if TYPE_CHECKING:
     from .simulator import Simulator
@@ -107,7 +103,7 @@ def _with_settings(command: _Command) -> _Command:
         click.option("--api-key", help="API key; better MPESA_API_KEY, which ps does not show."),
         click.option("--public-key", help="Base64, PEM, or a file with either."),
         click.option("--service-provider-code", "--shortcode", help="5 or 6 digits."),
-        click.option("--environment", type=click.Choice(list(ENVIRONMENTS))),
+        click.option("--environment", type=click.Choice(list(MpesaConfig.market.environments))),
         click.option("--host"),
         click.option("--port", type=int),
         click.option("--proxy", help="Way out; better MPESA_PROXY, which ps does not show."),

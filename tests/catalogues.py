@@ -18,8 +18,8 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 from django.utils.translation.template import templatize
 
+from mpesa_integrations.core.markets.mozambique.codes import CODES
 from mpesa_integrations.core.payments.lifecycle import State
-from mpesa_integrations.core.protocol.codes import CODES
 from mpesa_integrations.simulator import SCENARIOS
 from mpesa_integrations.simulator.callbacks import ANSWER_PROBLEMS, URL_PROBLEMS
 from mpesa_integrations.simulator.gateway import CUT_BY_SCENARIO

@@ -23,8 +23,8 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from mpesa_integrations.core.protocol.callbacks import PORT_RANGE
-from mpesa_integrations.core.protocol.codes import ResponseCode
+from mpesa_integrations.core.markets.mozambique import CALLBACK_PORTS
+from mpesa_integrations.core.markets.mozambique.codes import ResponseCode
 
 from .ledger import Transaction
 from .scenarios import CallbackTiming, Scenario
@@ -128,9 +128,9 @@ def check_response_url(url: str) -> str:
         raise ResponseURLRefused(URL_PROBLEMS["unreadable"]) from None
     if parts.scheme != "https" or not parts.hostname:
         raise ResponseURLRefused(URL_PROBLEMS["scheme"])
-    if port not in PORT_RANGE:
+    if port not in CALLBACK_PORTS:
         raise ResponseURLRefused(
-            URL_PROBLEMS["port"], first=PORT_RANGE[0], last=PORT_RANGE[-1], port=port or 443
+            URL_PROBLEMS["port"], first=CALLBACK_PORTS[0], last=CALLBACK_PORTS[-1], port=port or 443
         )
     if parts.username or parts.password or parts.fragment:
         raise ResponseURLRefused(URL_PROBLEMS["parts"])

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from mpesa_integrations.core.markets.mozambique.codes import ResponseCode
 from mpesa_integrations.core.masking import mask_msisdn, mask_msisdns_in
-from mpesa_integrations.core.protocol.codes import Kind, ResponseCode
+from mpesa_integrations.core.protocol.codes import Kind
 
 logger = logging.getLogger("mpesa_integrations.simulator")
 

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, request
 
+from mpesa_integrations.core.markets.mozambique.codes import ResponseCode
 from mpesa_integrations.core.masking import mask_msisdn
-from mpesa_integrations.core.protocol.codes import ResponseCode
 
 from .calls import Call, outcome_of, shorten, shown_body, shown_parameters, shown_text
 from .ledger import DuplicateReference, Transaction

@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 
 from werkzeug.test import Client
 
+from mpesa_integrations.core.markets.mozambique import LOCAL_PORT
 from mpesa_integrations.core.protocol.http import HttpRequest, HttpResponse, NoAnswer
-from mpesa_integrations.core.settings.client import LOCAL_PORT, MpesaConfig
+from mpesa_integrations.core.settings.client import MpesaConfig
 
 from .callbacks import Callbacks, result_body
 from .gateway import CUT

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import Enum
 
-from mpesa_integrations.core.protocol.codes import ResponseCode
+from mpesa_integrations.core.markets.mozambique.codes import ResponseCode
 
 DEFAULT_DELAY = 3.0
 """Seconds that a scenario with a delay takes, unless it is queued with another."""

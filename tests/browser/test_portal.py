@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mpesa_integrations import MpesaClient
-from mpesa_integrations.core.protocol.operations import OPERATIONS
+from mpesa_integrations.core.markets.mozambique.operations import OPERATIONS
 from mpesa_integrations.simulator import Simulator
 from tests.simulator.endpoint import listening
 from tests.simulator.raw import RawClient, new_reference

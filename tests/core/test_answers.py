@@ -31,15 +31,15 @@ from mpesa_integrations import (
     acknowledgement,
     read_callback,
 )
-from mpesa_integrations.core.protocol.answers import UnreadableBody, read_answer
-from mpesa_integrations.core.protocol.http import HttpRequest, HttpResponse, NotConnected
-from mpesa_integrations.core.protocol.operations import (
+from mpesa_integrations.core.markets.mozambique.operations import (
     C2B,
     OPERATIONS,
     QUERY_CUSTOMER_NAME,
     QUERY_TRANSACTION_STATUS,
-    Operation,
 )
+from mpesa_integrations.core.protocol.answers import UnreadableBody, read_answer
+from mpesa_integrations.core.protocol.http import HttpRequest, HttpResponse, NotConnected
+from mpesa_integrations.core.protocol.operations import Operation
 
 from .conftest import make_config
 
@@ -59,7 +59,9 @@ def _answer(code: str | None = "INS-0", **changes: Any) -> dict[str, Any]:
 
 def _read(fields: Any, status: int = 200, operation: Operation = C2B) -> Result:
     body = fields if isinstance(fields, bytes) else json.dumps(fields).encode()
-    return read_answer(operation, http_status=status, body=body, third_party_reference="REF1")
+    return read_answer(
+        operation, ResponseCode, http_status=status, body=body, third_party_reference="REF1"
+    )
 
 
 def test_a_success_is_read_whole() -> None:

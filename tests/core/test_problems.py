@@ -9,8 +9,9 @@ import pickle
 import pytest
 
 from mpesa_integrations import MpesaClient, ValidationError
+from mpesa_integrations.core.markets.mozambique import MOZAMBIQUE
+from mpesa_integrations.core.markets.mozambique.operations import PaymentRequestSchema
 from mpesa_integrations.core.messages import Message
-from mpesa_integrations.core.protocol.schemas import PaymentRequestSchema
 
 from .conftest import make_config
 
@@ -68,8 +69,9 @@ def test_problems_outlive_a_copy_and_a_pickle(error: ValidationError) -> None:
 
 
 def test_no_field_of_a_request_speaks_marshmallows_english() -> None:
-    none = dict.fromkeys(PaymentRequestSchema().fields)
-    errors = PaymentRequestSchema().validate(none)
+    schema = PaymentRequestSchema(numbering=MOZAMBIQUE.numbering)
+    none = dict.fromkeys(schema.fields)
+    errors = schema.validate(none)
     assert errors == {name: ["is missing"] for name in none}
 
 

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from mpesa_integrations import CODES, Kind, ResponseCode, TransactionStatus
-from mpesa_integrations.core.protocol.operations import OPERATIONS
+from mpesa_integrations.core.markets.mozambique.operations import OPERATIONS
 
 DOCUMENTED = """
 INS-0 200 success

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from mpesa_integrations.core.protocol.codes import CODES
-from mpesa_integrations.core.protocol.operations import OPERATIONS
+from mpesa_integrations.core.markets.mozambique.codes import CODES
+from mpesa_integrations.core.markets.mozambique.operations import OPERATIONS
 from mpesa_integrations.simulator import Simulator
 from mpesa_integrations.simulator.calls import Call, CallFilter
 from mpesa_integrations.simulator.portal.documentation import (

@@ -34,12 +34,13 @@ from ..errors import (
 from ..messages import Message
 from ..protocol.answers import read_answer
 from ..protocol.authentication import encrypt_api_key
-from ..protocol.codes import Kind, ResponseCode
+from ..protocol.codes import Kind
 from ..protocol.http import HttpRequest, HttpResponse, NoAnswer, NotConnected, Transport
-from ..protocol.operations import OPERATIONS, REVERSAL, Operation
+from ..protocol.market import Market
+from ..protocol.operations import Operation
 from ..protocol.references import new_third_party_reference
 from ..protocol.results import CustomerNameResult, Result, TransactionStatusResult
-from ..protocol.schemas import CustomerNameAnswerSchema, RequestSchema
+from ..protocol.schemas import RequestSchema
 from ..redaction import Secret, forgetful_calls
 from ..sentry import keep_from_sentry
 from ..settings.client import MpesaConfig
@@ -52,18 +53,6 @@ _BACKOFF = 0.25  # seconds before the second retry, doubled each time; the first
 _BACKOFF_JITTER = 0.25
 _METHODS = ("GET", "POST", "PUT")
 
-# Which argument the gateway means, where a code tells.
-_ARGUMENT_OF_CODE: dict[ResponseCode, str] = {
-    ResponseCode.INVALID_SHORTCODE: "service_provider_code",
-    ResponseCode.INVALID_REFERENCE: "reference",
-    ResponseCode.INVALID_AMOUNT: "amount",
-    ResponseCode.INVALID_TRANSACTION_REFERENCE: "reference",
-    ResponseCode.INVALID_TRANSACTION_ID: "transaction_id",
-    ResponseCode.INVALID_THIRD_PARTY_REFERENCE: "third_party_reference",
-    ResponseCode.INVALID_INITIATOR_IDENTIFIER: "initiator_identifier",
-    ResponseCode.INVALID_SECURITY_CREDENTIAL: "security_credential",
-    ResponseCode.INVALID_MSISDN: "msisdn",
-}
 _ERRORS: dict[Kind, type[MpesaError]] = {
     Kind.FAILED: PaymentDeclined,
     Kind.CANCELLED: PaymentDeclined,
@@ -348,7 +337,7 @@ class MpesaClient:
             return cast("CustomerNameResult", self.send(request))
         except AuthenticationError as error:
             code = error.result.code
-            if code != ResponseCode.NOT_AUTHORIZED or environment != "sandbox":
+            if code != request.operation.absent_in_sandbox or environment != "sandbox":
                 raise
             raise AuthenticationError(
                 f"{error}. The sandbox has no customer name service: ask in production, or the "
@@ -383,10 +372,10 @@ class MpesaClient:
             port=context.port or 443,
             path=context.path,
             request_schema=RequestSchema,
-            answer_schema=CustomerNameAnswerSchema,  # the one that reads both names of the code
+            answer_schema=config.market.answer_schema,
             moves_money=moves_money,
         )
-        reference = context.parameters.get("input_ThirdPartyReference")
+        reference = context.parameters.get(config.market.reference_parameter)
         return self._send(config, operation, context.parameters, reference, context.headers)
 
     def prepare(self, operation_name: str, **arguments: Any) -> PreparedRequest:
@@ -402,12 +391,12 @@ class MpesaClient:
             ConfigurationError: a setting that the operation needs is missing.
         """
         keep_from_sentry()
-        operation = OPERATIONS[operation_name]
         config = self.config
+        operation = config.market.operations[operation_name]
         given = {name: value for name, value in arguments.items() if value is not None}
         given.setdefault("third_party_reference", new_third_party_reference())
         given["service_provider_code"] = config.service_provider_code
-        if operation is REVERSAL:
+        if operation.name == "reversal":
             given.update(_reversal_credentials(config))
         schema = self._schema(operation, config)
         try:
@@ -445,7 +434,9 @@ class MpesaClient:
         retry = Retry(total=config.retries, backoff_factor=_BACKOFF, backoff_jitter=_BACKOFF_JITTER)
         answered_before = False
         while True:
-            result, not_connected = self._attempt(operation, http_request, reference, started)
+            result, not_connected = self._attempt(
+                config.market, operation, http_request, reference, started
+            )
             if result is not None:
                 result = _of_its_own(result) if answered_before else result
                 answered_before = True
@@ -463,10 +454,11 @@ class MpesaClient:
             ) from not_connected
         if result.kind in (Kind.SUCCESS, Kind.ACCEPTED):
             return result
-        raise _error_for(operation, result)
+        raise _error_for(config.market, operation, result)
 
     def _attempt(
         self,
+        market: Market,
         operation: Operation,
         http_request: HttpRequest,
         reference: str | None,
@@ -494,7 +486,7 @@ class MpesaClient:
                 elapsed,
             )
             raise _unanswered(operation, error, reference) from error
-        return _read(operation, response, reference, started), None
+        return _read(market, operation, response, reference, started), None
 
     def _http_request(
         self,
@@ -540,7 +532,9 @@ class MpesaClient:
         key = (operation.name, config.msisdn_prefixes)
         schema = self._schemas.get(key)
         if schema is None:
-            schema = operation.request_schema(msisdn_prefixes=config.msisdn_prefixes)
+            schema = operation.request_schema(
+                numbering=config.market.numbering, msisdn_prefixes=config.msisdn_prefixes
+            )
             self._schemas[key] = schema
         return schema
 
@@ -591,10 +585,15 @@ def _of_its_own(result: Result) -> Result:
 
 
 def _read(
-    operation: Operation, response: HttpResponse, reference: str | None, started: float
+    market: Market,
+    operation: Operation,
+    response: HttpResponse,
+    reference: str | None,
+    started: float,
 ) -> Result:
     result = read_answer(
         operation,
+        market.codes,
         http_status=response.status,
         body=response.body,
         third_party_reference=reference,
@@ -629,12 +628,12 @@ def _unanswered(operation: Operation, error: NoAnswer, reference: str | None) ->
     )
 
 
-def _error_for(operation: Operation, result: Result) -> MpesaError:
+def _error_for(market: Market, operation: Operation, result: Result) -> MpesaError:
     reference = result.third_party_reference
     label = f"{result.code} {result.description}" if result.code else result.description
     text = f"{label} (third-party reference {reference})" if reference else label
     if result.kind is Kind.VALIDATION and result.code is not None:
-        argument = _ARGUMENT_OF_CODE.get(result.code, "request")
+        argument = market.argument_of_code.get(result.code, "request")
         problem = Message(
             "%(code)s %(meaning)s",
             english=label,  # as the gateway worded it

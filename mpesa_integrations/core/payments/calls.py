@@ -23,10 +23,11 @@ from ..errors import (
     nothing_sent,
 )
 from ..failures import log_failure
+from ..markets.mozambique import read_callback
 from ..masking import mask_msisdns_in
 from ..messages import Message
 from ..protocol.answers import UnreadableBody
-from ..protocol.callbacks import Callback, acknowledgement, read_callback
+from ..protocol.callbacks import Callback, acknowledgement
 from ..protocol.references import is_third_party_reference, made_about
 from ..protocol.results import CustomerNameResult, TransactionStatusResult
 from ..redaction import forgetful_calls

@@ -14,7 +14,7 @@ from datetime import datetime
 from ..errors import GatewayUnavailable, MpesaError, OutcomeUnknown
 from ..masking import mask_msisdns_in
 from ..protocol.callbacks import Callback
-from ..protocol.codes import Kind, ResponseCode
+from ..protocol.codes import DUPLICATE_CODE, Kind
 from ..protocol.references import made_about
 from ..protocol.results import Result
 from ..protocol.schemas import GATEWAY_ID
@@ -98,7 +98,7 @@ def status_query_for(record: Record, created_at: datetime) -> StatusQuery:
 
 def report_of_result(result: Result) -> StatusReport:
     """What the answer to a payment's own request reports."""
-    if result.code == ResponseCode.DUPLICATE_TRANSACTION:
+    if result.code == DUPLICATE_CODE:
         return _report_of_duplicate(result)
     return StatusReport(
         evidence=evidence_of_answer(result.kind),
@@ -135,7 +135,7 @@ def is_duplicate(record: Record) -> bool:
     It has not where the code is kept without a conflict: then it was sent twice, and the other
     request may be its own.
     """
-    return record.response_code == ResponseCode.DUPLICATE_TRANSACTION and bool(record.conflict)
+    return record.response_code == DUPLICATE_CODE and bool(record.conflict)
 
 
 def gateway_had(record: Record) -> bool:
@@ -176,7 +176,7 @@ def _report_of_duplicate(result: Result) -> StatusReport:
     named = "Another request has this reference" if surely else "It names"
     return StatusReport(
         evidence=Evidence.NOTHING,
-        code=ResponseCode.DUPLICATE_TRANSACTION.value,
+        code=DUPLICATE_CODE,
         description=mask_msisdns_in(
             f"{result.description}. {named}: transaction {result.transaction_id or 'N/A'}, "
             f"conversation {result.conversation_id or 'N/A'}"

@@ -5,7 +5,7 @@ Numbers that are masked must not be guessed a digit at a time, so a search is fo
 
 from __future__ import annotations
 
-from ..protocol.msisdn import normalise_msisdn
+from ..markets.mozambique import normalise_msisdn
 
 # What a spreadsheet takes for the beginning of a formula, full-width signs included.
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")

@@ -11,10 +11,10 @@ from http import HTTPStatus
 from typing import Any
 
 from ..masking import mask_msisdns_in
-from .codes import Kind, ResponseCode
+from .codes import GatewayCode, Kind
 from .operations import Operation
 from .results import CustomerNameResult, Result, TransactionStatus, TransactionStatusResult
-from .schemas import AnswerSchema
+from .schemas import reading
 
 SUCCESS_STATUSES = (200, 201)
 _REFUSING_STATUSES = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
@@ -22,7 +22,6 @@ _NO_MONEY_MOVED = frozenset(
     {Kind.FAILED, Kind.CANCELLED, Kind.VALIDATION, Kind.AUTHENTICATION, Kind.NOT_ACCEPTED}
 )
 _EXCERPT = 2000
-_ANSWER_SCHEMAS: dict[type[AnswerSchema], AnswerSchema] = {}
 
 
 class UnreadableBody(ValueError):  # noqa: N818 - a finding, not a fault
@@ -70,6 +69,7 @@ def _can_be_kept(parsed: dict[str, Any]) -> bool:
 
 def read_answer(
     operation: Operation,
+    codes: type[GatewayCode],
     *,
     http_status: int,
     body: bytes,
@@ -80,6 +80,7 @@ def read_answer(
 
     Args:
         operation: the operation that was called.
+        codes: the response codes of the market.
         http_status: HTTP status of the answer.
         body: the answer's bytes, whole.
         third_party_reference: the reference that was sent.
@@ -101,11 +102,12 @@ def read_answer(
             elapsed=elapsed,
             raw={"unreadable_body": body[:_EXCERPT].decode("utf-8", "replace")},
         )
-    values = _schema(operation.answer_schema).load(raw)
-    code, description = _code_and_description(values)
-    kind, remark = _judge(operation, http_status, code, values, third_party_reference)
+    values = reading(operation.answer_schema).load(raw)
+    code, description = _code_and_description(values, codes)
+    other = codes.of_result(values.get("result_code"))
+    kind, remark = _judge(operation, http_status, (code, other), values, third_party_reference)
     if _names_another(values, third_party_reference):
-        # What is told of another request is nothing to know this one by; it stays in `raw`.
+        # The IDs of another request are nothing to know this one by; they stay in `raw`.
         values = {**values, "conversation_id": None, "transaction_id": None}
     extra: dict[str, Any] = {}
     if operation.result_type is TransactionStatusResult:
@@ -127,23 +129,18 @@ def read_answer(
     )
 
 
-def result_code(text: str | None) -> ResponseCode | None:
-    """Read a result code as callbacks and name queries write it, where `0` means `INS-0`."""
-    if text is None:
-        return None
-    return ResponseCode.SUCCESS if text == "0" else ResponseCode(text)
-
-
-def contradiction(code: ResponseCode, transaction_id: str | None) -> str | None:
+def contradiction(code: GatewayCode, transaction_id: str | None) -> str | None:
     """Why an answer or a callback that says that no money moved cannot be believed, or None."""
     if transaction_id and code.kind in _NO_MONEY_MOVED:
         return f"{code} says that no money moved, and yet the transaction {transaction_id} is named"
     return None
 
 
-def _code_and_description(values: dict[str, Any]) -> tuple[ResponseCode | None, str]:
-    text, other = values["code"], values.get("result_code")
-    code = ResponseCode(text) if text else result_code(other)
+def _code_and_description(
+    values: dict[str, Any], codes: type[GatewayCode]
+) -> tuple[GatewayCode | None, str]:
+    text = values["code"]
+    code = codes(text) if text else codes.of_result(values.get("result_code"))
     description = values["description"] or values.get("result_description") or values["error"]
     if description is None:
         description = code.meaning if code else "The answer names no response code"
@@ -153,17 +150,17 @@ def _code_and_description(values: dict[str, Any]) -> tuple[ResponseCode | None, 
 def _judge(
     operation: Operation,
     http_status: int,
-    code: ResponseCode | None,
+    said_codes: tuple[GatewayCode | None, GatewayCode | None],
     values: dict[str, Any],
     sent_reference: str | None,
 ) -> tuple[Kind, str | None]:
     """Decide what an answer proves, with a remark where that is not what its code says."""
+    code, other = said_codes
     if _names_another(values, sent_reference):
         said = f"The answer ({code})" if code else "The answer"
         return Kind.UNKNOWN, f"{said} names another request's reference"
     if code is None:
         return _judge_without_code(http_status, values), None
-    other = result_code(values.get("result_code"))
     if other not in (None, code):
         return Kind.UNKNOWN, f"The answer names two codes, {code} and {other}"
     if code.kind is not Kind.UNKNOWN and not _fits(code, http_status):
@@ -193,7 +190,7 @@ def _names_another(values: dict[str, Any], sent_reference: str | None) -> bool:
     return echo is not None and sent_reference is not None and echo != sent_reference
 
 
-def _fits(code: ResponseCode, http_status: int) -> bool:
+def _fits(code: GatewayCode, http_status: int) -> bool:
     """Whether an HTTP status goes with a code.
 
     A success has its own statuses. The others were seen with several, so that the code decides; but
@@ -213,14 +210,6 @@ def _likely_reason(http_status: int, body: bytes) -> str:
         ". Most likely the web firewall before the gateway refused the request, as it does where "
         "the User-Agent is missing or looks like a script's"
     )
-
-
-def _schema(schema: type[AnswerSchema]) -> AnswerSchema:
-    # A schema copies its fields when it is made, which costs more than reading an answer does.
-    found = _ANSWER_SCHEMAS.get(schema)
-    if found is None:
-        found = _ANSWER_SCHEMAS[schema] = schema()
-    return found
 
 
 def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

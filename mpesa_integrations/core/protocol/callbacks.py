@@ -11,16 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..masking import mask_msisdns_in
-from .answers import UnreadableBody, contradiction, read_json_object, result_code
-from .codes import Kind, ResponseCode
-from .schemas import CallbackSchema
+from .answers import UnreadableBody, contradiction, read_json_object
+from .codes import GatewayCode, Kind
+from .market import Market
+from .schemas import reading
 
-PORT_RANGE = range(11000, 19001)
-"""The ports of an asynchronous response URL that the gateway calls."""
 MAX_BODY = 64 * 1024
 """Bytes: a callback has some 300. More than this is not from the gateway."""
-
-_SCHEMA = CallbackSchema()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,17 +37,18 @@ class Callback:
     conversation_id: str
     third_party_reference: str
     transaction_id: str | None
-    code: ResponseCode
+    code: GatewayCode
     description: str
     kind: Kind
     raw: Mapping[str, Any] = field(repr=False)
 
 
-def read_callback(body: bytes) -> Callback:
+def read_callback(body: bytes, market: Market) -> Callback:
     """Read an asynchronous result.
 
     Args:
         body: the request's bytes.
+        market: whose gateway calls.
 
     Raises:
         UnreadableBody: it is not a JSON object, is over 64 KiB, or lacks what every callback has:
@@ -59,13 +57,14 @@ def read_callback(body: bytes) -> Callback:
     if len(body) > MAX_BODY:
         raise UnreadableBody(f"has {len(body)} bytes, more than the {MAX_BODY} a callback may have")
     raw = read_json_object(body)
-    values = _SCHEMA.load(raw)
-    code = result_code(values["code"])
+    schema = reading(market.callback_schema)
+    values = schema.load(raw)
+    code = market.codes.of_result(values["code"])
     if code is None:
         raise UnreadableBody("has no input_ResultCode")
     for name in ("conversation_id", "third_party_reference"):
         if values[name] is None:
-            raise UnreadableBody(f"has no {_SCHEMA.fields[name].data_key}")
+            raise UnreadableBody(f"has no {schema.fields[name].data_key}")
     contradicting = contradiction(code, values["transaction_id"])
     description = values["description"] or code.meaning
     return Callback(

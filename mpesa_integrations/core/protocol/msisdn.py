@@ -3,22 +3,58 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from urllib.parse import unquote
 
 from ..messages import Message
-from ..redaction import forgetful
 from ..text import plain
 
-COUNTRY_CODE = "258"
-DEFAULT_PREFIXES = ("84", "85")
-
-_CANONICAL = re.compile(r"258[0-9]{9}")
-_OPERATORS = {"82": "Tmcel", "83": "Tmcel", "86": "Movitel", "87": "Movitel"}
 _LONGEST = 10**20  # no phone number of the world has more than 15 digits
 _TYPED = re.compile(r"[\s(]*\+?[0-9()./\s-]*")
 _URI = re.compile(r"tel:[+0-9()./%\s-]*(;.*)?", re.IGNORECASE)  # RFC 3966
 _LONGEST_TEXT = 100
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Numbering:
+    """The phone numbers of a country, and which of them M-Pesa is on.
+
+    Attributes:
+        country_code: digits, as `258`.
+        region: the country's ISO 3166 code, as `MZ`.
+        length: how many digits follow the country code.
+        mobile: the digit that a mobile number begins with, as a regular expression.
+        prefix_length: how many digits tell the operator.
+        prefix_rule: both in words, for who sets the accepted prefixes.
+        prefixes: the prefixes that are accepted unless an account sets others.
+        operators: whose numbers those with another prefix are, by the prefix.
+        example: a number as people write it, with `%s` for its prefix.
+        rule: the gateway's form in words.
+        wrong_length: what is said of too many or too few digits (`example`, `count`).
+        wrong_country: what is said of another country's number (`example`).
+    """
+
+    country_code: str
+    region: str
+    length: int
+    mobile: str
+    prefix_length: int
+    prefix_rule: str
+    prefixes: tuple[str, ...]
+    operators: Mapping[str, str]
+    example: str
+    rule: Message
+    wrong_length: Message
+    wrong_country: Message
+
+    def is_prefix(self, text: str) -> bool:
+        """Whether a text can be the prefix of an operator."""
+        return re.fullmatch(f"{self.mobile}[0-9]{{{self.prefix_length - 1}}}", text) is not None
+
+    def is_canonical(self, text: str) -> bool:
+        """Whether a text has the gateway's form: the country code and the number, digits alone."""
+        return re.fullmatch(f"{self.country_code}[0-9]{{{self.length}}}", text) is not None
 
 
 class MsisdnError(ValueError):
@@ -33,23 +69,20 @@ class MsisdnError(ValueError):
         self.problem = problem
 
 
-@forgetful
-def normalise_msisdn(value: object, prefixes: Sequence[str] = DEFAULT_PREFIXES) -> str:
+def normalise_msisdn(value: object, numbering: Numbering, prefixes: Sequence[str]) -> str:
     """Bring a phone number, as people type it, to the gateway's form.
 
     Args:
-        value: text as `84 123 4567`, `084 123 4567`, `+258 84…`, `+258 (0) 84…`, `00258…`, `258…`
-            or `tel:+258-84…`, in the digits of any script, with or without marks that cannot be
-            seen; or the same digits as int.
-        prefixes: the two-digit operator prefixes that are accepted.
+        value: text, in the digits of any script, with or without the country code and marks that
+            cannot be seen; or the same digits as int.
+        numbering: the numbers of the market.
+        prefixes: the prefixes that are accepted.
 
     Returns:
-        `258` and nine digits.
+        The country code and the number, digits alone.
 
     Raises:
         MsisdnError: it is not such a number; `problem` says in words what is wrong with it.
-
-    Source: docs/protocol.md, "Call context".
     """
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         problem = Message(
@@ -57,10 +90,10 @@ def normalise_msisdn(value: object, prefixes: Sequence[str] = DEFAULT_PREFIXES) 
         )
         raise MsisdnError(problem)
     text = plain(value) if isinstance(value, str) else _digits_of(value)
-    canonical = text if _CANONICAL.fullmatch(text) else _parse(text)
-    accepted = tuple(COUNTRY_CODE + prefix for prefix in prefixes)
+    canonical = text if numbering.is_canonical(text) else _parse(text, numbering)
+    accepted = tuple(numbering.country_code + prefix for prefix in prefixes)
     if canonical is None or not canonical.startswith(accepted):
-        raise MsisdnError(_problem(text, canonical, prefixes))
+        raise MsisdnError(_problem(text, canonical, numbering, prefixes))
     return canonical
 
 
@@ -69,57 +102,59 @@ def _digits_of(number: int) -> str:
     return str(number) if abs(number) < _LONGEST else str(_LONGEST)
 
 
-def _parse(text: str) -> str | None:
-    """Give the gateway's form of a Mozambican number, of whatever operator."""
+def _parse(text: str, numbering: Numbering) -> str | None:
+    """Give the gateway's form of a number of the country, of whatever operator."""
     if not (_TYPED.fullmatch(text) or _URI.fullmatch(text)) or len(text) > _LONGEST_TEXT:
         return None
     # Imported when first needed: its metadata takes longer to load than all of core.
     import phonenumbers
 
     try:
-        number = phonenumbers.parse(unquote(text), "MZ")
+        number = phonenumbers.parse(unquote(text), numbering.region)
     except phonenumbers.NumberParseException:
         return None
     # A 0 in front is typed by many, also after the country code; a second one is a mistake.
     zeros = number.number_of_leading_zeros or 1
     canonical = f"{number.country_code}{number.national_number}"
-    return canonical if zeros == 1 and _CANONICAL.fullmatch(canonical) else None
+    return canonical if zeros == 1 and numbering.is_canonical(canonical) else None
 
 
-def _digits(text: str) -> str:
-    """The digits, with a + in front if there is one."""
-    return re.sub(r"[^0-9+]", "", text)
-
-
-def _problem(text: str, canonical: str | None, prefixes: Sequence[str]) -> Message:
-    example = f"{prefixes[0]} 123 4567"
-    digits = _digits(text)
+def _problem(
+    text: str, canonical: str | None, numbering: Numbering, prefixes: Sequence[str]
+) -> Message:
+    example = numbering.example % prefixes[0]
+    digits = re.sub(r"[^0-9+]", "", text)
     if not _TYPED.fullmatch(text):
         return Message("A phone number has only digits, as in %(example)s.", example=example)
-    if re.match(r"(\+|00)(?!258)", digits):
-        return Message(
-            "M-Pesa is on Mozambican numbers, as in %(example)s; this one is of another country.",
-            example=example,
-        )
+    if re.match(rf"(\+|00)(?!{numbering.country_code})", digits):
+        return Message(numbering.wrong_country, example=example)
     if canonical is None:
-        return Message(
-            "A phone number has nine digits, as in %(example)s; this one has %(count)d.",
-            example=example,
-            count=len(re.sub(r"^((\+|00)?258)?0?(?=8)|^(\+|00)?258", "", digits)),
-        )
-    prefix = canonical[3:5]
-    operator = _OPERATORS.get(prefix)
+        count = _count_of_digits(digits, numbering)
+        return Message(numbering.wrong_length, example=example, count=count)
+    return _problem_of_prefix(canonical, numbering, prefixes)
+
+
+def _count_of_digits(digits: str, numbering: Numbering) -> int:
+    """How many digits somebody typed, without the country code and a 0 in front."""
+    code = numbering.country_code
+    in_front = rf"^((\+|00)?{code})?0?(?={numbering.mobile})|^(\+|00)?{code}"
+    return len(re.sub(in_front, "", digits))
+
+
+def _problem_of_prefix(canonical: str, numbering: Numbering, prefixes: Sequence[str]) -> Message:
+    begins = canonical[len(numbering.country_code) :][: numbering.prefix_length]
+    operator = numbering.operators.get(begins)
     if operator is None:
         return Message(
             "M-Pesa is on numbers that begin with %(prefixes)s; this one begins with %(prefix)s.",
             prefixes=_alternatives(prefixes),
-            prefix=prefix,
+            prefix=begins,
         )
     return Message(
         "M-Pesa is on numbers that begin with %(prefixes)s; this one begins with %(prefix)s, "
         "which is %(operator)s's.",
         prefixes=_alternatives(prefixes),
-        prefix=prefix,
+        prefix=begins,
         operator=operator,
     )
 

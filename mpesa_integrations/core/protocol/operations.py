@@ -1,90 +1,40 @@
-"""The gateway's operations as one table of data; what is done with a row is the client's.
+"""What an operation of a gateway is: one row of a market's table of operations.
 
-docs/protocol.md, "Call context".
+The rows themselves are the markets'; what is done with one is in `requests` and `outcomes`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .results import CustomerNameResult, Result, TransactionStatusResult
-from .schemas import (
-    AnswerSchema,
-    B2BRequestSchema,
-    CustomerNameAnswerSchema,
-    PaymentRequestSchema,
-    QueryCustomerNameRequestSchema,
-    QueryTransactionStatusRequestSchema,
-    RequestSchema,
-    ReversalRequestSchema,
-    TransactionStatusAnswerSchema,
-)
+from .codes import GatewayCode
+from .results import Result
+from .schemas import AnswerSchema, RequestSchema
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Operation:
-    """One row: how an operation is called, checked and read, and whether it moves money."""
+    """How an operation is called, checked and read, and whether it moves money.
+
+    Attributes:
+        name: the name of the client's method, as `c2b`.
+        method: `GET`, `POST` or `PUT`.
+        port: the documented port.
+        path: the path, beginning with `/`.
+        request_schema: checks the arguments and names the gateway's parameters.
+        answer_schema: reads the answer.
+        result_type: what a call gives back.
+        moves_money: whether a request that may have arrived must never be sent again.
+        absent_in_sandbox: the code with which the sandbox refuses an operation that it has not;
+            None where the sandbox has it.
+    """
 
     name: str
     method: str
     port: int
     path: str
     request_schema: type[RequestSchema]
-    answer_schema: type[AnswerSchema] = AnswerSchema
+    answer_schema: type[AnswerSchema]
     result_type: type[Result] = Result
     moves_money: bool = True
-
-
-C2B = Operation(
-    name="c2b",
-    method="POST",
-    port=18352,
-    path="/ipg/v1x/c2bPayment/singleStage/",
-    request_schema=PaymentRequestSchema,
-)
-B2C = Operation(
-    name="b2c",
-    method="POST",
-    port=18345,
-    path="/ipg/v1x/b2cPayment/",
-    request_schema=PaymentRequestSchema,
-)
-B2B = Operation(
-    name="b2b",
-    method="POST",
-    port=18349,
-    path="/ipg/v1x/b2bPayment/",
-    request_schema=B2BRequestSchema,
-)
-REVERSAL = Operation(
-    name="reversal",
-    method="PUT",
-    port=18354,
-    path="/ipg/v1x/reversal/",
-    request_schema=ReversalRequestSchema,
-)
-QUERY_TRANSACTION_STATUS = Operation(
-    name="query_transaction_status",
-    method="GET",
-    port=18353,
-    path="/ipg/v1x/queryTransactionStatus/",
-    request_schema=QueryTransactionStatusRequestSchema,
-    answer_schema=TransactionStatusAnswerSchema,
-    result_type=TransactionStatusResult,
-    moves_money=False,
-)
-QUERY_CUSTOMER_NAME = Operation(
-    name="query_customer_name",
-    method="GET",
-    port=19323,
-    path="/ipg/v1x/queryCustomerName/",
-    request_schema=QueryCustomerNameRequestSchema,
-    answer_schema=CustomerNameAnswerSchema,
-    result_type=CustomerNameResult,
-    moves_money=False,
-)
-
-OPERATIONS: dict[str, Operation] = {
-    operation.name: operation
-    for operation in (C2B, B2C, B2B, REVERSAL, QUERY_TRANSACTION_STATUS, QUERY_CUSTOMER_NAME)
-}
+    absent_in_sandbox: GatewayCode | None = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from .codes import Kind, ResponseCode
+from .codes import GatewayCode, Kind
 
 
 class TransactionStatus(str, Enum):
@@ -45,7 +45,7 @@ class Result:
     """The gateway's answer to one call.
 
     Attributes:
-        code: the response code, None when the answer could not be read.
+        code: the response code, of the market's own; None when the answer could not be read.
         description: the gateway's words (MSISDNs masked), or why the answer could not be read.
         kind: what the answer proves.
         conversation_id: as `AG_20180206_00005e7dccc6da08efa8`; None where the gateway said `N/A`.
@@ -56,7 +56,7 @@ class Result:
         elapsed: seconds from sending to the answer's last byte, retries included.
     """
 
-    code: ResponseCode | None
+    code: GatewayCode | None
     description: str
     kind: Kind
     http_status: int

@@ -1,6 +1,7 @@
-"""Marshmallow schemas: strict for what is sent, lenient for what comes back.
+"""Marshmallow fields and bases of schemas: strict for what is sent, lenient for what comes back.
 
-They check and normalise values. What an answer proves is decided in `answers`.
+They check and normalise values. The schemas of operations are the markets'; what an answer proves
+is decided in `answers`.
 """
 
 from __future__ import annotations
@@ -8,13 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
 
 from ..messages import Message
 from ..text import clean, plain
-from .msisdn import DEFAULT_PREFIXES, normalise_msisdn
+from .msisdn import MsisdnError, Numbering, normalise_msisdn
 from .references import THIRD_PARTY_REFERENCE
 
 if TYPE_CHECKING:  # marshmallow 3's Field cannot be subscripted at run time
@@ -32,36 +34,50 @@ NOT_APPLICABLE = "N/A"
 GATEWAY_ID = r"[!-~]{1,100}"
 """An ID of the gateway's, as a regular expression. No shape of theirs is documented, so any may
 be sent back that goes into a query string and a line of a log, without a space."""
+_NO_FLOAT = Message("must not be a float, which is not exact: give a Decimal, an int or text")
 # In place of marshmallow's own words, which its next release may change.
 _NEEDED: dict[str, Any] = {"required": Message("is missing"), "null": Message("is missing")}
 
 
 class Msisdn(_StringField):
-    """A phone number, however people type it; normalised to `258` and nine digits."""
+    """A phone number of the schema's market, however people type it; brought to one form."""
 
-    rule = Message("must be 258, then 84 or 85, then seven digits, as in 258841234567")
     default_error_messages = _NEEDED
 
+    @property
+    def rule(self) -> Message:
+        """The form in words."""
+        return self._schema.numbering.rule
+
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        schema = self._schema
         try:
-            return normalise_msisdn(value, getattr(self.root, "msisdn_prefixes", DEFAULT_PREFIXES))
-        except ValueError as error:
-            raise ValidationError(error.args[0]) from None
+            return normalise_msisdn(value, schema.numbering, schema.msisdn_prefixes)
+        except MsisdnError as error:
+            raise ValidationError(error.problem) from None
+
+    @property
+    def _schema(self) -> RequestSchema:
+        return cast("RequestSchema", self.root)
 
 
 class Amount(_DecimalField):
-    """Meticais: a positive decimal of two places at most, given as str, int or Decimal."""
+    """An amount: a positive decimal of two places at most, given as str, int or Decimal.
 
-    rule = Message(
-        "must be a positive number of meticais with at most 2 decimals, as in 150 or 99.50, "
-        "and less than 1000000000000"
-    )
+    Args:
+        rule: that in words, with the currency's name.
+    """
+
     default_error_messages = _NEEDED
+
+    def __init__(self, rule: Message, **kwargs: Any) -> None:
+        self.rule = rule
+        super().__init__(**kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Decimal:
         amount = parse_amount(value)
         if amount is None or not 0 < amount < AMOUNT_LIMIT:
-            raise ValidationError(_amount_problem(value))
+            raise ValidationError(_NO_FLOAT if isinstance(value, float) else self.rule)
         return amount
 
 
@@ -120,13 +136,8 @@ def amount_text(amount: Decimal) -> str:
     return str(int(whole)) if whole == amount else f"{amount:.2f}"
 
 
-def _amount_problem(value: object) -> Message:
-    if isinstance(value, float):
-        return Message("must not be a float, which is not exact: give a Decimal, an int or text")
-    return Amount.rule
-
-
-def _transaction_reference() -> PatternText:
+def transaction_reference() -> PatternText:
+    """A field for what the customer and the statement see."""
     return PatternText(
         r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,20}",
         Message("must have 1 to 20 characters on one line"),
@@ -135,33 +146,31 @@ def _transaction_reference() -> PatternText:
     )
 
 
-def _third_party_reference() -> PatternText:
-    return PatternText(
-        THIRD_PARTY_REFERENCE,
-        Message("must have 1 to 20 letters and digits, and nothing else"),
-        required=True,
-    )
-
-
-def _shortcode() -> PatternText:
-    return PatternText(
-        r"[0-9]{5,6}", Message("must be a shortcode of 5 or 6 digits"), required=True
-    )
-
-
 class RequestSchema(Schema):
     """Base of the request schemas: checks arguments by their Python names.
 
-    `wire` gives each argument's name in the gateway's parameter table.
+    A market's schemas add their arguments. `wire` gives each argument's name in the gateway's table
+    of parameters.
+
+    Args:
+        numbering: the phone numbers of the market.
+        msisdn_prefixes: the operator prefixes that are accepted; None means the market's.
     """
 
     error_messages = {"unknown": Message("is no argument of this call")}  # noqa: RUF012
     wire: Mapping[str, str] = {}
 
-    third_party_reference = _third_party_reference()
+    third_party_reference = PatternText(
+        THIRD_PARTY_REFERENCE,
+        Message("must have 1 to 20 letters and digits, and nothing else"),
+        required=True,
+    )
 
-    def __init__(self, *, msisdn_prefixes: tuple[str, ...] = DEFAULT_PREFIXES) -> None:
-        self.msisdn_prefixes = msisdn_prefixes
+    def __init__(
+        self, *, numbering: Numbering, msisdn_prefixes: tuple[str, ...] | None = None
+    ) -> None:
+        self.numbering = numbering
+        self.msisdn_prefixes = msisdn_prefixes or numbering.prefixes
         super().__init__()
 
     def parameters(self, values: Mapping[str, Any]) -> dict[str, str]:
@@ -170,86 +179,6 @@ class RequestSchema(Schema):
             self.wire[name]: amount_text(value) if isinstance(value, Decimal) else value
             for name, value in values.items()
         }
-
-
-class PaymentRequestSchema(RequestSchema):
-    """C2B and B2C: between a customer's phone and the business."""
-
-    wire = {  # noqa: RUF012 - marshmallow's metaclass owns the class body
-        "reference": "input_TransactionReference",
-        "msisdn": "input_CustomerMSISDN",
-        "amount": "input_Amount",
-        "third_party_reference": "input_ThirdPartyReference",
-        "service_provider_code": "input_ServiceProviderCode",
-    }
-    reference = _transaction_reference()
-    msisdn = Msisdn(required=True)
-    amount = Amount(required=True)
-    service_provider_code = _shortcode()
-
-
-class B2BRequestSchema(RequestSchema):
-    """B2B: from one business's shortcode to another's."""
-
-    wire = {  # noqa: RUF012
-        "reference": "input_TransactionReference",
-        "amount": "input_Amount",
-        "third_party_reference": "input_ThirdPartyReference",
-        "service_provider_code": "input_PrimaryPartyCode",
-        "receiver_shortcode": "input_ReceiverPartyCode",
-    }
-    reference = _transaction_reference()
-    amount = Amount(required=True)
-    service_provider_code = _shortcode()
-    receiver_shortcode = _shortcode()
-
-
-class ReversalRequestSchema(RequestSchema):
-    """Reversal of a transaction, whole or in part."""
-
-    wire = {  # noqa: RUF012
-        "transaction_id": "input_TransactionID",
-        "security_credential": "input_SecurityCredential",
-        "initiator_identifier": "input_InitiatorIdentifier",
-        "third_party_reference": "input_ThirdPartyReference",
-        "service_provider_code": "input_ServiceProviderCode",
-        "amount": "input_ReversalAmount",
-    }
-    transaction_id = PatternText(
-        GATEWAY_ID, Message("must be a transaction ID, as in 4XDF12345"), required=True
-    )
-    security_credential = fields.String(required=True)
-    initiator_identifier = fields.String(required=True)
-    service_provider_code = _shortcode()
-    amount = Amount()
-
-
-class QueryTransactionStatusRequestSchema(RequestSchema):
-    """Query transaction status, by any of the three identifiers."""
-
-    wire = {  # noqa: RUF012
-        "query_reference": "input_QueryReference",
-        "service_provider_code": "input_ServiceProviderCode",
-        "third_party_reference": "input_ThirdPartyReference",
-    }
-    query_reference = PatternText(
-        GATEWAY_ID,
-        Message("must be a transaction ID, a conversation ID or a third-party reference"),
-        required=True,
-    )
-    service_provider_code = _shortcode()
-
-
-class QueryCustomerNameRequestSchema(RequestSchema):
-    """Query the name a phone number is registered under."""
-
-    wire = {  # noqa: RUF012
-        "msisdn": "input_CustomerMSISDN",
-        "service_provider_code": "input_ServiceProviderCode",
-        "third_party_reference": "input_ThirdPartyReference",
-    }
-    msisdn = Msisdn(required=True)
-    service_provider_code = _shortcode()
 
 
 class LenientText(_StringField):
@@ -272,7 +201,10 @@ class LenientText(_StringField):
 
 
 class AnswerSchema(Schema):
-    """The fields that every answer may carry. Unknown fields stay in the result's `raw`."""
+    """The fields that every answer may carry, whatever the market. Others stay in `raw`.
+
+    A market's schemas add `third_party_reference`, and what its operations answer.
+    """
 
     class Meta:
         """Fields that a later gateway adds must not make its answers unreadable."""
@@ -283,30 +215,12 @@ class AnswerSchema(Schema):
     description = LenientText("output_ResponseDesc")
     conversation_id = LenientText("output_ConversationID")
     transaction_id = LenientText("output_TransactionID")
-    third_party_reference = LenientText("output_ThirdPartyReference")
-    error = LenientText(
-        "output_error", documented=False
-    )  # seen in place of a code, on a bad key or session
-
-
-class TransactionStatusAnswerSchema(AnswerSchema):
-    """A status query's answer."""
-
-    transaction_status = LenientText("output_ResponseTransactionStatus")
-    # Read where the documented one is missing.
-    undocumented_status = LenientText("output_TransactionStatus", documented=False)
-
-
-class CustomerNameAnswerSchema(AnswerSchema):
-    """A customer name query's answer, which names its code and description in two ways."""
-
-    result_code = LenientText("output_ResultCode")
-    result_description = LenientText("output_ResultDesc")
-    customer_name = LenientText("output_CustomerName")
+    # Seen in place of a code, on a bad key or session.
+    error = LenientText("output_error", documented=False)
 
 
 class CallbackSchema(Schema):
-    """An asynchronous result, as the gateway posts it; docs/protocol.md, "Answers"."""
+    """An asynchronous result, as the gateway posts it; a market adds `third_party_reference`."""
 
     class Meta:
         """As for answers: unknown fields are kept raw, not refused."""
@@ -314,7 +228,22 @@ class CallbackSchema(Schema):
         unknown = EXCLUDE
 
     conversation_id = LenientText("input_OriginalConversationID")
-    third_party_reference = LenientText("input_ThirdPartyReference")
     transaction_id = LenientText("input_TransactionID")
     code = LenientText("input_ResultCode")
     description = LenientText("input_ResultDesc")
+
+
+_Reading = TypeVar("_Reading", bound=Schema)
+
+
+@lru_cache(maxsize=256)
+def _made(schema: type[Schema]) -> Schema:
+    return schema()
+
+
+def reading(schema: type[_Reading]) -> _Reading:
+    """Give the one instance of an answer's or a callback's schema.
+
+    A schema copies its fields when it is made, which costs more than reading an answer does.
+    """
+    return cast("_Reading", _made(schema))

@@ -10,11 +10,11 @@ from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
 from ..errors import ConfigurationError
-from ..protocol.callbacks import PORT_RANGE
+from ..markets.mozambique import CALLBACK_PORTS
 from ..protocol.http import Transport
 from ..redaction import Secret, forgetful_calls
 from ..text import clean
-from .client import KEY_PREFIX, SANDBOX_SHORTCODE, MpesaConfig
+from .client import KEY_PREFIX, MpesaConfig
 from .networks import UNIX, Network, read_network
 
 Proxy = Network | Literal["unix"]
@@ -107,7 +107,7 @@ def _base_url(name: str, value: object) -> str:
     text = clean(value).rstrip("/") if isinstance(value, str) else ""
     if text:
         return Secret(text)
-    raise _wrong(name, f"must be as https://shop.example:{PORT_RANGE[0]}")
+    raise _wrong(name, f"must be as https://shop.example:{CALLBACK_PORTS[0]}")
 
 
 def _networks(name: str, value: object) -> tuple[Network, ...]:
@@ -218,13 +218,13 @@ def check_account(
             serious=True,
         )
     sandbox = config.environment == "sandbox" and config.host is None
-    if sandbox and config.service_provider_code != SANDBOX_SHORTCODE:
+    right = config.market.sandbox_shortcode
+    if sandbox and right is not None and config.service_provider_code != right:
         yield SettingsMessage(
             12,
             f"{account} uses a shortcode of its own at the sandbox, which refuses all but "
-            f"{SANDBOX_SHORTCODE} (INS-13).",
-            f'Set SERVICE_PROVIDER_CODE to "{SANDBOX_SHORTCODE}" there, or ENVIRONMENT to '
-            '"production".',
+            f"{right} (INS-13).",
+            f'Set SERVICE_PROVIDER_CODE to "{right}" there, or ENVIRONMENT to "production".',
             serious=False,
         )
     yield from _find_callback_problems(account, settings)
@@ -268,7 +268,7 @@ def _find_callback_problems(account: str, settings: AccountSettings) -> Iterator
             10,
             f"The gateway would not call the callback URL of {account}.",
             "CALLBACK_BASE_URL must be https with a port from "
-            f"{PORT_RANGE[0]} to {PORT_RANGE[-1]}, as in https://shop.example:{PORT_RANGE[0]}.",
+            f"{CALLBACK_PORTS[0]} to {CALLBACK_PORTS[-1]}, as in https://shop.example:{CALLBACK_PORTS[0]}.",
             serious=True,
         )
 
@@ -276,6 +276,6 @@ def _find_callback_problems(account: str, settings: AccountSettings) -> Iterator
 def _is_callable(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        return parts.scheme == "https" and bool(parts.hostname) and parts.port in PORT_RANGE
+        return parts.scheme == "https" and bool(parts.hostname) and parts.port in CALLBACK_PORTS
     except ValueError:
         return False

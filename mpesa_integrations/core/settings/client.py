@@ -16,26 +16,16 @@ from urllib.parse import unquote, urlsplit
 
 from ...version import __version__
 from ..errors import ConfigurationError
+from ..markets.mozambique import MOZAMBIQUE
 from ..protocol.authentication import check_api_key_fits, normalise_api_key, normalise_public_key
-from ..protocol.msisdn import DEFAULT_PREFIXES
+from ..protocol.market import Environment, Market
 from ..redaction import SECRET_SETTINGS, forgetful_calls, remember_secrets, secret
 from ..text import clean, plain
 
 logger = logging.getLogger("mpesa_integrations")
 
-# docs/protocol.md, "Call context". Older clients use api.mpesa.vm.co.mz for production: set `host`.
-ENVIRONMENTS: dict[str, str] = {
-    "sandbox": "api.sandbox.vm.co.mz",
-    "production": "api.vm.co.mz",
-    "local": "127.0.0.1",
-}
-LOCAL_PORT = 18443
-"""Where `mpesa simulator` listens unless told otherwise, and where `local` looks for it."""
-SANDBOX_SHORTCODE = "171717"
-"""The sandbox's own; on the live host it could collect for a merchant that others share."""
 DEFAULT_USER_AGENT = f"mpesa-integrations/{__version__}"
 """The gateway stands behind a firewall that turns away requests that name no program."""
-DEFAULT_ORIGIN = "developer.mpesa.vm.co.mz"
 DEFAULT_TIMEOUT = (10.0, 120.0)
 """Seconds to connect, and to wait for an answer: a customer needs a minute and more for the PIN."""
 KEY_PREFIX = "MPESA_"
@@ -46,14 +36,6 @@ _ACCOUNT_SETTINGS = (
     "service_provider_code",
     "initiator_identifier",
     "security_credential",
-)
-_OPERATIONS = (
-    "c2b",
-    "b2c",
-    "b2b",
-    "reversal",
-    "query_transaction_status",
-    "query_customer_name",
 )
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
@@ -97,6 +79,9 @@ class MpesaConfig:
         ConfigurationError: a value is wrong; names the setting, what is wrong and what is right.
     """
 
+    # Whose gateway it is. No annotation: it is no setting.
+    market = MOZAMBIQUE
+
     api_key: str = field(default="", repr=False)
     public_key: str = field(default="", repr=False)
     service_provider_code: str = ""
@@ -107,28 +92,30 @@ class MpesaConfig:
     proxy: str | None = field(default=None, repr=False)
     ssl: bool = True
     verify: bool | str = True
-    origin: str = DEFAULT_ORIGIN
+    origin: str = MOZAMBIQUE.origin
     user_agent: str = DEFAULT_USER_AGENT
     timeout: tuple[float, float] = DEFAULT_TIMEOUT
     initiator_identifier: str | None = field(default=None, repr=False)
     security_credential: str | None = field(default=None, repr=False)
     callback_token: str | None = field(default=None, repr=False)
-    msisdn_prefixes: tuple[str, ...] = DEFAULT_PREFIXES
+    msisdn_prefixes: tuple[str, ...] = MOZAMBIQUE.numbering.prefixes
     retries: int = 2
 
     def __post_init__(self) -> None:
         checks = {
-            "environment": _environment(self.environment),
+            "environment": _environment(self.environment, self.market),
             "api_key": normalise_api_key(self.api_key),
             "public_key": normalise_public_key(self.public_key),
-            "service_provider_code": _shortcode(self.service_provider_code),
+            "service_provider_code": _shortcode(self.service_provider_code, self.market),
             "host": _host(self.host),
             "port": _port(self.port),
-            "endpoints": _endpoints(self.endpoints),
+            "endpoints": _endpoints(self.endpoints, self.market),
             "proxy": _proxy(self.proxy),
             "ssl": _flag("ssl", self.ssl),
             "verify": _verify(self.verify),
-            "origin": _header("origin", self.origin, f"a host name, as in {DEFAULT_ORIGIN}, or *"),
+            "origin": _header(
+                "origin", self.origin, f"a host name, as in {self.market.origin}, or *"
+            ),
             "user_agent": _header("user_agent", self.user_agent, "a program's name, as in shop/2"),
             "timeout": _timeout(self.timeout),
             "initiator_identifier": _optional_text(
@@ -136,7 +123,7 @@ class MpesaConfig:
             ),
             "security_credential": _optional_text("security_credential", self.security_credential),
             "callback_token": read_callback_token(self.callback_token),
-            "msisdn_prefixes": _prefixes(self.msisdn_prefixes),
+            "msisdn_prefixes": _prefixes(self.msisdn_prefixes, self.market),
             "retries": _retries(self.retries),
         }
         for name, value in checks.items():
@@ -189,25 +176,31 @@ class MpesaConfig:
     @property
     def address(self) -> str:
         """The host that is called."""
-        return self.host or ENVIRONMENTS[self.environment]
+        return self.host or self._place.host
 
     def port_for(self, documented_port: int) -> int:
         """The port that is called for an operation whose documented port is the given one."""
         if self.port is not None:
             return self.port
-        return LOCAL_PORT if self.environment == "local" and not self.host else documented_port
+        own = None if self.host else self._place.port
+        return own or documented_port
 
     def address_for(self, operation: str, documented_port: int) -> tuple[str, int]:
         """The host and port that are called for an operation of that name and documented port."""
         host, port = _split_place(self.endpoints.get(operation, ""))
         return host or self.address, int(port) if port else self.port_for(documented_port)
 
+    @property
+    def _place(self) -> Environment:
+        return self.market.environments[self.environment]
+
     def _refuse_shared_shortcode(self) -> None:
         live = self.environment == "production" and self.host is None
-        if live and self.service_provider_code == SANDBOX_SHORTCODE:
+        sandboxs = self.market.sandbox_shortcode
+        if live and self.service_provider_code == sandboxs:
             raise _wrong(
                 "service_provider_code",
-                f"is the sandbox's {SANDBOX_SHORTCODE}, and environment is production: others "
+                f"is the sandbox's {sandboxs}, and environment is production: others "
                 "would be paid; use the shortcode of your contract",
             )
 
@@ -272,17 +265,17 @@ def _setting_of(key: str) -> str:
     raise ConfigurationError(f"{key} is not a setting of M-Pesa{hint}", setting=key)
 
 
-def _environment(value: object) -> str:
+def _environment(value: object, market: Market) -> str:
     text = clean(value) if isinstance(value, str) else ""
-    if text not in ENVIRONMENTS:
-        raise _wrong("environment", f"must be one of {', '.join(ENVIRONMENTS)}")
+    if text not in market.environments:
+        raise _wrong("environment", f"must be one of {', '.join(market.environments)}")
     return text
 
 
-def _shortcode(value: object) -> str:
+def _shortcode(value: object, market: Market) -> str:
     text = plain(str(value)) if isinstance(value, (str, int)) else ""
-    if not re.fullmatch(r"[0-9]{5,6}", text):
-        raise _wrong("service_provider_code", "must be the business's shortcode of 5 or 6 digits")
+    if not re.fullmatch(market.shortcode, text):
+        raise _wrong("service_provider_code", market.shortcode_rule)
     return text
 
 
@@ -361,25 +354,26 @@ def _header(setting: str, value: object, what: str) -> str:
     return text
 
 
-def _endpoints(value: object) -> dict[str, str]:
+def _endpoints(value: object, market: Market) -> dict[str, str]:
     pairs: Iterable[tuple[object, object]]
     if isinstance(value, str):
         pairs = [item.partition("=")[::2] for item in value.split(",") if clean(item)]
     else:
         pairs = value.items() if isinstance(value, Mapping) else [("", value)]
-    return {clean(str(name)): _endpoint(clean(str(name)), place) for name, place in pairs}
+    named = ((clean(str(name)), place) for name, place in pairs)
+    return {name: _endpoint(name, place, market) for name, place in named}
 
 
-def _endpoint(operation: str, value: object) -> str:
+def _endpoint(operation: str, value: object, market: Market) -> str:
     """A host and a port, either of which may be left out, as `host:port`."""
     host, port = _split_place(plain(value) if isinstance(value, str) else "")
     right_host = not host or _HOST.fullmatch(host) or _is_ip(host)
     right_port = not port or 0 < int(port) <= 65535
-    if operation not in _OPERATIONS or not (host or port) or not (right_host and right_port):
+    if operation not in market.operations or not (host or port) or not (right_host and right_port):
         raise _wrong(
             "endpoints",
             'must give operations a place, as in {"c2b": "relay.example:443"}; the operations are '
-            + ", ".join(_OPERATIONS),
+            + ", ".join(market.operations),
         )
     host = f"[{host}]" if ":" in host else host
     return f"{host}:{port}" if port else host
@@ -462,13 +456,13 @@ def _seconds(value: object) -> float:
     return number
 
 
-def _prefixes(value: object) -> tuple[str, ...]:
+def _prefixes(value: object, market: Market) -> tuple[str, ...]:
     items: list[object] = []
     if isinstance(value, str):
         items = list(value.split(","))
     elif isinstance(value, Iterable):
         items = list(value)
     texts = tuple(plain(str(item)) for item in items)
-    if not texts or not all(re.fullmatch(r"8[0-9]", text) for text in texts):
-        raise _wrong("msisdn_prefixes", "must be two-digit prefixes beginning with 8, as in 84,85")
+    if not texts or not all(map(market.numbering.is_prefix, texts)):
+        raise _wrong("msisdn_prefixes", f"must be {market.numbering.prefix_rule}")
     return texts

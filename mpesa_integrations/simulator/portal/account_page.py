@@ -8,7 +8,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_babel import gettext
 from werkzeug.wrappers import Response as AnyResponse
 
-from mpesa_integrations.core.protocol.callbacks import PORT_RANGE
+from mpesa_integrations.core.markets.mozambique import CALLBACK_PORTS
 from mpesa_integrations.simulator.callbacks import Delivery, ResponseURLRefused
 from mpesa_integrations.simulator.calls import shorten_url, shown_body, shown_parameters
 
@@ -27,7 +27,7 @@ def add_pages(blueprint: Blueprint, simulator: Simulator) -> None:
             url=simulator.response_url if url is None else url,
             problem=problem,
             delivery=delivery,
-            ports=PORT_RANGE,
+            ports=CALLBACK_PORTS,
             shorten_url=shorten_url,
             as_json=shown_parameters,
             shown_body=shown_body,

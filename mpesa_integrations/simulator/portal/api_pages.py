@@ -7,8 +7,9 @@ from urllib.parse import urlsplit
 
 from flask import Blueprint, abort, render_template, request
 
-from mpesa_integrations.core.protocol.codes import CODES
-from mpesa_integrations.core.protocol.operations import OPERATIONS, Operation
+from mpesa_integrations.core.markets.mozambique.codes import CODES
+from mpesa_integrations.core.markets.mozambique.operations import OPERATIONS
+from mpesa_integrations.core.protocol.operations import Operation
 
 from .documentation import PURPOSES, TITLES, request_parameters, response_parameters
 from .samples import LANGUAGES, sample

@@ -9,6 +9,7 @@ from typing import Any
 from flask_babel import lazy_gettext as _
 from marshmallow import fields
 
+from mpesa_integrations.core.markets.mozambique import MOZAMBIQUE
 from mpesa_integrations.core.protocol.operations import Operation
 from mpesa_integrations.core.protocol.references import new_third_party_reference
 from mpesa_integrations.core.protocol.schemas import Amount, Msisdn
@@ -112,7 +113,7 @@ def request_parameters(operation: Operation, account: Account, paid: str | None)
         account: whose values the examples are.
         paid: ID of a transaction that there is, for the examples; None if there is none.
     """
-    declared = operation.request_schema().fields
+    declared = operation.request_schema(numbering=MOZAMBIQUE.numbering).fields
     return [
         Parameter(
             name=wire_name,

@@ -14,10 +14,11 @@ from flask_babel import get_locale, gettext
 from werkzeug.wrappers import Response as AnyResponse
 
 from mpesa_integrations.core.client.transport import mask_numbers_in_urllib3s_log
+from mpesa_integrations.core.markets.mozambique import MOZAMBIQUE
+from mpesa_integrations.core.markets.mozambique.codes import ResponseCode
+from mpesa_integrations.core.markets.mozambique.operations import OPERATIONS
 from mpesa_integrations.core.protocol.authentication import encrypt_api_key
-from mpesa_integrations.core.protocol.codes import ResponseCode
-from mpesa_integrations.core.protocol.operations import OPERATIONS, Operation
-from mpesa_integrations.core.settings.client import DEFAULT_ORIGIN
+from mpesa_integrations.core.protocol.operations import Operation
 from mpesa_integrations.simulator.calls import shorten, shown_parameters, shown_text
 from mpesa_integrations.simulator.gateway import DOCUMENTED_PORTS
 
@@ -84,7 +85,7 @@ def _prefilled(simulator: Simulator, operation: Operation) -> dict[str, str]:
         "address": host,
         "port": str(port),
         "path": operation.path,
-        "origin": DEFAULT_ORIGIN,
+        "origin": MOZAMBIQUE.origin,
         "bearer": encrypt_api_key(account.api_key, account.public_key),
         "body": json.dumps(body, indent=2),
     }

@@ -16,7 +16,7 @@ from typing import Any
 
 from werkzeug.security import check_password_hash, generate_password_hash
 
-from mpesa_integrations.core.protocol.msisdn import normalise_msisdn
+from mpesa_integrations.core.markets.mozambique import normalise_msisdn
 from mpesa_integrations.simulator.account import write_private
 
 READY_MADE_EMAIL = "developer@example.com"
