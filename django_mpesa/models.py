@@ -16,53 +16,26 @@ from django.utils.translation import gettext_lazy as _
 from mpesa_integrations.core.masking import mask_msisdn
 from mpesa_integrations.core.payments.lifecycle import OPEN_STATES
 from mpesa_integrations.core.payments.lifecycle import State as CoreState
-from mpesa_integrations.core.payments.records import Verdict as CoreVerdict
 
+from .choices import Operation, State, Verdict
 from .constraints import add_constraints, check_constraint
 from .fields import ExactCharField
 from .paid_for import PaidForKey, set_null_here
 from .protection import ProtectedModel
 
+__all__ = [
+    "AbstractTransaction",
+    "CallbackLog",
+    "Operation",
+    "OutboxEntry",
+    "State",
+    "Transaction",
+    "Verdict",
+]
+
 if not hasattr(settings, "MPESA_TRANSACTION_MODEL"):
     # A swappable model's setting must be there; as AUTH_USER_MODEL's is, by Django's defaults.
     settings.MPESA_TRANSACTION_MODEL = "django_mpesa.Transaction"
-
-
-class Operation(models.TextChoices):
-    """What was asked of the gateway."""
-
-    C2B = "c2b", _("Payment (C2B)")
-    B2C = "b2c", _("Payout (B2C)")
-    B2B = "b2b", _("Business payment (B2B)")
-    REVERSAL = "reversal", _("Reversal")
-
-
-class State(models.TextChoices):
-    """Where a payment stands; the words are core's."""
-
-    INITIATED = CoreState.INITIATED.value, _("Started")
-    PENDING = CoreState.PENDING.value, _("Waiting")
-    UNKNOWN = CoreState.UNKNOWN.value, _("Being checked")
-    COMPLETED = CoreState.COMPLETED.value, _("Paid")
-    FAILED = CoreState.FAILED.value, _("Failed")
-    CANCELLED = CoreState.CANCELLED.value, _("Cancelled")
-    PARTLY_REVERSED = CoreState.PARTLY_REVERSED.value, _("Partly given back")
-    REVERSED = CoreState.REVERSED.value, _("Given back")
-
-
-class Verdict(models.TextChoices):
-    """What became of a callback; the words are core's."""
-
-    RECEIVED = CoreVerdict.RECEIVED.value, _("Received")
-    APPLIED = CoreVerdict.APPLIED.value, _("Applied")
-    REPEATED = CoreVerdict.REPEATED.value, _("Known before")
-    EARLY = CoreVerdict.EARLY.value, _("Early")
-    UNCONFIRMED = CoreVerdict.UNCONFIRMED.value, _("Not confirmed")
-    CONFLICT = CoreVerdict.CONFLICT.value, _("Contradicts")
-    UNMATCHED = CoreVerdict.UNMATCHED.value, _("No such payment")
-    MISMATCHED = CoreVerdict.MISMATCHED.value, _("Another conversation")
-    UNREADABLE = CoreVerdict.UNREADABLE.value, _("Unreadable")
-    FAILED = CoreVerdict.FAILED.value, _("Could not be applied")
 
 
 class AbstractTransaction(ProtectedModel):

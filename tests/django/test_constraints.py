@@ -219,7 +219,7 @@ def test_migrate_is_not_kept_from_making_the_tables(
     simulator: Simulator, without: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without("_key")
-    monkeypatch.setattr("django_mpesa.checks._is_to_be_migrated", lambda alias: True)
+    monkeypatch.setattr("django_mpesa.checks.database._is_to_be_migrated", lambda alias: True)
     assert _ids(databases=["default"]) == ["mpesa.W032"]
 
 
@@ -233,7 +233,7 @@ def test_the_first_migration_is_not_told_that_there_are_no_tables(
     in_database = constraints.in_database
     monkeypatch.setattr(constraints, "in_database", none)
     assert set(_ids(databases=["default"])) == {"mpesa.E032"}
-    monkeypatch.setattr("django_mpesa.checks._is_to_be_migrated", lambda alias: True)
+    monkeypatch.setattr("django_mpesa.checks.database._is_to_be_migrated", lambda alias: True)
     assert _ids(databases=["default"]) == []
 
 

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+from django_mpesa import mpesa
+from django_mpesa.models import OutboxEntry
+from django_mpesa.times import stored
+
 _FIRST, _CLAIMS = ("django_mpesa", "0001_initial"), ("django_mpesa", "0002_claims_and_attempts")
+_OUTBOX = ("django_mpesa", "0003_outbox")
 
 
-def _migrate(target: tuple[str, str]) -> Any:
+def _migrate(target: tuple[str, str], model: str = "Transaction") -> Any:
     executor = MigrationExecutor(connection)
-    return executor.migrate([target]).apps.get_model("django_mpesa", "Transaction")
+    return executor.migrate([target]).apps.get_model("django_mpesa", model)
 
 
 @pytest.fixture
@@ -49,3 +55,25 @@ def test_what_completed_before_claims_has_the_transaction_that_is_its_alone(firs
             "A1", "A2", "a1", None, None, "A3", None, "A4", None, None
         ]  # fmt: skip
         _migrate(_FIRST)
+
+
+def test_what_waited_as_a_notice_is_dispatched_from_the_outbox(
+    first: Any, heard: list[tuple[str, Any]]
+) -> None:
+    paid = first.objects.create(
+        state="completed", operation="c2b", third_party_reference="R1", amount=10,
+        msisdn="258841234567",
+    )  # fmt: skip
+    long_ago = stored(datetime.now(timezone.utc) - timedelta(hours=1))
+    notices = _migrate(_CLAIMS, "Notice").objects
+    waiting = {"due_at": long_ago, "attempts": 2, "transaction_id": paid.pk}
+    notices.create(id="a" * 32, account="default", event="payment_completed", **waiting)
+    notices.create(id="b" * 32, account="another", event="payment_pending", **waiting)
+    before = list(notices.order_by("pk").values())
+    for _ in range(2):  # there, back, and there again
+        assert list(_migrate(_OUTBOX, "OutboxEntry").objects.order_by("pk").values()) == before
+        assert list(_migrate(_CLAIMS, "Notice").objects.order_by("pk").values()) == before
+    _migrate(_OUTBOX)
+    assert mpesa.reconcile().dispatched == 1
+    assert [(name, record.pk) for name, record in heard] == [("payment_completed", paid.pk)]
+    assert list(OutboxEntry.objects.values_list("pk", flat=True)) == ["b" * 32]
