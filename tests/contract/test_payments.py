@@ -425,6 +425,26 @@ def test_what_a_reversal_under_way_may_give_back_is_not_left(
     assert (original.state, original.reversed_amount) == ("reversed", Decimal(150))
 
 
+@pytest.mark.parametrize("given_back", ["50.01", "100.00"])
+def test_what_was_given_back_beyond_what_was_paid_is_told_and_not_booked_of_the_payment(
+    payments: Payments[Any, Any], backend: Backend, heard: Heard, mpesa_simulator: Simulator,
+    caplog: pytest.LogCaptureFixture, given_back: str,
+) -> None:  # fmt: skip
+    """As after a backup of the database was put back, or a row was edited by hand."""
+    paid = payments.c2b(**PAYMENT)
+    mpesa_simulator.scenarios.queue("cut_after", operation="reversal")
+    part = payments.reverse(transaction_id=paid.transaction_id, amount=100)
+    backend.set_all(reversed_amount=Decimal(given_back))
+    assert payments.check(part).state == "completed"
+    original, reversal = backend.records()
+    assert (original.state, original.reversed_amount) == ("completed", Decimal(given_back))
+    assert reversal.state == "completed", "the money has moved"
+    assert f"reversal.unbooked third_party_reference={part.third_party_reference}" in caplog.text
+    assert heard.names[-2:] == ["unknown", "completed"]
+    assert "reversed" not in heard.names
+    assert backend.outbox() == 0
+
+
 def test_reversals_at_once_give_back_no_more_than_was_paid(
     payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator
 ) -> None:

@@ -10,7 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpesa_integrations import ConfigurationError
-from mpesa_integrations.core.payments.endpoint import CallbackRequest, answer_callback
+from mpesa_integrations.core.payments.endpoint import (
+    CallbackRequest,
+    answer_callback,
+    remote_address,
+)
 from mpesa_integrations.core.payments.registry import Accounts
 from mpesa_integrations.core.settings.account import AccountSettings
 from mpesa_integrations.core.settings.networks import read_address
@@ -57,6 +61,13 @@ def test_reading_is_idempotent_and_raises_nothing(text: str) -> None:
     assert plain is None or read_address(plain) == plain
 
 
+def _settings(**options: Any) -> AccountSettings:
+    config = make_config()
+    for name in ("api_key", "public_key", "service_provider_code"):
+        options[name.upper()] = getattr(config, name)
+    return AccountSettings.from_mapping(options)
+
+
 def _answer(peer: str, forwarded: str = "", **settings: Any) -> int:
     """The status for a caller with the right token, whose body is no callback's."""
     request = CallbackRequest(
@@ -68,13 +79,8 @@ def _answer(peer: str, forwarded: str = "", **settings: Any) -> int:
         read=lambda limit: b"",
     )
     networks = settings.pop("networks", ["196.201.214.0/24", "2001:db8::/32"])
-    options = {
-        f.upper(): getattr(make_config(), f)
-        for f in ("api_key", "public_key", "service_provider_code")
-    }
-    options["CALLBACK_NETWORKS"] = networks
     payments = SimpleNamespace(
-        settings=AccountSettings.from_mapping({**options, **settings}),
+        settings=_settings(CALLBACK_NETWORKS=networks, **settings),
         receive=lambda body, **origin: (200, {}),
     )
 
@@ -126,6 +132,49 @@ def test_who_is_let_in_behind_usual_proxies(
     peer: str, forwarded: str, settings: dict[str, Any], status: int
 ) -> None:
     assert _answer(peer, forwarded, **settings) == status
+
+
+BEYOND = "192.0.2.1"
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "address"),
+    [
+        # Nobody's word counts but a trusted proxy's: not the peer's own, however long.
+        (BEYOND, "", BEYOND),
+        (BEYOND, GATEWAY, BEYOND),
+        (BEYOND, f"{GATEWAY}, 10.0.0.1", BEYOND),
+        # As far as trusted proxies wrote it, and not a hop further.
+        ("10.0.0.1", GATEWAY, GATEWAY),
+        ("10.0.0.1", f"{GATEWAY}, 10.0.0.2", GATEWAY),
+        ("10.0.0.1", f"{GATEWAY}, 10.0.0.3, 10.0.0.2", GATEWAY),
+        ("10.0.0.1", f"{BEYOND}, {GATEWAY}, 10.0.0.2", GATEWAY),
+        ("10.0.0.1", f"{GATEWAY}, {BEYOND}, 10.0.0.2", BEYOND),
+        ("10.0.0.1", f"{GATEWAY}, {BEYOND}", BEYOND),
+        # An intruder who names a trusted proxy is the intruder still.
+        ("10.0.0.1", f"{GATEWAY}, 10.0.0.9, {BEYOND}", BEYOND),
+        # A proxy that names nobody called by itself.
+        ("10.0.0.1", "", "10.0.0.1"),
+        ("10.0.0.1", " , ", "10.0.0.1"),
+        ("10.0.0.1", f"{GATEWAY}, , 10.0.0.2", GATEWAY),
+        ("10.0.0.1", "10.0.0.3, 10.0.0.2", "10.0.0.3"),
+        # What a proxy could not tell is not known.
+        ("10.0.0.1", f"{GATEWAY}, unknown", None),
+        ("10.0.0.1", f"{GATEWAY}, unknown, 10.0.0.2", None),
+        ("unix:", f"{GATEWAY}, 10.0.0.2", GATEWAY),
+        ("unix:", f"{GATEWAY}, {BEYOND}", BEYOND),
+        ("unix:", "", None),
+    ],
+)
+def test_the_address_is_the_last_one_that_a_trusted_proxy_saw(
+    peer: str, forwarded: str, address: str | None
+) -> None:
+    request = CallbackRequest(
+        token="right", content_type="application/json", content_length=None, remote_address=peer,
+        forwarded_for=forwarded, read=lambda limit: b"",
+    )  # fmt: skip
+    proxies = _settings(TRUSTED_PROXIES=["unix", "10.0.0.0/8"]).trusted_proxies
+    assert remote_address(request, proxies) == address
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,16 @@ def test_what_cannot_be_read_or_does_not_fit_proves_nothing(fields: Any, status:
     assert result.third_party_reference == "REF1"
 
 
+@pytest.mark.parametrize("operation", list(OPERATIONS.values()), ids=lambda found: found.name)
+def test_a_success_has_the_http_status_200_or_201_and_no_other(operation: Operation) -> None:
+    fields = _answer(output_ResponseTransactionStatus="Completed", output_CustomerName="J*n")
+    for status in (*range(100, 104), *range(199, 310), *range(400, 430), *range(500, 512)):
+        kind = Kind.SUCCESS if status in (200, 201) else Kind.UNKNOWN
+        result = _read(fields, status, operation)
+        assert result.kind is kind, status
+        assert (f"HTTP status is {status}" in result.description) == (kind is Kind.UNKNOWN)
+
+
 def test_a_byte_order_mark_and_a_repeated_equal_field_do_no_harm() -> None:
     body = json.dumps(_answer())
     assert _read(b"\xef\xbb\xbf" + body.encode()).kind is Kind.SUCCESS

@@ -1,0 +1,92 @@
+"""What becomes of a payment of which a reversal gave money back."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mpesa_integrations import ValidationError
+from mpesa_integrations.core.payments.lifecycle import State
+from mpesa_integrations.core.payments.reversals import (
+    after_reversal,
+    check_reversible,
+    refuse_too_much,
+)
+
+COMPLETED = (State.COMPLETED, State.PARTLY_REVERSED)
+
+
+def _paid(reversed_amount: str = "0.00", state: State = State.COMPLETED) -> Any:
+    return SimpleNamespace(
+        state=state.value, amount=Decimal("150.00"), reversed_amount=Decimal(reversed_amount)
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "amount", "state", "total"),
+    [
+        ("0.00", "0.01", State.PARTLY_REVERSED, "0.01"),
+        ("0.00", "149.99", State.PARTLY_REVERSED, "149.99"),
+        ("0.00", "150.00", State.REVERSED, "150.00"),
+        ("40.00", "109.99", State.PARTLY_REVERSED, "149.99"),
+        ("40.00", "110.00", State.REVERSED, "150.00"),
+    ],
+)
+def test_what_was_given_back_adds_up_until_all_of_it_was(
+    before: str, amount: str, state: State, total: str
+) -> None:
+    for earlier in COMPLETED:
+        columns = after_reversal(_paid(before, earlier), Decimal(amount))
+        assert columns == {"state": state, "reversed_amount": Decimal(total)}
+
+
+@pytest.mark.parametrize(("before", "amount"), [("0.00", "150.01"), ("40.00", "110.01")])
+def test_more_than_was_paid_is_never_booked_as_given_back(before: str, amount: str) -> None:
+    for earlier in COMPLETED:
+        assert after_reversal(_paid(before, earlier), Decimal(amount)) is None
+
+
+@pytest.mark.parametrize("state", [state for state in State if state not in COMPLETED])
+def test_nothing_is_given_back_of_what_did_not_complete(state: State) -> None:
+    assert after_reversal(_paid(state=state), Decimal(1)) is None
+    with pytest.raises(ValidationError, match=f"the payment is {state}"):
+        check_reversible(_paid(state=state), None)
+
+
+@pytest.mark.parametrize(
+    ("before", "under_way", "refused"),
+    [
+        ("0.00", ["150.00"], False),
+        ("0.00", ["150.01"], True),
+        ("40.00", ["110.00"], False),
+        ("40.00", ["110.01"], True),
+        ("40.00", ["60.00", "50.00"], False),
+        ("40.00", ["60.00", "50.01"], True),
+    ],
+)
+def test_the_reversals_under_way_count_as_given_back(
+    before: str, under_way: list[str], refused: bool
+) -> None:
+    amounts = [Decimal(amount) for amount in under_way]
+    if not refused:
+        return refuse_too_much(_paid(before), amounts)
+    with pytest.raises(ValidationError, match="under way") as caught:
+        refuse_too_much(_paid(before), amounts)
+    assert list(caught.value.errors) == ["amount"]
+    return None
+
+
+def test_at_most_what_is_left_may_be_given_back() -> None:
+    for state in COMPLETED:
+        original = _paid("40.00", state)
+        for amount in (None, Decimal("0.01"), Decimal("110.00")):
+            assert check_reversible(original, amount) is original
+        with pytest.raises(ValidationError, match=r"at most 110\.00") as caught:
+            check_reversible(original, Decimal("110.01"))
+        assert list(caught.value.errors) == ["amount"]
+    with pytest.raises(ValidationError, match="on record") as caught:
+        check_reversible(None, None)
+    assert list(caught.value.errors) == ["transaction_id"]
