@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo lock test test-postgresql test-mariadb fire fuzz lint types build translations clean bench matrix docs screenshots
+.PHONY: demo lock release test test-postgresql test-mariadb fire fuzz lint types build translations clean bench matrix docs screenshots
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m example_sites.demo $(if $(ONCE),--once)
@@ -71,6 +71,12 @@ build: $(VENV)/.dev
 	$(BIN)/python -m build
 	$(BIN)/twine check --strict dist/*
 	$(BIN)/check-wheel-contents dist
+
+# Builds a release and checks that changelog, version, tag and wheel agree; says what is left to you.
+release: $(VENV)/.dev
+	$(BIN)/python release.py check
+	$(MAKE) build
+	$(BIN)/python release.py built
 
 # Collects all texts that people see into their catalogues, and compiles them.
 translations: $(VENV)/.dev
