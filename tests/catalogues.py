@@ -21,8 +21,9 @@ from django.utils.translation.template import templatize
 from mpesa_integrations.core.markets.mozambique.codes import CODES
 from mpesa_integrations.core.payments.lifecycle import State
 from mpesa_integrations.simulator import SCENARIOS
-from mpesa_integrations.simulator.callbacks import ANSWER_PROBLEMS, URL_PROBLEMS
-from mpesa_integrations.simulator.gateway import CUT_BY_SCENARIO
+from mpesa_integrations.simulator.delivery import ANSWER_PROBLEMS
+from mpesa_integrations.simulator.journal import CUT_BY_SCENARIO
+from mpesa_integrations.simulator.response_url import URL_PROBLEMS
 
 ROOT = Path(__file__).parents[1]
 _KEYWORDS = {

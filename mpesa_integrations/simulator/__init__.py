@@ -1,10 +1,12 @@
 """A local M-Pesa gateway to develop and test against: real TLS, real encryption, a real ledger."""
 
 from .account import Account
-from .callbacks import Delivery
-from .ledger import Ledger, Transaction
+from .delivery import Delivery
+from .ledger import Ledger
+from .listener import PortTaken
 from .scenarios import SCENARIOS, Scenario
-from .server import PortTaken, Simulator
+from .server import Simulator
+from .transactions import Transaction
 
 __all__ = [
     "SCENARIOS",

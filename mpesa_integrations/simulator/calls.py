@@ -1,27 +1,24 @@
-"""The gateway's journal: every call and callback, without secrets, for reports and the live log.
+"""The journal: every call and callback, for reports and the live log.
 
-In SQLite, so that it outlives a restart, and bounded. Whoever writes to it masks and shortens.
+In SQLite, so that it outlives a restart, and bounded. What is written to it is made in `journal`,
+with secrets shortened and numbers masked.
 """
 
 from __future__ import annotations
 
-import itertools
-import json
 import logging
-import re
 import sqlite3
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from mpesa_integrations.core.markets.mozambique.codes import ResponseCode
-from mpesa_integrations.core.masking import mask_msisdn, mask_msisdns_in
 from mpesa_integrations.core.protocol.codes import Kind
+
+from .masking import TEXT_KEPT
 
 logger = logging.getLogger("mpesa_integrations.simulator")
 
@@ -29,10 +26,6 @@ CALLS_FILE = "calls.sqlite3"
 CALLS_KEPT = 10_000
 """How many calls and callbacks are kept; the oldest go first."""
 _PRUNE_EVERY = 100
-_TEXT_KEPT = 4_000
-_PARAMETERS_KEPT = 20
-_SECRET_SHOWN = 6
-_SECRET_NAME = re.compile(r"credential|key|token|password|secret|authori", re.IGNORECASE)
 
 _COLUMNS = (
     "at", "kind", "operation", "code", "outcome", "http_status", "seconds", "msisdn", "amount",
@@ -253,7 +246,7 @@ class CallLog:
 def _storable(value: Any) -> Any:
     # A caller's JSON may hold half of a surrogate pair, which no database takes.
     if isinstance(value, str):
-        return value[:_TEXT_KEPT].encode("utf-8", "replace").decode()
+        return value[:TEXT_KEPT].encode("utf-8", "replace").decode()
     return value
 
 
@@ -262,54 +255,6 @@ def outcome_of(code: str, *, accepted: bool = False) -> str:
     if accepted:
         return Kind.ACCEPTED.value
     return (ResponseCode(code).kind if code else Kind.UNKNOWN).value
-
-
-def shorten(secret: str) -> str:
-    """The first characters of a secret: enough to tell two apart, too few to use."""
-    return f"{secret[:_SECRET_SHOWN]}…" if secret else ""
-
-
-def shorten_url(url: str) -> str:
-    """A URL without its query, and with long parts of its path shortened: they are often secret."""
-    parts = urlsplit(url)
-    path = "/".join(shorten(part) if len(part) >= 16 else part for part in parts.path.split("/"))
-    return f"{parts.scheme}://{parts.netloc}{path}{'?…' if parts.query else ''}"
-
-
-def shown_parameters(parameters: Mapping[str, Any]) -> str:
-    """Parameters as JSON for people, with secrets shortened and phone numbers masked."""
-    return json.dumps(
-        {
-            shown_text(name[:50]): _shown(name, value)
-            for name, value in itertools.islice(parameters.items(), _PARAMETERS_KEPT)
-        },
-        indent=2,
-        ensure_ascii=False,
-    )
-
-
-def shown_text(text: str) -> str:
-    """Free text with phone numbers masked, cut where it is too long to keep."""
-    return mask_msisdns_in(text[:_TEXT_KEPT])
-
-
-def shown_body(text: str) -> str:
-    """An answer's body: as JSON for people where it is an object, as text otherwise."""
-    try:
-        fields = json.loads(text[:_TEXT_KEPT])
-    except (ValueError, RecursionError):
-        return shown_text(text)
-    return shown_parameters(fields) if isinstance(fields, dict) else shown_text(text)
-
-
-def _shown(name: str, value: Any) -> Any:
-    if isinstance(value, (dict, list)):
-        return "…"  # no parameter is one, so nobody knows what is in it
-    if not isinstance(value, str):
-        return value
-    if _SECRET_NAME.search(name):
-        return shorten(value)
-    return mask_msisdn(value) if name == "input_CustomerMSISDN" else shown_text(value)
 
 
 def _call(row: sqlite3.Row) -> Call:

@@ -8,20 +8,18 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
 from .phones import Prompt
 from .scenarios import SCENARIOS
-
-if TYPE_CHECKING:
-    from .server import Simulator
+from .state import GatewayState
 
 _QUEUE_FIELDS = {"name", "operation", "msisdn", "third_party_reference", "times", "delay"}
 
 
-def control_blueprint(simulator: Simulator) -> Blueprint:
+def control_blueprint(gateway: GatewayState) -> Blueprint:
     """Make the control interface's routes."""
     blueprint = Blueprint("control", __name__, url_prefix="/simulator")
 
@@ -36,7 +34,7 @@ def control_blueprint(simulator: Simulator) -> Blueprint:
 
     @blueprint.get("/ledger")
     def _ledger() -> Response:
-        return jsonify(simulator.ledger.export())
+        return jsonify(gateway.ledger.export())
 
     @blueprint.get("/scenarios")
     def _scenarios() -> Response:
@@ -44,26 +42,26 @@ def control_blueprint(simulator: Simulator) -> Blueprint:
 
     @blueprint.post("/scenarios")
     def _queue() -> Response | tuple[Response, int]:
-        return _attempt(lambda: _queue_scenario(simulator, request.get_json()))
+        return _attempt(lambda: _queue_scenario(gateway, request.get_json()))
 
     @blueprint.delete("/scenarios")
     def _clear() -> Response | tuple[Response, int]:
-        return _attempt(simulator.scenarios.clear)
+        return _attempt(gateway.scenarios.clear)
 
     @blueprint.get("/response-url")
     def _response_url() -> Response:
-        return jsonify({"url": simulator.response_url})
+        return jsonify({"url": gateway.response_url})
 
     @blueprint.put("/response-url")
     def _set_response_url() -> Response | tuple[Response, int]:
-        return _attempt(lambda: _set_url(simulator, request.get_json()))
+        return _attempt(lambda: _set_url(gateway, request.get_json()))
 
     @blueprint.get("/deliveries")
     def _deliveries() -> Response:
         return jsonify(
             [
                 {**asdict(delivery), "at": delivery.at.isoformat()}
-                for delivery in simulator.callbacks.deliveries
+                for delivery in gateway.callbacks.deliveries
             ]
         )
 
@@ -71,26 +69,26 @@ def control_blueprint(simulator: Simulator) -> Blueprint:
     def _prompts() -> Response:
         return jsonify(
             {
-                "auto_approve": simulator.auto_approve,
-                "waiting": [_exported(prompt) for prompt in simulator.phones.waiting],
+                "auto_approve": gateway.auto_approve,
+                "waiting": [_exported(prompt) for prompt in gateway.phones.waiting],
             }
         )
 
     @blueprint.post("/prompts/<conversation_id>")
     def _answer_prompt(conversation_id: str) -> Response | tuple[Response, int]:
-        return _attempt(lambda: _decide(simulator, conversation_id, request.get_json()))
+        return _attempt(lambda: _decide(gateway, conversation_id, request.get_json()))
 
     @blueprint.put("/auto-approve")
     def _set_auto_approve() -> Response | tuple[Response, int]:
-        return _attempt(lambda: _switch_approval(simulator, request.get_json()))
+        return _attempt(lambda: _switch_approval(gateway, request.get_json()))
 
     @blueprint.post("/renew-api-key")
     def _renew() -> Response | tuple[Response, int]:
-        return _attempt(simulator.renew_api_key)
+        return _attempt(gateway.renew_api_key)
 
     @blueprint.post("/reset")
     def _reset() -> Response | tuple[Response, int]:
-        return _attempt(simulator.reset)
+        return _attempt(gateway.reset)
 
     return blueprint
 
@@ -103,7 +101,7 @@ def _attempt(action: Callable[[], object]) -> Response | tuple[Response, int]:
     return Response(status=204)
 
 
-def _queue_scenario(simulator: Simulator, body: Any) -> None:
+def _queue_scenario(gateway: GatewayState, body: Any) -> None:
     if not isinstance(body, dict) or not isinstance(body.get("name"), str):
         raise ValueError(  # noqa: TRY004 - the caller's value, not our type
             'Send an object such as {"name": "cut_after", "operation": "c2b"}'
@@ -112,28 +110,28 @@ def _queue_scenario(simulator: Simulator, body: Any) -> None:
     if unknown:
         known = ", ".join(sorted(_QUEUE_FIELDS))
         raise ValueError(f"There is no {', '.join(sorted(unknown))}; there are {known}")
-    simulator.scenarios.queue(**body)
+    gateway.scenarios.queue(**body)
 
 
-def _set_url(simulator: Simulator, body: Any) -> None:
+def _set_url(gateway: GatewayState, body: Any) -> None:
     url = body.get("url", 0) if isinstance(body, dict) else 0
     if url is not None and not isinstance(url, str):
         raise ValueError('Send {"url": "https://127.0.0.1:12000/…"}, or null to clear it')
-    simulator.response_url = url
+    gateway.response_url = url
 
 
-def _switch_approval(simulator: Simulator, body: Any) -> None:
+def _switch_approval(gateway: GatewayState, body: Any) -> None:
     value = body.get("auto_approve") if isinstance(body, dict) else None
     if not isinstance(value, bool):
         raise ValueError('Send {"auto_approve": false}, or true')  # noqa: TRY004 - as above
-    simulator.auto_approve = value
+    gateway.auto_approve = value
 
 
-def _decide(simulator: Simulator, conversation_id: str, body: Any) -> None:
+def _decide(gateway: GatewayState, conversation_id: str, body: Any) -> None:
     decision = body.get("decision") if isinstance(body, dict) else None
     if decision not in ("approve", "refuse"):
         raise ValueError('Send {"decision": "approve"}, or "refuse"')
-    answer = simulator.phones.approve if decision == "approve" else simulator.phones.refuse
+    answer = gateway.phones.approve if decision == "approve" else gateway.phones.refuse
     answer(conversation_id)
 
 

@@ -5,22 +5,25 @@ from __future__ import annotations
 import atexit
 import functools
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Any
-from urllib.parse import urlsplit
-
-from werkzeug.test import Client
+from urllib.parse import parse_qsl, urlsplit
 
 from mpesa_integrations.core.markets.mozambique import LOCAL_PORT
 from mpesa_integrations.core.protocol.http import HttpRequest, HttpResponse, NoAnswer
 from mpesa_integrations.core.settings.client import MpesaConfig
 
-from .callbacks import Callbacks, result_body
-from .gateway import CUT
-from .ledger import Ledger, Transaction
-from .scenarios import Scenario
-from .server import Simulator
+from .callbacks import Callbacks
+from .delivery import result_body
+from .exchange import Request
+from .gateway import answer_call
+from .ledger import Ledger
+from .phones import IGNORED
+from .scenarios import CallbackTiming
+from .state import GatewayState
+from .steps import Steps, wait_through
+from .transactions import Transaction
 
 _RESPONSE_URL = "https://127.0.0.1:11000/in-process"
 
@@ -32,20 +35,20 @@ class InProcessGateway:
         ledger: what became of the money.
     """
 
-    def __init__(self, simulator: Simulator, held: _HeldCallbacks) -> None:
-        self._simulator = simulator
+    def __init__(self, gateway: GatewayState, held: _HeldCallbacks) -> None:
+        self._gateway = gateway
         self._held = held
-        self.ledger: Ledger = simulator.ledger
+        self.ledger: Ledger = gateway.ledger
 
     @property
     def config(self) -> MpesaConfig:
         """Settings for a client, which must be given `transport`, too."""
-        return self._simulator.config
+        return self._gateway.config
 
     @property
     def transport(self) -> InProcessTransport:
         """What takes a client's requests to this gateway."""
-        return InProcessTransport(self._simulator)
+        return InProcessTransport(self._gateway)
 
     def outcome(self, scenario: str, *, times: int = 1, operation: str | None = None) -> None:
         """Choose what happens to coming requests.
@@ -58,7 +61,7 @@ class InProcessGateway:
         Raises:
             ValueError: there is no such scenario; names those there are.
         """
-        self._simulator.scenarios.queue(scenario, operation=operation, times=times, delay=0)
+        self._gateway.scenarios.queue(scenario, operation=operation, times=times, delay=0)
 
     def deliver(self, post: Callable[[Mapping[str, str]], None], code: str | None = None) -> int:
         """Decide the payments that wait, and call back.
@@ -71,42 +74,40 @@ class InProcessGateway:
             How many there were.
         """
         waiting, self._held.waiting = self._held.waiting, []
-        for transaction, decide in waiting:
-            post(result_body(self.ledger.settle_outbox(transaction, code or decide())))
+        for transaction, settle in waiting:
+            settled = self.ledger.settle(transaction, code) if code else settle()
+            post(result_body(settled))
         return len(waiting)
 
 
 class InProcessTransport:
-    """Takes requests to the gateway's application, as `RequestsTransport` takes them to a host."""
+    """Takes requests to the gateway's operations, as `RequestsTransport` takes them to a host."""
 
-    def __init__(self, simulator: Simulator) -> None:
-        self._application = simulator.application
+    def __init__(self, gateway: GatewayState) -> None:
+        self._gateway = gateway
 
     def send(self, request: HttpRequest) -> HttpResponse:
-        """Call the application.
+        """Have the request answered.
 
         Raises:
             NoAnswer: a scenario cuts the connection.
         """
         parts = urlsplit(request.url)
-        seen: dict[str, Any] = {}
-
-        def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-            answer = self._application(environ, start_response)
-            seen.update(environ)
-            return answer
-
-        answer = Client(application).open(
-            parts.path,
-            method=request.method,
-            query_string=parts.query,
-            base_url=f"{parts.scheme}://{parts.netloc}",
-            headers=dict(request.headers),
-            data=request.body or b"",
+        answer = answer_call(
+            self._gateway,
+            Request(
+                method=request.method,
+                address=f"{parts.scheme}://{parts.netloc}",
+                port=LOCAL_PORT,
+                path=parts.path,
+                query=dict(parse_qsl(parts.query, keep_blank_values=True)),
+                headers={name.lower(): value for name, value in request.headers.items()},
+                body=request.body or b"",
+            ),
         )
-        if seen.get(CUT):
+        if answer.cut:
             raise NoAnswer("the connection broke before an answer was read")
-        return HttpResponse(answer.status_code, answer.get_data())
+        return HttpResponse(answer.status, answer.body)
 
     def close(self) -> None:
         """Nothing is open."""
@@ -120,33 +121,48 @@ def in_process_gateway(*, asynchronous: bool = False) -> Iterator[InProcessGatew
         asynchronous: whether payments are only accepted, and their results come with `deliver`.
     """
     with _one_at_a_time:
-        simulator, held = _simulator()
-        simulator.reset()
-        simulator.scenarios.default_delay = 0
+        gateway, held = _gateway()
+        gateway.reset()
+        gateway.scenarios.default_delay = 0
         held.waiting = []
-        simulator.response_url = _RESPONSE_URL if asynchronous else None
-        yield InProcessGateway(simulator, held)
+        gateway.response_url = _RESPONSE_URL if asynchronous else None
+        yield InProcessGateway(gateway, held)
 
 
 class _HeldCallbacks(Callbacks):
-    """Keeps what is to be delivered until it is asked for."""
+    """Keeps what is to be delivered until it is asked for; in synchronous mode, nothing waits."""
 
-    waiting: list[tuple[Transaction, Callable[[], str]]]
+    waiting: list[tuple[Transaction, Callable[[], Transaction]]]
 
     def schedule(
-        self, transaction: Transaction, scenario: Scenario, decide: Callable[[], str]
-    ) -> None:
+        self, transaction: Transaction, settling: Steps[Transaction], timing: CallbackTiming
+    ) -> Future[None]:
         """Keep it."""
-        self.waiting.append((transaction, decide))
+
+        def settle() -> Transaction:
+            return wait_through(settling, pause=lambda seconds: None, ask=lambda asked: IGNORED)
+
+        if self.url is None:
+            settle()
+        else:
+            self.waiting.append((transaction, settle))
+        done: Future[None] = Future()
+        done.set_result(None)
+        return done
 
 
 _one_at_a_time = threading.RLock()
 
 
 @functools.cache
-def _simulator() -> tuple[Simulator, _HeldCallbacks]:
-    simulator = Simulator(port=LOCAL_PORT)  # which nobody listens on
-    held = _HeldCallbacks(simulator.ledger.settle_outbox, lambda delivery: None)
-    simulator.callbacks = held
-    atexit.register(simulator.stop)
-    return simulator, held
+def _gateway() -> tuple[GatewayState, _HeldCallbacks]:
+    gateway = GatewayState(port=LOCAL_PORT)  # which nobody listens on
+    held = _HeldCallbacks(gateway.phones.ask, lambda delivery: None)
+    gateway.callbacks = held
+    atexit.register(_stop, gateway)
+    return gateway, held
+
+
+def _stop(gateway: GatewayState) -> None:
+    gateway.end_waiting()
+    gateway.close()

@@ -1,6 +1,6 @@
-"""The simulated platform's books: wallets and transactions in SQLite, to the centavo.
+"""The simulated platform's ledger: wallets and transactions in SQLite, to the centavo.
 
-Whether a request is well formed is the gateway's business; here money moves or does not.
+Whether a request is well formed is checked in `checks`; here money moves or does not.
 """
 
 from __future__ import annotations
@@ -10,17 +10,20 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+
+from .transactions import Transaction, to_centavos, to_meticais
 
 LEDGER_FILE = "ledger.sqlite3"
 ISSUER = "issuer"
 """The wallet that opening balances come out of, so that all balances always sum to zero."""
 OPENING_BALANCES = {"customer": 100_000_00, "business": 1_000_000_00}
 """Centavos that a wallet is opened with: a customer's when first seen, and the account's own."""
+
+_STATUS_OF_CODE = {"INS-0": "Completed", "INS-5": "Cancelled", "INS-9": "Expired"}
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS wallet (
@@ -53,46 +56,8 @@ class DuplicateReference(Exception):  # noqa: N818 - a finding
     """A transaction with this third-party reference is in the ledger already."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Transaction:
-    """One transaction of the ledger.
-
-    Attributes:
-        operation: `c2b`, `b2c`, `b2b` or `reversal`.
-        payer: MSISDN or shortcode the money comes from.
-        payee: MSISDN or shortcode the money goes to.
-        amount: meticais.
-        reversed_amount: meticais given back so far.
-        status: `Pending`, `Completed`, `Failed`, `Cancelled` or `Expired`.
-        code: the response code it ended with, None while pending.
-        original_transaction_id: of a reversal, the transaction that it gives back.
-        created_at: aware UTC.
-        settled_at: aware UTC, None while pending.
-    """
-
-    operation: str
-    third_party_reference: str
-    transaction_reference: str | None
-    conversation_id: str
-    transaction_id: str | None
-    payer: str
-    payee: str
-    amount: Decimal
-    reversed_amount: Decimal
-    status: str
-    code: str | None
-    original_transaction_id: str | None
-    created_at: datetime
-    settled_at: datetime | None
-
-    @property
-    def msisdn(self) -> str | None:
-        """The customer's number, None where no customer takes part."""
-        return next((name for name in (self.payer, self.payee) if len(name) == 12), None)
-
-
 class Ledger:
-    """The books of one simulated platform; safe to be used from many threads and processes."""
+    """The ledger of one simulated platform; safe to be used from many threads and processes."""
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self._lock = threading.RLock()
@@ -160,7 +125,7 @@ class Ledger:
                         conversation_id,
                         payer,
                         payee,
-                        _centavos(amount),
+                        to_centavos(amount),
                         original.transaction_id if original else None,
                         now.isoformat(),
                     ),
@@ -178,7 +143,7 @@ class Ledger:
         alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
         return "".join(secrets.choice(alphabet) for _ in range(11))
 
-    def settle_outbox(self, transaction: Transaction, code: str = "INS-0") -> Transaction:
+    def settle(self, transaction: Transaction, code: str = "INS-0") -> Transaction:
         """Decide a pending transaction, once: the first decision stands.
 
         Args:
@@ -235,19 +200,19 @@ class Ledger:
             rows = self._db.execute(
                 "SELECT name, centavos FROM wallet WHERE LENGTH(name) = 12 ORDER BY name"
             ).fetchall()
-        return {row["name"]: _meticais(row["centavos"]) for row in rows}
+        return {row["name"]: to_meticais(row["centavos"]) for row in rows}
 
     def balance(self, name: str) -> Decimal | None:
         """The balance in meticais of a wallet, by MSISDN or shortcode; None if it is not open."""
         with self._lock:
             row = self._db.execute("SELECT centavos FROM wallet WHERE name = ?", (name,)).fetchone()
-        return None if row is None else _meticais(row["centavos"])
+        return None if row is None else to_meticais(row["centavos"])
 
     def total(self) -> Decimal:
         """The sum of all balances: zero, as long as no money was made or lost."""
         with self._lock:
             row = self._db.execute("SELECT COALESCE(SUM(centavos), 0) FROM wallet").fetchone()
-        return _meticais(row[0])
+        return to_meticais(row[0])
 
     def export(self) -> dict[str, Any]:
         """Everything, as a dict that JSON can hold: amounts as text, times as ISO 8601 in UTC."""
@@ -255,9 +220,9 @@ class Ledger:
             wallets = self._db.execute("SELECT name, centavos FROM wallet ORDER BY name").fetchall()
             transactions = self.transactions()
         return {
-            "transactions": [_exported(transaction) for transaction in transactions],
-            "wallets": {row["name"]: f"{_meticais(row['centavos']):.2f}" for row in wallets},
-            "total": f"{sum((_meticais(row['centavos']) for row in wallets), Decimal(0)):.2f}",
+            "transactions": [transaction.as_json() for transaction in transactions],
+            "wallets": {row["name"]: f"{to_meticais(row['centavos']):.2f}" for row in wallets},
+            "total": f"{sum((to_meticais(row['centavos']) for row in wallets), Decimal(0)):.2f}",
         }
 
     def clear(self) -> None:
@@ -323,7 +288,7 @@ class Ledger:
         )
         with self._lock:
             rows = self._db.execute(query, values).fetchall()
-        return (_transaction(row) for row in rows)
+        return (Transaction.from_row(row) for row in rows)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -335,57 +300,3 @@ class Ledger:
                 self._db.execute("ROLLBACK")
                 raise
             self._db.execute("COMMIT")
-
-
-_STATUS_OF_CODE = {"INS-0": "Completed", "INS-5": "Cancelled", "INS-9": "Expired"}
-
-
-def _centavos(amount: Decimal) -> int:
-    return int(amount * 100)
-
-
-def _meticais(centavos: int) -> Decimal:
-    return Decimal(centavos).scaleb(-2)
-
-
-def _time(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
-
-
-def _transaction(row: sqlite3.Row) -> Transaction:
-    return Transaction(
-        operation=row["operation"],
-        third_party_reference=row["third_party_reference"],
-        transaction_reference=row["transaction_reference"],
-        conversation_id=row["conversation_id"],
-        transaction_id=row["transaction_id"],
-        payer=row["payer"],
-        payee=row["payee"],
-        amount=_meticais(row["centavos"]),
-        reversed_amount=_meticais(row["reversed_centavos"]),
-        status=row["status"],
-        code=row["code"],
-        original_transaction_id=row["original_transaction_id"],
-        created_at=datetime.fromisoformat(row["created_at"]),
-        settled_at=_time(row["settled_at"]),
-    )
-
-
-def _exported(transaction: Transaction) -> dict[str, Any]:
-    return {
-        "operation": transaction.operation,
-        "third_party_reference": transaction.third_party_reference,
-        "transaction_reference": transaction.transaction_reference,
-        "conversation_id": transaction.conversation_id,
-        "transaction_id": transaction.transaction_id,
-        "payer": transaction.payer,
-        "payee": transaction.payee,
-        "msisdn": transaction.msisdn,
-        "amount": f"{transaction.amount:.2f}",
-        "reversed_amount": f"{transaction.reversed_amount:.2f}",
-        "status": transaction.status,
-        "code": transaction.code,
-        "original_transaction_id": transaction.original_transaction_id,
-        "created_at": transaction.created_at.isoformat(),
-        "settled_at": transaction.settled_at.isoformat() if transaction.settled_at else None,
-    }

@@ -6,13 +6,14 @@ import threading
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
-from .ledger import Transaction
+from .transactions import Transaction
 
 PIN_TIMEOUT = 60.0
 """Seconds that a customer has to answer a PIN prompt."""
 MOST_WAITING = 16
 """Prompts that may wait at a time: each holds a thread, and the portal needs some to answer in."""
-_APPROVED, _REFUSED, _IGNORED = "INS-0", "INS-5", "INS-9"
+APPROVED, REFUSED, IGNORED = "INS-0", "INS-5", "INS-9"
+"""The codes that end a payment whose prompt was approved, refused, or answered by nobody."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,12 +66,12 @@ class Phones:
         expires_at = datetime.now(timezone.utc) + timedelta(seconds=self.pin_timeout)
         with self._changed:
             if self._stopped:
-                return _IGNORED
+                return IGNORED
             self._waiting[key] = Prompt(transaction=transaction, expires_at=expires_at)
             self._changed.notify_all()
             self._changed.wait_for(lambda: key in self._codes, self.pin_timeout)
             self._waiting.pop(key, None)
-            return self._codes.pop(key, _IGNORED)
+            return self._codes.pop(key, IGNORED)
 
     def approve(self, conversation_id: str) -> None:
         """Type the right PIN.
@@ -78,11 +79,11 @@ class Phones:
         Raises:
             LookupError: no such payment waits; it may have been answered or run out.
         """
-        self._answer(conversation_id, _APPROVED)
+        self._answer(conversation_id, APPROVED)
 
     def refuse(self, conversation_id: str) -> None:
         """Refuse to pay. Raises as `approve`."""
-        self._answer(conversation_id, _REFUSED)
+        self._answer(conversation_id, REFUSED)
 
     def wait(self, third_party_reference: str, timeout: float = 30.0) -> Prompt:
         """Wait until a payment asks for its PIN.
@@ -128,6 +129,6 @@ class Phones:
 
     def _release(self) -> None:
         with self._changed:
-            self._codes.update(dict.fromkeys(self._waiting, _IGNORED))
+            self._codes.update(dict.fromkeys(self._waiting, IGNORED))
             self._waiting.clear()
             self._changed.notify_all()

@@ -1,27 +1,28 @@
-"""What can be made to happen at the local gateway: one table, and the choice of a row of it.
+"""What can be made to happen at the local gateway: one table.
 
-How a row is carried out is in `gateway` and `callbacks`.
+Which row a request meets is in `scenario_queue`; how a row is carried out is in `processing` (the
+money) and `answers` (what the caller is answered).
 """
 
 from __future__ import annotations
 
 import re
-import threading
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
 
 from mpesa_integrations.core.markets.mozambique.codes import ResponseCode
 
 DEFAULT_DELAY = 3.0
-"""Seconds that a scenario with a delay takes, unless it is queued with another."""
+"""Seconds that a scenario with a delay takes, where the table has no other."""
+FRONT_TIMEOUT = 31.0
+"""Seconds after which the gateway's front gives up a call; seen in practice."""
 _MSISDN_STEM = "2588400000"
 _AMOUNT_STEM = 99000
 
 
 class Processing(str, Enum):
-    """What the platform does with the money, whatever the caller then hears of it."""
+    """What the platform does with the money, whatever the caller is then answered."""
 
     COMPLETE = "complete"
     """As asked: the money moves, if the payer has it."""
@@ -32,7 +33,7 @@ class Processing(str, Enum):
 
 
 class Reply(str, Enum):
-    """What the caller hears."""
+    """What the caller is answered."""
 
     RESULT = "result"
     """The platform's result, or in asynchronous mode that it was accepted."""
@@ -40,7 +41,10 @@ class Reply(str, Enum):
     """The scenario's code, whatever was done with the money."""
     CODE_AND_IDS = "code_and_ids"
     """The scenario's code, and beside it the IDs of what was done."""
+    ERROR = "error"
+    """`output_error` in place of a code."""
     HTML = "html"
+    """A page of the front, which is no M-Pesa."""
     EMPTY = "empty"
     TRUNCATED = "truncated"
     HUGE = "huge"
@@ -70,7 +74,11 @@ class Scenario:
         number: its test MSISDN is `258840000` and this in three digits, its test amount 99000 and
             this in centavos; 0 where it has neither.
         code: the code declined with, or answered, where `processing` or `reply` calls for one.
+        http_status: of the answer, in place of the documented one; None means that one.
         delays: whether the answer waits for `delay` seconds.
+        answers_early: whether the answer is given while the customer's prompt is still live.
+        scripts_only: whether only requests that look like a script's meet it, see `front`; for the
+            others all goes well.
     """
 
     name: str
@@ -79,9 +87,12 @@ class Scenario:
     processing: Processing = Processing.COMPLETE
     reply: Reply = Reply.RESULT
     code: str = "INS-0"
+    http_status: int | None = None
     callback: CallbackTiming = CallbackTiming.AFTER
     delays: bool = False
     delay: float = DEFAULT_DELAY
+    answers_early: bool = False
+    scripts_only: bool = False
 
     @property
     def msisdn(self) -> str | None:
@@ -94,12 +105,32 @@ class Scenario:
         return Decimal(_AMOUNT_STEM) + Decimal(self.number).scaleb(-2) if self.number else None
 
 
-def _declined(number: int, name: str, code: str, description: str) -> Scenario:
+def _declined(
+    number: int, name: str, code: str, description: str, *, http_status: int | None = None
+) -> Scenario:
     return Scenario(
         name=name,
         number=number,
         code=code,
         processing=Processing.DECLINE,
+        http_status=http_status,
+        description=description,
+    )
+
+
+def _front_times_out(
+    number: int, name: str, description: str, *, processing: Processing, code: str = "INS-0"
+) -> Scenario:
+    return Scenario(
+        name=name,
+        number=number,
+        code=code,
+        processing=processing,
+        reply=Reply.HTML,
+        http_status=504,
+        delays=True,
+        delay=FRONT_TIMEOUT,
+        answers_early=True,
         description=description,
     )
 
@@ -154,6 +185,7 @@ _ROWS = (
         number=9,
         processing=Processing.NOTHING,
         reply=Reply.HTML,
+        http_status=502,
         description="A proxy's HTTP 502 page instead of JSON; it never got in.",
     ),
     Scenario(
@@ -231,6 +263,61 @@ _ROWS = (
         description="INS-16, yet the payment went through: sent again, it is a duplicate.",
     ),
     Scenario(
+        name="front_403",
+        number=27,
+        processing=Processing.NOTHING,
+        reply=Reply.HTML,
+        http_status=403,
+        description="The web firewall before the gateway refuses the request: an HTML 403 page.",
+    ),
+    Scenario(
+        name="strict_front",
+        number=28,
+        processing=Processing.NOTHING,
+        reply=Reply.HTML,
+        http_status=403,
+        scripts_only=True,
+        description="An HTML 403 page, but only if the User-Agent is missing or a script's.",
+    ),
+    _front_times_out(
+        29,
+        "front_504_then_paid",
+        "HTML 504 after the delay, the PIN prompt still there; then the customer pays.",
+        processing=Processing.COMPLETE,
+    ),
+    _front_times_out(
+        30,
+        "front_504_then_cancelled",
+        "HTML 504 after the delay, the PIN prompt still there; then the customer says no.",
+        processing=Processing.DECLINE,
+        code="INS-5",
+    ),
+    Scenario(
+        name="output_error",
+        number=31,
+        processing=Processing.NOTHING,
+        reply=Reply.ERROR,
+        http_status=401,
+        description="HTTP 401 with output_error in place of a code, as for a bad key or session.",
+    ),
+    Scenario(
+        name="output_error_but_paid",
+        number=32,
+        reply=Reply.ERROR,
+        http_status=400,
+        description="HTTP 400 with output_error in place of a code, yet the payment went through.",
+    ),
+    *(
+        _declined(
+            number,
+            f"declined_with_{status}",
+            "INS-2006",
+            f"Too little money, and the answer has HTTP {status}: its code decides.",
+            http_status=status,
+        )
+        for number, status in ((33, 200), (34, 400), (35, 408))
+    ),
+    Scenario(
         name="callback_before_answer",
         number=20,
         callback=CallbackTiming.BEFORE_ANSWER,
@@ -258,96 +345,7 @@ _ROWS = (
 
 SUCCESS = _ROWS[0]
 SCENARIOS: dict[str, Scenario] = {row.name: row for row in _ROWS}
-_BY_MSISDN = {row.msisdn: row for row in _ROWS if row.msisdn}
-_BY_AMOUNT = {row.amount: row for row in _ROWS if row.amount}
 _CODE_NAME = re.compile(r"code:(INS-[0-9]{1,5})")
-
-
-@dataclass(slots=True)
-class _Queued:
-    scenario: Scenario
-    wanted: Mapping[str, str]
-    left: int = field(default=1)
-
-
-class Scenarios:
-    """The choice of a scenario: first what a test has queued, then the test numbers.
-
-    Attributes:
-        default_delay: seconds for rows with a delay, reached by test number or queued without one.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._queue: list[_Queued] = []
-        self.default_delay = DEFAULT_DELAY
-
-    def queue(
-        self,
-        name: str,
-        *,
-        operation: str | None = None,
-        msisdn: str | None = None,
-        third_party_reference: str | None = None,
-        times: int = 1,
-        delay: float | None = None,
-    ) -> None:
-        """Make the next matching requests meet a scenario.
-
-        Args:
-            name: a name of the table, or `code:INS-…` to answer that code with no money moved.
-            operation: only for this operation, as `c2b`; None for any, queries too.
-            msisdn: only for this number, in the gateway's form.
-            third_party_reference: only for this reference.
-            times: for how many requests.
-            delay: seconds, for scenarios with a delay.
-
-        Raises:
-            ValueError: there is no such scenario, or a number is out of range.
-        """
-        scenario = find_scenario(name)
-        if times < 1:
-            raise ValueError(f"times must be 1 or more, not {times}")
-        seconds = self.default_delay if delay is None else delay
-        if not 0 <= seconds <= 600:
-            raise ValueError(f"delay must be from 0 to 600 seconds, not {seconds}")
-        wanted = {
-            "operation": operation,
-            "msisdn": msisdn,
-            "third_party_reference": third_party_reference,
-        }
-        given = {key: value for key, value in wanted.items() if value is not None}
-        with self._lock:
-            self._queue.append(_Queued(replace(scenario, delay=seconds), given, times))
-
-    def clear(self) -> None:
-        """Drop everything that is queued."""
-        with self._lock:
-            self._queue.clear()
-
-    def choose(
-        self,
-        *,
-        operation: str,
-        msisdn: str | None,
-        amount: Decimal | None,
-        third_party_reference: str | None,
-    ) -> Scenario:
-        """The scenario for a request, used up if it was queued."""
-        request = {
-            "operation": operation,
-            "msisdn": msisdn,
-            "third_party_reference": third_party_reference,
-        }
-        with self._lock:
-            for queued in self._queue:
-                if all(request[key] == value for key, value in queued.wanted.items()):
-                    queued.left -= 1
-                    if not queued.left:
-                        self._queue.remove(queued)
-                    return queued.scenario
-        row = _BY_MSISDN.get(msisdn or "") or _BY_AMOUNT.get(amount or Decimal(0)) or SUCCESS
-        return replace(row, delay=self.default_delay)
 
 
 def find_scenario(name: str) -> Scenario:

@@ -409,7 +409,7 @@ def test_with_verification_nothing_a_callback_says_is_believed_unasked(
     booked = mpesa_simulator.ledger.find(record.third_party_reference)
     assert booked is not None
     if settled:
-        mpesa_simulator.ledger.settle_outbox(booked, settled)
+        mpesa_simulator.ledger.settle(booked, settled)
     asked = _answering(payments, monkeypatch)
     payments.receive(callback(record, said), apply=inline)
     if not inline:

@@ -68,7 +68,7 @@ def test_two_payments_with_one_conversation_are_known_by_their_callbacks_only(
     booked = mpesa_simulator.ledger.find(first.third_party_reference)
     assert booked is not None
     if theirs == "failed":
-        mpesa_simulator.ledger.settle_outbox(booked, "INS-6")
+        mpesa_simulator.ledger.settle(booked, "INS-6")
     ask = payments.client.query_transaction_status
     monkeypatch.setattr(  # as was seen: a status without a transaction ID
         payments.client, "query_transaction_status",

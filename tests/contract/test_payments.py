@@ -322,7 +322,7 @@ def test_a_success_is_confirmed_before_it_counts_where_that_is_asked_for(
     assert backend.verdicts() == ["unconfirmed"]
     booked = mpesa_simulator.ledger.find(record.third_party_reference)
     assert booked is not None
-    settled = mpesa_simulator.ledger.settle_outbox(booked)
+    settled = mpesa_simulator.ledger.settle(booked)
     payments.receive(callback(record, input_TransactionID=str(settled.transaction_id)))
     assert backend.records()[0].state == "completed"
 

@@ -422,7 +422,7 @@ def test_a_success_is_confirmed_before_it_counts_where_that_is_asked_for(
     assert CallbackLog.objects.get().verdict == "unconfirmed"
     transaction_ = simulator.ledger.find(record.third_party_reference)
     assert transaction_ is not None
-    booked = simulator.ledger.settle_outbox(transaction_)
+    booked = simulator.ledger.settle(transaction_)
     _post(_callback(record, input_TransactionID=str(booked.transaction_id)))
     record.refresh_from_db()
     assert (record.state, record.transaction_id) == ("completed", booked.transaction_id)

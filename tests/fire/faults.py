@@ -8,7 +8,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from mpesa_integrations.simulator import SCENARIOS, Scenario
-from mpesa_integrations.simulator.scenarios import Scenarios
+from mpesa_integrations.simulator.scenario_queue import Scenarios
 
 # How often each of them happens; what is left goes well.
 FAULTS = {

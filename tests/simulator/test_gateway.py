@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from mpesa_integrations import CODES
 from mpesa_integrations.simulator import Simulator
+from mpesa_integrations.simulator.calls import CallFilter
 
 from .raw import MSISDN, PATHS, RawClient, new_reference
 
@@ -234,7 +235,8 @@ def test_clients_in_use_are_accepted(raw: RawClient) -> None:
         b"\xff\xfe",
         b"[" * 100_000,
         b'{"input_Amount": NaN}',
-        json.dumps({"input_Amount": 10}).encode(),
+        b'{"input_Amount": true}',
+        b'{"input_TransactionReference": 10}',
     ],
 )
 def test_a_malformed_body_is_refused(raw: RawClient, body: bytes) -> None:
@@ -242,9 +244,33 @@ def test_a_malformed_body_is_refused(raw: RawClient, body: bytes) -> None:
     assert (response.status_code, response.json()["output_ResponseCode"]) == (400, "INS-21")
 
 
-def test_an_amount_as_a_json_number_is_refused(raw: RawClient) -> None:
-    response = raw.send("c2b", {**raw.parameters("c2b"), "input_Amount": 10})
-    assert response.json()["output_ResponseCode"] == "INS-21"
+@pytest.mark.parametrize(("written", "amount"), [("10", "10.00"), ("10.50", "10.50")])
+def test_an_amount_may_be_a_json_number(
+    raw: RawClient, mpesa_simulator: Simulator, written: str, amount: str
+) -> None:
+    parameters = {**raw.parameters("c2b"), "input_Amount": float(written)}
+    body = json.dumps(parameters).replace(str(float(written)), written)
+    assert raw.send("c2b", {}, json=None, data=body).json()["output_ResponseCode"] == "INS-0"
+    (paid,) = mpesa_simulator.ledger.transactions()
+    assert paid.amount == Decimal(amount)
+    (call,) = mpesa_simulator.calls.select(CallFilter())
+    assert call.amount == Decimal(amount)
+    back = {
+        **raw.parameters("reversal", input_TransactionID=paid.transaction_id),
+        "input_ReversalAmount": 4,
+    }
+    assert raw.send("reversal", back).json()["output_ResponseCode"] == "INS-0"
+    assert mpesa_simulator.ledger.transactions()[0].reversed_amount == 4
+
+
+@pytest.mark.parametrize(
+    ("written", "code"), [("1e1", "INS-15"), ("10.005", "INS-15"), ("-1", "INS-15"),
+                          ("9" * 5000, "INS-15"), ("null", "INS-21"), ("[10]", "INS-21")],
+)  # fmt: skip
+def test_a_json_number_must_be_an_amount_too(raw: RawClient, written: str, code: str) -> None:
+    body = json.dumps({**raw.parameters("c2b"), "input_Amount": 0}).replace(": 0,", f": {written},")
+    answer = raw.send("c2b", {}, json=None, data=body).json()
+    assert answer["output_ResponseCode"] == code
 
 
 _json_values = st.recursive(

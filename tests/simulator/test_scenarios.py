@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 
 from mpesa_integrations.simulator import SCENARIOS, Simulator
+from mpesa_integrations.simulator.scenario_queue import Scenarios
 
 from .raw import RawClient, new_reference
 
@@ -16,7 +18,8 @@ PAID = {
     "success", "timeout_but_paid", "internal_error_but_paid", "empty_body", "truncated_json",
     "cut_after", "slow", "huge_answer", "wrong_reference", "callback_before_answer",
     "callback_twice", "callback_delayed", "callback_never",
-    "overloaded_but_paid", "failed_but_paid", "overloaded_unawares",
+    "overloaded_but_paid", "failed_but_paid", "overloaded_unawares", "front_504_then_paid",
+    "output_error_but_paid",
 }  # fmt: skip
 
 
@@ -29,7 +32,10 @@ def _heard(raw: RawClient, **changes: str) -> str:
     if not response.content:
         return f"empty {response.status_code}"
     try:
-        return str(response.json()["output_ResponseCode"])
+        fields = response.json()
+        if "output_error" in fields:
+            return f"output_error {response.status_code}"
+        return str(fields["output_ResponseCode"])
     except ValueError:
         kind = response.headers["Content-Type"].partition(";")[0]
         return f"unreadable {kind} {response.status_code}"
@@ -54,6 +60,15 @@ HEARD = {
     "overloaded_but_paid": "INS-16",
     "failed_but_paid": "INS-6",
     "overloaded_unawares": "INS-16",
+    "front_403": "unreadable text/html 403",
+    "strict_front": "unreadable text/html 403",  # it is a script that asks
+    "front_504_then_paid": "unreadable text/html 504",
+    "front_504_then_cancelled": "unreadable text/html 504",
+    "output_error": "output_error 401",
+    "output_error_but_paid": "output_error 400",
+    "declined_with_200": "INS-2006",
+    "declined_with_400": "INS-2006",
+    "declined_with_408": "INS-2006",
 }
 
 
@@ -64,6 +79,7 @@ def test_a_queued_scenario_is_heard_once_and_does_with_the_money_what_it_says(
     mpesa_simulator.scenarios.queue(name, operation="c2b", delay=0)
     reference = new_reference()
     assert _heard(raw, input_ThirdPartyReference=reference) == HEARD.get(name, "INS-0")
+    mpesa_simulator.callbacks.drain()
     transaction = mpesa_simulator.ledger.find(reference)
     paid = transaction is not None and transaction.status == "Completed"
     assert paid == (name in PAID)
@@ -124,6 +140,77 @@ def test_a_slow_payment_is_pending_while_it_waits(
     caller.session.close()
     _, answer = raw.call("query_transaction_status", input_QueryReference=reference)
     assert answer["output_ResponseTransactionStatus"] == "Pending"
+
+
+def test_a_payment_is_pending_after_the_front_has_given_up(
+    raw: RawClient, mpesa_simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decided = threading.Event()
+    settle = mpesa_simulator.ledger.settle
+
+    def settle_once_decided(*args: Any) -> Any:
+        assert decided.wait(30)
+        return settle(*args)
+
+    monkeypatch.setattr(mpesa_simulator.ledger, "settle", settle_once_decided)
+    mpesa_simulator.scenarios.queue("front_504_then_paid", delay=0)
+    reference = new_reference()
+
+    def status() -> str:
+        answer = raw.call("query_transaction_status", input_QueryReference=reference)[1]
+        return str(answer["output_ResponseTransactionStatus"])
+
+    assert _heard(raw, input_ThirdPartyReference=reference) == "unreadable text/html 504"
+    assert status() == "Pending"
+    decided.set()
+    mpesa_simulator.callbacks.drain()
+    assert status() == "Completed"
+
+
+def test_each_scenario_waits_as_long_as_the_table_says_unless_told_otherwise() -> None:
+    def delay(scenarios: Scenarios, name: str) -> float:
+        return scenarios.choose(
+            operation="c2b", msisdn=SCENARIOS[name].msisdn, amount=None, third_party_reference=None
+        ).delay
+
+    for_people, for_tests = Scenarios(), Scenarios()
+    for_tests.default_delay = 0.2
+    assert (delay(for_people, "slow"), delay(for_people, "front_504_then_paid")) == (3, 31)
+    assert (delay(for_tests, "slow"), delay(for_tests, "front_504_then_paid")) == (0.2, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "let_through"),
+    [
+        (None, False),
+        ("", False),
+        ("python-requests/2.32.5", False),
+        ("Python/3.11 aiohttp/3.9.1", False),
+        ("curl/8.5.0", False),
+        ("Java-http-client/17.0.1", False),
+        ("Go-http-client/1.1", False),
+        ("mpesa-integrations/0.1.0", True),
+        ("Mozilla/5.0 (X11; Linux x86_64)", True),
+        ("Curlew-shop/1.0", True),
+    ],
+)
+def test_a_strict_front_looks_at_the_user_agent(
+    raw: RawClient, mpesa_simulator: Simulator, user_agent: str | None, let_through: bool
+) -> None:
+    mpesa_simulator.scenarios.queue("strict_front")
+    headers = {**raw.headers(), "User-Agent": user_agent}
+    response = raw.send("c2b", raw.parameters("c2b"), headers=headers)
+    assert response.status_code == (201 if let_through else 403)
+    assert len(mpesa_simulator.ledger.transactions()) == let_through
+
+
+@pytest.mark.parametrize("status", [200, 400, 408])
+def test_one_code_comes_with_several_http_statuses(
+    raw: RawClient, mpesa_simulator: Simulator, status: int
+) -> None:
+    mpesa_simulator.scenarios.queue(f"declined_with_{status}")
+    found, answer = raw.call("c2b")
+    assert (found, answer["output_ResponseCode"]) == (status, "INS-2006")
 
 
 def test_a_queue_is_used_up_by_as_many_requests_as_it_says(mpesa_simulator: Simulator) -> None:

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_babel import gettext
 from werkzeug.wrappers import Response as AnyResponse
 
 from mpesa_integrations.core.markets.mozambique import CALLBACK_PORTS
-from mpesa_integrations.simulator.callbacks import Delivery, ResponseURLRefused
-from mpesa_integrations.simulator.calls import shorten_url, shown_body, shown_parameters
+from mpesa_integrations.simulator.delivery import Delivery
+from mpesa_integrations.simulator.masking import shorten_url, shown_body, shown_parameters
+from mpesa_integrations.simulator.response_url import ResponseURLRefused
+from mpesa_integrations.simulator.state import GatewayState
 
-if TYPE_CHECKING:
-    from mpesa_integrations.simulator.server import Simulator
 
-
-def add_pages(blueprint: Blueprint, simulator: Simulator) -> None:
+def add_pages(blueprint: Blueprint, gateway: GatewayState) -> None:
     """Add the Account page and what its buttons do."""
 
     def page(*, problem: str = "", url: str | None = None, delivery: Delivery | None = None) -> str:
         return render_template(
             "account.html",
-            account=simulator.account,
-            response_url=simulator.response_url,
-            url=simulator.response_url if url is None else url,
+            account=gateway.account,
+            response_url=gateway.response_url,
+            url=gateway.response_url if url is None else url,
             problem=problem,
             delivery=delivery,
             ports=CALLBACK_PORTS,
@@ -39,7 +36,7 @@ def add_pages(blueprint: Blueprint, simulator: Simulator) -> None:
 
     @blueprint.post("/account/renew-api-key")
     def renew_api_key() -> AnyResponse:
-        simulator.renew_api_key()
+        gateway.renew_api_key()
         flash(gettext("This is your new API Key. The old one no longer works."))
         return redirect(url_for("portal.account"))
 
@@ -47,7 +44,7 @@ def add_pages(blueprint: Blueprint, simulator: Simulator) -> None:
     def response_url() -> AnyResponse | tuple[str, int]:
         url = request.form.get("response_url", "").strip()
         try:
-            simulator.response_url = url
+            gateway.response_url = url
         except ResponseURLRefused as error:
             return page(problem=gettext(error.text, **error.values), url=url), 400
         if url:
@@ -58,7 +55,7 @@ def add_pages(blueprint: Blueprint, simulator: Simulator) -> None:
 
     @blueprint.post("/account/test-callback")
     def test_callback() -> AnyResponse | str:
-        if simulator.response_url is None:
+        if gateway.response_url is None:
             flash(gettext("Set an Asynchronous Response URL first."), "problem")
             return redirect(url_for("portal.account"))
-        return page(delivery=simulator.callbacks.send_test())
+        return page(delivery=gateway.callbacks.send_test())

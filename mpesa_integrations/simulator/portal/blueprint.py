@@ -6,7 +6,7 @@ import hashlib
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from flask import (
     Blueprint,
@@ -26,12 +26,10 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
 from mpesa_integrations.core.messages import in_language
+from mpesa_integrations.simulator.state import GatewayState
 
 from . import account_page, api_pages, customers, live_log, people, reports, request_box
 from .store import Store
-
-if TYPE_CHECKING:
-    from mpesa_integrations.simulator.server import Simulator
 
 LANGUAGES = {"en": "English", "pt": "Português"}
 _SESSION_LIFE = timedelta(hours=12)
@@ -58,7 +56,7 @@ _HEADERS = {
 }
 
 
-def install_portal(app: Flask, simulator: Simulator, store: Store) -> None:
+def install_portal(app: Flask, gateway: GatewayState, store: Store) -> None:
     """Add the portal to the gateway's application, under `/portal/`."""
     app.secret_key = store.secret_key
     # Browsers send a cookie to all ports of a host: two gateways must not take each other's.
@@ -90,7 +88,7 @@ def install_portal(app: Flask, simulator: Simulator, store: Store) -> None:
         if request.endpoint == "portal.static":
             return None
         csrf.protect()
-        if g.user is None and not people.is_open(simulator):
+        if g.user is None and not people.is_open(gateway):
             return people.ask_to_sign_in()
         return None
 
@@ -127,7 +125,7 @@ def install_portal(app: Flask, simulator: Simulator, store: Store) -> None:
             "languages": LANGUAGES,
             "language": str(get_locale()),
             "user": g.get("user"),
-            "is_local": people.is_local(simulator),
+            "is_local": people.is_local(gateway),
         }
 
     @blueprint.post("/language")
@@ -145,13 +143,13 @@ def install_portal(app: Flask, simulator: Simulator, store: Store) -> None:
     def nowhere(_rest: str) -> NoReturn:
         abort(404)
 
-    people.add_pages(blueprint, simulator, store)
-    account_page.add_pages(blueprint, simulator)
-    api_pages.add_pages(blueprint, simulator)
-    request_box.add_pages(blueprint, simulator, store)
-    reports.add_pages(blueprint, simulator)
-    customers.add_pages(blueprint, simulator)
-    live_log.add_pages(blueprint, simulator)
+    people.add_pages(blueprint, gateway, store)
+    account_page.add_pages(blueprint, gateway)
+    api_pages.add_pages(blueprint, gateway)
+    request_box.add_pages(blueprint, gateway, store)
+    reports.add_pages(blueprint, gateway)
+    customers.add_pages(blueprint, gateway)
+    live_log.add_pages(blueprint, gateway)
     app.register_blueprint(blueprint)
     for shown in (_moment, _time_of_day, _money, _explained, in_language):
         app.add_template_filter(shown, shown.__name__.lstrip("_"))

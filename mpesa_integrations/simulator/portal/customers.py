@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
 from flask_babel import gettext
@@ -12,11 +11,9 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from mpesa_integrations.core.masking import mask_msisdn
 from mpesa_integrations.simulator.scenarios import SCENARIOS
+from mpesa_integrations.simulator.state import GatewayState
 
 from .documentation import TITLES
-
-if TYPE_CHECKING:
-    from mpesa_integrations.simulator.server import Simulator
 
 STATUSES = {
     "Pending": _("Pending"),
@@ -29,33 +26,33 @@ _CUSTOMERS_SHOWN = 200
 _TRANSACTIONS_SHOWN = 20
 
 
-def add_pages(blueprint: Blueprint, simulator: Simulator) -> None:
+def add_pages(blueprint: Blueprint, gateway: GatewayState) -> None:
     """Add the Customers page and what its buttons do."""
 
     def version() -> str:
         """Changes whenever the live part does; a page that has this one is left as it is."""
-        waiting = [prompt.transaction.conversation_id for prompt in simulator.phones.waiting]
+        waiting = [prompt.transaction.conversation_id for prompt in gateway.phones.waiting]
         latest = [
             (transaction.conversation_id, transaction.status, str(transaction.reversed_amount))
-            for transaction in simulator.ledger.latest(_TRANSACTIONS_SHOWN)
+            for transaction in gateway.ledger.latest(_TRANSACTIONS_SHOWN)
         ]
-        shown = repr((simulator.auto_approve, waiting, latest))
+        shown = repr((gateway.auto_approve, waiting, latest))
         return hashlib.sha256(shown.encode()).hexdigest()[:16]
 
     def live_part() -> str:
         seen = version()  # first, so that what changes meanwhile is fetched again
-        balances = simulator.ledger.customers()
+        balances = gateway.ledger.customers()
         return render_template(
             "_customers.html",
             version=seen,
-            prompts=simulator.phones.waiting,
-            auto_approve=simulator.auto_approve,
-            shortcode=simulator.service_provider_code,
+            prompts=gateway.phones.waiting,
+            auto_approve=gateway.auto_approve,
+            shortcode=gateway.service_provider_code,
             balances=list(balances.items())[:_CUSTOMERS_SHOWN],
             hidden=max(0, len(balances) - _CUSTOMERS_SHOWN),
             latest=[
                 transaction
-                for transaction in simulator.ledger.latest(_TRANSACTIONS_SHOWN)
+                for transaction in gateway.ledger.latest(_TRANSACTIONS_SHOWN)
                 if transaction.msisdn
             ],
             operations=TITLES,
@@ -68,8 +65,8 @@ def add_pages(blueprint: Blueprint, simulator: Simulator) -> None:
         return render_template(
             "customers.html",
             live_part=live_part(),
-            auto_approve=simulator.auto_approve,
-            pin_timeout=simulator.phones.pin_timeout,
+            auto_approve=gateway.auto_approve,
+            pin_timeout=gateway.phones.pin_timeout,
             scenarios=[row for row in SCENARIOS.values() if row.msisdn],
         )
 
@@ -81,7 +78,7 @@ def add_pages(blueprint: Blueprint, simulator: Simulator) -> None:
 
     @blueprint.post("/customers/prompts/<conversation_id>")
     def answer_prompt(conversation_id: str) -> AnyResponse | str:
-        phones = simulator.phones
+        phones = gateway.phones
         decide = {"approve": phones.approve, "refuse": phones.refuse}
         decision = request.form.get("decision", "")
         if decision not in decide:
@@ -96,5 +93,5 @@ def add_pages(blueprint: Blueprint, simulator: Simulator) -> None:
 
     @blueprint.post("/customers/auto-approve")
     def auto_approve() -> AnyResponse:
-        simulator.auto_approve = request.form.get("auto_approve") == "on"
+        gateway.auto_approve = request.form.get("auto_approve") == "on"
         return redirect(url_for("portal.customers"))

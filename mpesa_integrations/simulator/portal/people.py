@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, flash, redirect, render_template, request, session, url_for
 from flask_babel import gettext
 from werkzeug.wrappers import Response as AnyResponse
 
-from .store import SHORTEST_PASSWORD, Store, email_is_well_formed, phone_is_well_formed
+from mpesa_integrations.simulator.state import GatewayState
 
-if TYPE_CHECKING:
-    from mpesa_integrations.simulator.server import Simulator
+from .store import SHORTEST_PASSWORD, Store, email_is_well_formed, phone_is_well_formed
 
 _OPEN = {"portal.sign_in", "portal.sign_up", "portal.activate", "portal.language"}
 _OPEN_TO_THIS_MACHINE = {"portal.outbox"}
 
 
-def is_open(simulator: Simulator) -> bool:
+def is_open(gateway: GatewayState) -> bool:
     """Whether the page of this request can be seen by somebody who has not signed in."""
     # The outbox activates accounts: shown to strangers, signing up would need no address at all.
     return request.endpoint in _OPEN or (
-        request.endpoint in _OPEN_TO_THIS_MACHINE and is_local(simulator)
+        request.endpoint in _OPEN_TO_THIS_MACHINE and is_local(gateway)
     )
 
 
-def is_local(simulator: Simulator) -> bool:
+def is_local(gateway: GatewayState) -> bool:
     """Whether the gateway serves this machine only, and this request comes from it."""
-    return _is_loopback(simulator.host) and _is_loopback(request.remote_addr or "")
+    return _is_loopback(gateway.host) and _is_loopback(request.remote_addr or "")
 
 
 def _is_loopback(host: str) -> bool:
@@ -53,7 +51,7 @@ def inside(target: str | None) -> str:
     return target if target and safe else url_for("portal.home")
 
 
-def add_pages(blueprint: Blueprint, simulator: Simulator, store: Store) -> None:
+def add_pages(blueprint: Blueprint, gateway: GatewayState, store: Store) -> None:
     """Add the pages for people who are not signed in yet."""
 
     @blueprint.route("/sign-in", methods=["GET", "POST"])
@@ -93,7 +91,7 @@ def add_pages(blueprint: Blueprint, simulator: Simulator, store: Store) -> None:
         token = store.sign_up(form["email"], form["phone"], form["password"])
         if token:
             path = url_for("portal.activate", token=token)
-            store.write_to(form["email"], f"{simulator.control_url}{path}")
+            store.write_to(form["email"], f"{gateway.control_url}{path}")
         # The same words for an address that is taken: strangers learn nothing of who has one.
         flash(gettext("Nearly done: open the link in the letter. It is in the outbox."))
         return redirect(url_for("portal.outbox"))

@@ -7,7 +7,7 @@ import io
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import Blueprint, Response, abort, render_template, request
 from flask_babel import gettext
@@ -15,11 +15,9 @@ from flask_babel import lazy_gettext as _
 
 from mpesa_integrations.core.protocol.codes import Kind
 from mpesa_integrations.simulator.calls import Call, CallFilter, Tally
+from mpesa_integrations.simulator.state import GatewayState
 
 from .documentation import TITLES
-
-if TYPE_CHECKING:
-    from mpesa_integrations.simulator.server import Simulator
 
 PERIODS = {
     "hour": (_("Last hour"), timedelta(hours=1), timedelta(minutes=2)),
@@ -55,7 +53,7 @@ _CSV_COLUMNS = (
 )  # fmt: skip
 
 
-def add_pages(blueprint: Blueprint, simulator: Simulator) -> None:
+def add_pages(blueprint: Blueprint, gateway: GatewayState) -> None:
     """Add the Reports."""
 
     @blueprint.get("/reports")
@@ -66,7 +64,7 @@ def add_pages(blueprint: Blueprint, simulator: Simulator) -> None:
         wanted = _wanted(period, now)
         sort, descending = _sorting()
         page = max(1, request.args.get("page", 1, type=int))
-        calls = simulator.calls
+        calls = gateway.calls
         tally = calls.tally(wanted)
         by = request.args.get("by", "outcome")
         by = by if by in _SERIES else "outcome"
@@ -103,7 +101,7 @@ def add_pages(blueprint: Blueprint, simulator: Simulator) -> None:
         period = request.args.get("period", "day")
         wanted = _wanted(period if period in PERIODS else "day", datetime.now(timezone.utc))
         sort, descending = _sorting()
-        rows = simulator.calls.select(wanted, sort=sort, descending=descending)
+        rows = gateway.calls.select(wanted, sort=sort, descending=descending)
         return Response(
             _as_csv(rows),
             content_type="text/csv; charset=utf-8",
@@ -112,7 +110,7 @@ def add_pages(blueprint: Blueprint, simulator: Simulator) -> None:
 
     @blueprint.get("/reports/<int:number>")
     def report(number: int) -> str:
-        call = simulator.calls.find(number)
+        call = gateway.calls.find(number)
         if call is None:
             abort(404)
         return render_template("call.html", call=call, operations=TITLES, outcomes=OUTCOMES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -19,15 +19,14 @@ from mpesa_integrations.core.markets.mozambique.codes import ResponseCode
 from mpesa_integrations.core.markets.mozambique.operations import OPERATIONS
 from mpesa_integrations.core.protocol.authentication import encrypt_api_key
 from mpesa_integrations.core.protocol.operations import Operation
-from mpesa_integrations.simulator.calls import shorten, shown_parameters, shown_text
-from mpesa_integrations.simulator.gateway import DOCUMENTED_PORTS
+from mpesa_integrations.core.settings.client import DEFAULT_USER_AGENT
+from mpesa_integrations.simulator.endpoints import DOCUMENTED_PORTS
+from mpesa_integrations.simulator.masking import shorten, shown_parameters, shown_text
+from mpesa_integrations.simulator.state import GatewayState
 
 from .api_pages import address_of, latest_payment
 from .documentation import TITLES, example_body
 from .store import Store
-
-if TYPE_CHECKING:
-    from mpesa_integrations.simulator.server import Simulator
 
 _TIMEOUT = (5.0, 150.0)
 _MOST_SHOWN = 20_000
@@ -37,7 +36,7 @@ _FIELDS = ("method", "address", "port", "path", "origin", "bearer", "body")
 _METHODS = ("GET", "POST", "PUT")
 
 
-def add_pages(blueprint: Blueprint, simulator: Simulator, store: Store) -> None:
+def add_pages(blueprint: Blueprint, gateway: GatewayState, store: Store) -> None:
     """Add the Request Box."""
 
     @blueprint.get("/request-box")
@@ -48,10 +47,10 @@ def add_pages(blueprint: Blueprint, simulator: Simulator, store: Store) -> None:
     def request_box_of(name: str) -> str:
         if name not in OPERATIONS:
             abort(404)
-        form, sent = _prefilled(simulator, OPERATIONS[name]), None
+        form, sent = _prefilled(gateway, OPERATIONS[name]), None
         if request.method == "POST":
             form = {field: request.form.get(field, "").strip() for field in _FIELDS}
-            sent = _send(simulator, form)
+            sent = _send(gateway, form)
             if not sent["problem"]:
                 store.keep_request(g.user, _for_history(sent))
         only_answer = request.method == "POST" and "HX-Request" in request.headers
@@ -76,10 +75,10 @@ def add_pages(blueprint: Blueprint, simulator: Simulator, store: Store) -> None:
         return render_template(template, sent=found.content, at=found.at)
 
 
-def _prefilled(simulator: Simulator, operation: Operation) -> dict[str, str]:
-    host, port = address_of(simulator, operation)
-    account = simulator.account
-    body = example_body(operation, account, latest_payment(simulator))
+def _prefilled(gateway: GatewayState, operation: Operation) -> dict[str, str]:
+    host, port = address_of(gateway, operation)
+    account = gateway.account
+    body = example_body(operation, account, latest_payment(gateway))
     return {
         "method": operation.method,
         "address": host,
@@ -91,7 +90,7 @@ def _prefilled(simulator: Simulator, operation: Operation) -> dict[str, str]:
     }
 
 
-def _send(simulator: Simulator, form: dict[str, str]) -> dict[str, Any]:
+def _send(gateway: GatewayState, form: dict[str, str]) -> dict[str, Any]:
     """Send what the form says, and give what the answer's page shows."""
     parameters = _object_in(form["body"])
     sent: dict[str, Any] = {
@@ -105,13 +104,13 @@ def _send(simulator: Simulator, form: dict[str, str]) -> dict[str, Any]:
         "status": None,
         "meaning": "",
         "milliseconds": 0,
-        "problem": str(_problem(simulator, form, parameters) or ""),
+        "problem": str(_problem(gateway, form, parameters) or ""),
     }
     if sent["problem"]:
         return sent
     started = time.monotonic()
     try:
-        status, text = _exchange(simulator, form, sent["inputs"])
+        status, text = _exchange(gateway, form, sent["inputs"])
     except requests.RequestException as error:
         sent["text"] = gettext(
             "The connection ended without an answer (%(kind)s).", kind=type(error).__name__
@@ -131,11 +130,11 @@ def _send(simulator: Simulator, form: dict[str, str]) -> dict[str, Any]:
 
 
 def _problem(
-    simulator: Simulator, form: dict[str, str], parameters: dict[str, Any] | None
+    gateway: GatewayState, form: dict[str, str], parameters: dict[str, Any] | None
 ) -> object:
     """Why a request is not sent: this box calls this gateway's operations, and nothing else."""
-    base = urlsplit(simulator.control_url)
-    ports = {str(base.port), *(map(str, DOCUMENTED_PORTS) if simulator.documented_ports else ())}
+    base = urlsplit(gateway.control_url)
+    ports = {str(base.port), *(map(str, DOCUMENTED_PORTS) if gateway.documented_ports else ())}
     if form["address"] != base.hostname or form["port"] not in ports:
         return gettext(
             "The Request Box calls this gateway only: address %(host)s, port %(port)s.",
@@ -155,9 +154,13 @@ def _problem(
 
 
 def _exchange(
-    simulator: Simulator, form: dict[str, str], inputs: dict[str, str]
+    gateway: GatewayState, form: dict[str, str], inputs: dict[str, str]
 ) -> tuple[int, str]:
-    headers = {"Content-Type": "application/json", "Origin": form["origin"]}
+    headers = {
+        "Content-Type": "application/json",
+        "Origin": form["origin"],
+        "User-Agent": DEFAULT_USER_AGENT,
+    }
     if form["bearer"]:
         headers["Authorization"] = f"Bearer {form['bearer']}"
     is_get = form["method"] == "GET"
@@ -166,11 +169,11 @@ def _exchange(
         session.trust_env = False
         answer = session.request(
             form["method"],
-            f"{simulator.control_url.rpartition(':')[0]}:{form['port']}{form['path']}",
+            f"{gateway.control_url.rpartition(':')[0]}:{form['port']}{form['path']}",
             headers=headers,
             params=inputs if is_get else None,
             data=None if is_get else form["body"].encode(),
-            verify=simulator.account.ca_file,
+            verify=gateway.account.ca_file,
             timeout=_TIMEOUT,
             allow_redirects=False,
         )

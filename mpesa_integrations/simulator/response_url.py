@@ -1,0 +1,79 @@
+"""Which URLs the gateway would post results to: the check of the portal's account page.
+
+docs/protocol.md, "Answers". Posting to one is in `delivery`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from urllib.parse import urlsplit
+
+from mpesa_integrations.core.markets.mozambique import CALLBACK_PORTS
+
+URL_PROBLEMS = {
+    "unreadable": "The URL cannot be read; it looks like https://HOST:PORT/path",
+    "scheme": "The URL must begin with https:// and name a host; the gateway calls no other",
+    "port": (
+        "The URL's port must be from %(first)s to %(last)s (it is %(port)s); the gateway calls "
+        "no other"
+    ),
+    "parts": "The URL must have no user name, password or fragment",
+    "elsewhere": (
+        "%(host)s is not an address of this machine; the local gateway calls only loopback "
+        "addresses, such as 127.0.0.1"
+    ),
+}
+
+
+class ResponseURLRefused(ValueError):  # noqa: N818 - an answer, not a fault
+    """The gateway would not call this URL.
+
+    Attributes:
+        text: why, with `%(name)s` for each of `values`, so that it can be translated.
+    """
+
+    def __init__(self, text: str, **values: object) -> None:
+        super().__init__(text % values)
+        self.text = text
+        self.values = values
+
+
+def check_response_url(url: str) -> str:
+    """Check an asynchronous response URL as the gateway's account page does.
+
+    Args:
+        url: `https://HOST:PORT/path`, the port from 11000 to 19000.
+
+    Returns:
+        The URL, without spaces around it.
+
+    Raises:
+        ResponseURLRefused: the gateway would not call it; says why. This local gateway, besides,
+            calls addresses of this machine only.
+    """
+    text = url.strip()
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise ResponseURLRefused(URL_PROBLEMS["unreadable"]) from None
+    if parts.scheme != "https" or not parts.hostname:
+        raise ResponseURLRefused(URL_PROBLEMS["scheme"])
+    if port not in CALLBACK_PORTS:
+        raise ResponseURLRefused(
+            URL_PROBLEMS["port"], first=CALLBACK_PORTS[0], last=CALLBACK_PORTS[-1], port=port or 443
+        )
+    if parts.username or parts.password or parts.fragment:
+        raise ResponseURLRefused(URL_PROBLEMS["parts"])
+    if not _is_this_machine(parts.hostname):
+        raise ResponseURLRefused(URL_PROBLEMS["elsewhere"], host=parts.hostname)
+    return text
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return False
+    return all(ipaddress.ip_address(entry[4][0]).is_loopback for entry in found)
