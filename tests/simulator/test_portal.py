@@ -325,6 +325,8 @@ def test_each_sample_works_as_it_stands(
     assert [call.code for call in calls] == ["INS-0"], output
     if language in ("requests", "curl", "java"):
         assert "INS-0" in output
+        # The real gateway's firewall refuses what these send by themselves.
+        assert "User-Agent: my-shop/1.0" in calls[0].sent
 
 
 def test_on_the_documented_ports_the_pages_name_them(tmp_path: Path, own_address: str) -> None:
