@@ -1,4 +1,8 @@
-"""A read-only view of payments for Flask-Admin: found by what a customer or a statement names."""
+"""A view of payments for Flask-Admin: their columns, filters and badges, and two actions.
+
+The actions query the gateway and reverse payments. That nothing else can be changed is held by
+`history_view`.
+"""
 
 from __future__ import annotations
 
@@ -107,12 +111,12 @@ def _badge(view: Any, context: Any, record: Any, name: str) -> Markup:
     return Markup('<span style="{}">{}</span>').format(style, _STATES[State(record.state)])
 
 
-def _said(error: MpesaError) -> str:
+def _error_text(error: MpesaError) -> str:
     """An error in the language of the page, as far as core has words for it."""
     if not isinstance(error, ValidationError):
         return str(error)
-    problems = error.errors_in(str(get_locale()))
-    return "; ".join(f"{argument}: {' '.join(said)}" for argument, said in problems.items())
+    messages = error.errors_in(str(get_locale()))
+    return "; ".join(f"{argument}: {' '.join(texts)}" for argument, texts in messages.items())
 
 
 def _amount(view: Any, context: Any, record: Any, name: str) -> str:
@@ -132,16 +136,16 @@ def _notes(view: Any, context: Any, record: Any, name: str) -> Markup | str:
 
 
 def _breakable(text: str) -> Markup:
-    # So that a page on a phone is not as wide as its longest reference.
+    # So that, on a phone, the page is not as wide as its longest reference.
     return Markup('<span style="overflow-wrap:anywhere">{}</span>').format(text)
 
 
 class TransactionView(HistoryView):
-    """Payments to look at and to ask about; who may is `is_accessible`, as in any view of yours.
+    """Payments, to look at and to query; `is_accessible` says who may, as in any view of yours.
 
     Attributes:
-        can_reverse: whether whoever may see the view may give money back, too; True or False, or a
-            property that asks who it is.
+        can_reverse: whether those who may see the view may reverse payments, too; True, False, or a
+            property that decides by the user.
     """
 
     can_reverse = False
@@ -198,22 +202,22 @@ class TransactionView(HistoryView):
         lazy_gettext("Ask the gateway what became of these payments?"),
     )
     def ask_gateway(self, ids: Sequence[str]) -> None:
-        """Ask what became of the chosen payments."""
+        """Query the status of the chosen payments."""
         asked = 0
         for record in self._chosen(ids):
             try:
                 accounts_of_current_app()[record.account].check(record)
             except MpesaError as error:
-                flash(f"{record.third_party_reference}: {_said(error)}", "error")
+                flash(f"{record.third_party_reference}: {_error_text(error)}", "error")
             else:
                 asked += 1
         if asked:
-            told = ngettext(
+            message = ngettext(
                 "The gateway was asked about %(num)d payment.",
                 "The gateway was asked about %(num)d payments.",
                 asked,
             )
-            flash(told, "success")
+            flash(message, "success")
 
     @action(  # type: ignore[untyped-decorator]
         "reverse",
@@ -221,9 +225,9 @@ class TransactionView(HistoryView):
         lazy_gettext("Give back all that is left of these payments' money?"),
     )
     def reverse(self, ids: Sequence[str]) -> None:
-        """Give back what is left of the chosen payments, each once however often it is asked.
+        """Reverse what is left of the chosen payments, each once however often this is called.
 
-        Once a reversal has failed, the next is another.
+        After a failed reversal of a payment, the next call makes another.
         """
         for record in self._chosen(ids):
             given = f"{record.third_party_reference}-{record.reversed_amount}"
@@ -233,11 +237,11 @@ class TransactionView(HistoryView):
                     transaction_id=record.transaction_id, idempotency_key=key
                 )
             except MpesaError as error:
-                flash(f"{record.third_party_reference}: {_said(error)}", "error")
+                flash(f"{record.third_party_reference}: {_error_text(error)}", "error")
             else:
                 state = _STATES[State(reversal.state)]
-                told = gettext("the reversal is now: %(state)s.", state=state)
-                flash(f"{record.third_party_reference}: {told}", "info")
+                message = gettext("the reversal is now: %(state)s.", state=state)
+                flash(f"{record.third_party_reference}: {message}", "info")
 
     def _failed_reversals(self, record: Any) -> int:
         ended = self.model.state.in_([State.FAILED.value, State.CANCELLED.value])

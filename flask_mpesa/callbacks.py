@@ -86,7 +86,7 @@ def _forget_token(token: str) -> None:
     """Hide the token in the request, which logs, error reports and handlers show after this."""
     shown = cast("Request", request._get_current_object())  # type: ignore[attr-defined]
     for name in ("url", "base_url", "full_path"):
-        vars(shown).pop(name, None)  # kept from when it was first asked for
+        vars(shown).pop(name, None)  # cached properties, with the token
     shown.path = hide_token(shown.path, token)
     hide_token_in(shown.environ, token)
     hide_token_in(shown.view_args or {}, token)
@@ -118,5 +118,5 @@ def _answer(token: str) -> ResponseReturnValue:
 
 def _read(limit: int) -> bytes:
     read = wsgi_reader(request.environ, request.stream.read)
-    # What a hook of the shop's has read is gone from the stream, and kept by the request.
+    # If a hook of the app has read the body, the stream is at its end, and the request has it.
     return read(limit) or request.get_data()

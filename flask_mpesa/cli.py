@@ -1,4 +1,4 @@
-"""`flask mpesa …`: reads options; what is done with them is `mpesa_integrations.commands`'."""
+"""The commands `flask mpesa …`: their options. What they do is in `mpesa_integrations.commands`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def check(offline: bool) -> None:
     code = check_accounts(
         accounts_of_current_app(), in_production=production, offline=offline, echo=click.echo
     )
-    problem = _problem_of_connections()
+    problem = _unfit_engine()
     if problem:
         click.echo(f"problem  records: {problem}")
     sys.exit(code or (ExitCode.PROBLEM if problem else ExitCode.OK))
@@ -104,7 +104,8 @@ def callback_url(account: str) -> None:
     _end(show)
 
 
-def _problem_of_connections() -> str | None:
+def _unfit_engine() -> str | None:
+    """Why the records' engine is not fit for payments; None where it is, or there is none."""
     records = records_of_current_app()
     if records is None:
         return None

@@ -95,7 +95,8 @@ class Mpesa(_Accounts):
         if path is not None:
             app.register_blueprint(self.blueprint, url_prefix=path)
         exempt_from_csrf(app)
-        # Of a callback that a hook of the app's ended, and of each at the development server's.
+        # They name the callback's path: the app's for one that a hook of its own ended, the
+        # development server's for each.
         for logger in (app.logger, logging.getLogger("werkzeug")):
             logger.addFilter(_HIDE_SECRETS)
         app.cli.add_command(mpesa_cli)
@@ -152,6 +153,7 @@ def _build(
 
 
 def _check(app: Flask, accounts: Accounts[Any, Any]) -> None:
+    """Refuse an account whose settings are wrong, and log what is doubtful about them."""
     production = not (app.debug or app.testing)
     found: dict[str, AccountSettings] = {}
     for alias in accounts:
@@ -161,21 +163,22 @@ def _check(app: Flask, accounts: Accounts[Any, Any]) -> None:
             name = error.setting.upper().removeprefix(KEY_PREFIX)
             where = f"{KEY_PREFIX}{name}" if alias == DEFAULT else f"MPESA_ACCOUNTS[{alias!r}]"
             raise ConfigurationError(f"{where}: {error}", setting=error.setting) from error
-    problems = [
+    faults = [
         *(
-            problem
+            fault
             for alias, settings in found.items()
-            for problem in check_account(alias, settings, in_production=production)
+            for fault in check_account(alias, settings, in_production=production)
         ),
         *check_callback_tokens(found),
     ]
-    for problem in problems:
-        if problem.serious:
-            raise ConfigurationError(f"{problem.text} {problem.hint}", setting="MPESA")
-        logger.warning("config.doubtful %s %s", problem.text, problem.hint)
+    for fault in faults:
+        if fault.serious:
+            raise ConfigurationError(f"{fault.text} {fault.hint}", setting="MPESA")
+        logger.warning("config.doubtful %s %s", fault.text, fault.hint)
 
 
 def _check_records(app: Flask, records: Records | None) -> None:
+    """Refuse an engine that payments cannot be recorded with, where it is known already."""
     if records is None:
         return
     with app.app_context():

@@ -1,7 +1,7 @@
-"""A view of history for Flask-Admin: looked at and searched, and closed to every change.
+"""A read-only view for Flask-Admin, of rows that are history: lists, details, search, export.
 
-No subclass opens it, and none shows by sorting or filtering what is masked. What payments look like
-is `admin`'s.
+No subclass can allow changes, or sort or filter by what is masked. How payments are shown is in
+`admin`.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ def masked_notes(view: Any, context: Any, record: Any, name: str) -> str:
 
 
 class HistoryView(ModelView):  # type: ignore[misc] # Flask-Admin's base is not typed
-    """History to look at; nobody makes, changes or deletes it.
+    """A read-only view of rows that are history.
 
     Raises:
-        ConfigurationError: a subclass opens it, or sorts or filters by what is masked.
+        ConfigurationError: a subclass allows a change, or sorts or filters by what is masked.
     """
 
     can_create = False
@@ -57,7 +57,7 @@ class HistoryView(ModelView):  # type: ignore[misc] # Flask-Admin's base is not 
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        # As the class comes out, whichever of its bases said so.
+        # On the finished class, whichever of its bases has set it.
         for name in _CLOSED:
             if getattr(cls, name):
                 raise ConfigurationError(

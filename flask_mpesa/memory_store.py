@@ -1,7 +1,7 @@
-"""A store that writes nothing down: the latest payments of this process, in its memory.
+"""A store in memory: the latest payments of this process, for an app without a database.
 
-For an app without a database, and one process. Of what happened before a restart, or in another
-process, it knows nothing: a callback for that is of no payment that is known, and moves none.
+It knows nothing of what happened before a restart or in another process: a callback for such a
+payment is unmatched, and changes nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, kw_only=True)
 class Payment:
-    """A payment as far as this process knows it; the names are those of a record's columns."""
+    """A payment, with the names of a record's columns."""
 
     pk: int = 0
     account: str
@@ -65,7 +65,7 @@ class Payment:
 
 @dataclass(frozen=True, kw_only=True)
 class ReceivedCallback:
-    """A callback that arrived; kept while it waits."""
+    """A callback that arrived; it is kept while it is not decided."""
 
     pk: int = 0
     body: bytes = field(repr=False)
@@ -89,7 +89,7 @@ class MemoryStore:
         self._callbacks: OrderedDict[int, ReceivedCallback] = OrderedDict()
 
     def isolated(self, call: Callable[[], _T], *, writes: bool = True) -> _T:
-        """There is no transaction to keep out of."""
+        """Run it; there are no transactions."""
         return call()
 
     remedy = ""
@@ -102,11 +102,11 @@ class MemoryStore:
         """There is no connection."""
 
     def aware(self, time: datetime) -> datetime:
-        """They are aware."""
+        """The records' times are aware."""
         return time
 
     def with_values(self, record: Payment, values: Mapping[str, Any]) -> Payment:
-        """Replace them."""
+        """Make another with these values."""
         return replace(record, **values)
 
     def create(
@@ -134,12 +134,12 @@ class MemoryStore:
             return self._keep(payment), True
 
     def shop_columns(self, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        """Of the shop's columns, there is `metadata`."""
+        """The only column of the shop's is `metadata`."""
         refuse_names(given, {"metadata"})
         return {name: {name: value} for name, value in given.items()}
 
     def link(self, record: Payment, columns: Mapping[str, Any]) -> Payment | None:
-        """Put it over what is known."""
+        """Merge the metadata with what is kept."""
         with self._lock:
             known = self._payments.get(record.third_party_reference)
             if known is None or "metadata" not in columns:
@@ -147,7 +147,7 @@ class MemoryStore:
             return self._keep(replace(known, metadata=merged(known.metadata, columns["metadata"])))
 
     def get(self, record: Payment) -> Payment:
-        """Give what is known now."""
+        """Give the payment as it is now."""
         return self._payments.get(record.third_party_reference, record)
 
     def change(
@@ -221,22 +221,24 @@ class MemoryStore:
     def claim_outbox(
         self, now: datetime, until: datetime, limit: int
     ) -> list[DueOutboxEntry[Payment]]:
-        """None are kept."""
+        """There is no outbox: events are dispatched at once or not at all."""
         return []
 
     def defer_outbox(self, ids: Sequence[str], until: datetime) -> None:
-        """None are kept."""
+        """There is no outbox: events are dispatched at once or not at all."""
 
     def hold_outbox(self, ids: Sequence[str], until: datetime) -> None:
-        """None are kept."""
+        """There is no outbox: events are dispatched at once or not at all."""
 
     def settle_outbox(self, dispatched: Sequence[str]) -> None:
-        """None are kept."""
+        """There is no outbox: events are dispatched at once or not at all."""
 
     def store_callback(self, values: Mapping[str, Any]) -> ReceivedCallback:
-        """Keep it while it waits."""
+        """Keep it until it is decided."""
         entry = ReceivedCallback(pk=next(self._numbers), **values)
-        if entry.verdict is Verdict.RECEIVED:  # any other is decided, as one that is unreadable
+        if (
+            entry.verdict is Verdict.RECEIVED
+        ):  # any other is decided already, such as an unreadable one
             with self._lock:
                 self._callbacks[entry.pk] = entry
                 _forget_oldest(self._callbacks)
@@ -249,7 +251,7 @@ class MemoryStore:
     def set_verdict(
         self, entry: ReceivedCallback, verdict: Verdict, record: Payment | None
     ) -> None:
-        """Let go of it, unless it came early."""
+        """Drop it once it is decided."""
         with self._lock:
             if verdict in (Verdict.RECEIVED, Verdict.EARLY):
                 self._callbacks[entry.pk] = replace(entry, verdict=verdict)
@@ -257,7 +259,7 @@ class MemoryStore:
                 self._callbacks.pop(entry.pk, None)
 
     def waiting_callbacks(self, third_party_reference: str) -> list[tuple[ReceivedCallback, bytes]]:
-        """Give those that came early."""
+        """Give those that are not decided."""
         with self._lock:
             kept = list(self._callbacks.values())
         return [(e, e.body) for e in kept if e.third_party_reference == third_party_reference]

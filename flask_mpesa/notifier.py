@@ -35,7 +35,7 @@ class _Store(Store[Any, Any], Protocol):
 
 
 class SignalNotifier:
-    """Sends an app's signals.
+    """Dispatches events: it sends an app's signals.
 
     Args:
         app: the app, which is the sender.
@@ -94,13 +94,13 @@ class SignalNotifier:
 
 def _run_with_patience(signal: str, send: Callable[[], None]) -> None:
     """Run what calls receivers, and go on without it where it takes too long."""
-    problems: list[Exception] = []
+    errors: list[Exception] = []
 
     def work() -> None:
         try:
             send()
         except Exception as error:  # noqa: BLE001 - raised where it is waited for, else logged
-            problems.append(error)
+            errors.append(error)
             if not waited.is_set():
                 return  # who waits is given it
             logger.error("signal.not_sent signal=%s problem=%s", signal, describe(error))
@@ -109,8 +109,8 @@ def _run_with_patience(signal: str, send: Callable[[], None]) -> None:
     thread = _thread(signal, work)
     thread.join(PATIENCE)
     waited.set()
-    if problems:
-        raise problems[0]
+    if errors:
+        raise errors[0]
     if thread.is_alive():
         logger.warning(
             "signal.receiver_slow signal=%s seconds=%.0f: the call goes on without it. If it waits "

@@ -1,6 +1,6 @@
 """Rows that are claimed: taken for one worker by putting off when they are due.
 
-Which rows are due is said by the modules of the rows: payments, callbacks, outbox entries.
+Which rows are due is in `payment_rows`, `callback_rows` and `outbox_rows`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The library's own connections to the database: from a pool beside the app's, never from it.
 
-A view that holds a session while it pays holds a connection; were ours from the same pool, then as
-many paying views as it has connections would wait for each other. Ours are held for one short step
-at a time, and by nobody who waits for another of them.
+A view that holds a session while it pays holds a connection. If ours came from the same pool, then
+as many paying views as it has connections would wait for each other. Ours are held for one short
+step at a time, and no holder of one waits for another. Sessions on them are in `sessions`.
 """
 
 from __future__ import annotations
@@ -91,16 +91,16 @@ def pool_size(engine: Engine) -> int | None:
 
 
 def unavailable(error: Exception) -> RecordsUnavailable | None:
-    """Our error for one of the database's that may be over soon; None for any other.
+    """Our error for a fault of the database that may pass; None for any other error.
 
-    The database's own words are left to its cause: they may show a row.
+    The database's own text stays with the cause: it may show a row.
     """
     if isinstance(error, PoolTimeout):
         return RecordsUnavailable(
             "No connection to the payments' database came free in time: more payments are "
             "recorded at once than pool_size, max_overflow and pool_timeout allow"
         )
-    # A driver's own error comes where SQLAlchemy speaks with it in passing, as of isolation levels.
+    # SQLAlchemy does not wrap all of a driver's errors, as where it sets the isolation level.
     cause: Any = (error.orig if isinstance(error, DBAPIError) else None) or error
     code = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
     if code == _POSTGRESQL_LOCKED or cause.args[:1] == (_MARIADB_LOCKED,):

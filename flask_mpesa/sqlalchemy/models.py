@@ -53,7 +53,7 @@ def _moment(**options: Any) -> Any:
 
 
 class _InUtc:
-    """Gives aware times also on a database that keeps none."""
+    """Makes times aware, on a database that keeps no zone, too."""
 
 
 @event.listens_for(_InUtc, "load", propagate=True)

@@ -1,9 +1,9 @@
-"""Keeps the library's columns from being written by anybody else; which they are, core says.
+"""Keeps the library's columns from being written by anybody else; core lists them in `ownership`.
 
-Three layers. Setting one on a payment that is on record raises. What a stale copy brings along, as
-in `session.merge()`, is left out of the flush. And an INSERT, UPDATE or DELETE that would write one
-all the same is refused before it is executed, by any session and engine, with the ORM or without;
-SQL written as text is not looked into.
+Three layers. Setting one of them on a payment that is on record raises. What a stale copy brings
+along, as in `session.merge()`, is left out of the flush. And an INSERT, UPDATE or DELETE that would
+still write one is refused before it is executed, by any session and engine, with the ORM or
+without. SQL that is written as text is not parsed.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def _mark(mapper: Mapper[Any], model: type[Any]) -> None:
 
 @event.listens_for(ProtectedColumns, "before_update", propagate=True)
 def _leave_out(mapper: Mapper[Any], connection: Any, record: Any) -> None:
-    """Take what is not the shop's out of a flush; it is read anew when it is asked for."""
+    """Leave the library's columns out of a flush; they are read again on the next access."""
     session = object_session(record)
     if session is None or _LIBRARY in connection.get_execution_options():
         return
@@ -85,7 +85,7 @@ def _leave_out(mapper: Mapper[Any], connection: Any, record: Any) -> None:
 def _refuse(
     connection: Any, statement: Any, multiparams: Any, params: Any, options: Mapping[str, Any]
 ) -> None:
-    """Refuse a statement that would write what is the library's."""
+    """Refuse a statement that would write the library's columns."""
     if not isinstance(statement, (Insert, Update, Delete)) or _LIBRARY in options:
         return
     tables = [table for table in _tables(statement.table) if table in _models]
