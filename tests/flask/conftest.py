@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from .models import Base, Payment, PaymentCallback, PaymentOutboxEntry
 
 TOKEN = "a-callback-token-of-more-than-32-characters"
 SIGNALS = {name: value for name, value in vars(signals).items() if isinstance(value, NamedSignal)}
+PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "150.00", "reference": "ORDER 7"}
+ASYNC_URL = "https://127.0.0.1:18997/nobody"
+Heard = list[tuple[str, Any]]
 
 
 def account_config(simulator: Simulator, **changes: Any) -> dict[str, Any]:
@@ -33,6 +37,29 @@ def account_config(simulator: Simulator, **changes: Any) -> dict[str, Any]:
 def flat_config(simulator: Simulator, **changes: Any) -> dict[str, Any]:
     """The same as the default account's MPESA_… keys."""
     return {f"MPESA_{k}": v for k, v in account_config(simulator, **changes).items()}
+
+
+def event_names(heard: Heard) -> list[str]:
+    """The events of the payments' signals, without their prefix."""
+    return [name.removeprefix("payment_") for name, _ in heard]
+
+
+def callback_body(record: Any, code: str = "0", **changes: str) -> dict[str, str]:
+    """The body of a callback about a payment, as the gateway sends it."""
+    return {
+        "input_OriginalConversationID": record.conversation_id,
+        "input_ThirdPartyReference": record.third_party_reference,
+        "input_TransactionID": "4XDF12345" if code == "0" else "N/A",
+        "input_ResultCode": code,
+        "input_ResultDesc": "said the callback",
+        **changes,
+    }
+
+
+def post_callback(app: Flask, body: Any, token: str = TOKEN, **options: Any) -> Any:
+    options.setdefault("content_type", "application/json")
+    data = body if isinstance(body, bytes) else json.dumps(body)
+    return app.test_client().post(f"/mpesa/callback/{token}/", data=data, **options)
 
 
 @pytest.fixture

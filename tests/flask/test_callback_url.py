@@ -104,7 +104,9 @@ def test_the_url_is_found_wherever_the_blueprint_is_registered(
     app.extensions["mpesa"].forget()
 
 
-def test_a_blueprint_that_is_nowhere_is_told(mpesa: Mpesa, mpesa_simulator: Simulator) -> None:
+def test_a_blueprint_that_is_not_registered_has_no_url(
+    mpesa: Mpesa, mpesa_simulator: Simulator
+) -> None:
     app = Flask("nowhere")
     app.config.update(flat_config(mpesa_simulator), MPESA_CALLBACK_PATH=None)
     mpesa.init_app(app)
@@ -113,7 +115,7 @@ def test_a_blueprint_that_is_nowhere_is_told(mpesa: Mpesa, mpesa_simulator: Simu
     app.extensions["mpesa"].forget()
 
 
-def test_two_accounts_with_one_token_are_told_at_start(
+def test_two_accounts_with_one_token_are_refused_at_start(
     mpesa: Mpesa, mpesa_simulator: Simulator
 ) -> None:
     app = Flask("two")

@@ -62,12 +62,12 @@ def shop(mpesa_simulator: Simulator, tmp_path: Path) -> Iterator[Shop]:
     class ShopCallback(CallbackLogMixin, db.Model):  # type: ignore[name-defined,misc]
         pass
 
-    class ShopNotice(OutboxMixin, db.Model):  # type: ignore[name-defined,misc]
+    class ShopOutboxEntry(OutboxMixin, db.Model):  # type: ignore[name-defined,misc]
         pass
 
     app = _app(mpesa_simulator, SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path / 'shop.db'}")
     db.init_app(app)
-    records = Records(lambda: db.engine, ShopPayment, ShopCallback, ShopNotice)
+    records = Records(lambda: db.engine, ShopPayment, ShopCallback, ShopOutboxEntry)
     mpesa = Mpesa(app, records=records)
     with app.app_context():
         db.create_all()
@@ -246,8 +246,8 @@ def test_flask_admin_speaks_portuguese(shop: Shop, mpesa_simulator: Simulator) -
     token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page)
     assert token is not None
     form = {"action": "reverse", "rowid": str(paid.id), "csrf_token": token[1]}
-    told = client.post("/admin/payments/action/", data=form, follow_redirects=True).text
-    assert "a reversão está agora: Pago" in told
+    page = client.post("/admin/payments/action/", data=form, follow_redirects=True).text
+    assert "a reversão está agora: Pago" in page
     shop.db.session.expire_all()
     again = client.post("/admin/payments/action/", data=form, follow_redirects=True).text
     assert "transaction_id: o pagamento está no estado “devolvido”; só se devolve" in again
@@ -300,5 +300,5 @@ def test_a_signal_of_a_payment_that_was_deleted_stops_no_worker(tmp_path: Path) 
         session.execute(text("DELETE FROM payment WHERE third_party_reference = 'GONE'"))
     later = datetime.now(timezone.utc) + timedelta(hours=1)
     claimed = store.claim_outbox(later, later + timedelta(minutes=2), 10)
-    told_of = [due.record and due.record.third_party_reference for due in claimed]
-    assert sorted(told_of, key=str) == [None, "THERE"]
+    dispatched = [due.record and due.record.third_party_reference for due in claimed]
+    assert sorted(dispatched, key=str) == [None, "THERE"]

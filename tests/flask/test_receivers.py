@@ -226,7 +226,7 @@ def test_coroutines_are_receivers_also_in_a_view_that_is_one(shop: Shop) -> None
     assert seen == ["completed", "completed"]
 
 
-def test_a_rejected_callback_is_told_likewise(shop: Shop) -> None:
+def test_a_rejected_callback_is_dispatched_likewise(shop: Shop) -> None:
     seen: list[Any] = []
 
     def take_in(app: Flask, callback: Any, **values: Any) -> None:
@@ -257,7 +257,7 @@ def test_a_receiver_that_ends_the_process_ends_only_itself(
     assert "signal.receiver_failed" in caplog.text
 
 
-def test_a_record_that_cannot_be_read_is_told_of_later(
+def test_an_event_whose_record_cannot_be_read_is_dispatched_later(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
@@ -281,7 +281,7 @@ def test_a_record_that_cannot_be_read_is_told_of_later(
     assert seen == ["completed"]
 
 
-def test_the_request_is_that_of_who_learnt_the_news(shop: Shop) -> None:
+def test_a_receivers_request_is_the_one_in_which_the_payment_changed(shop: Shop) -> None:
     paths: list[str] = []
 
     def receive(app: Flask, **values: Any) -> None:
@@ -316,7 +316,7 @@ def test_a_receiver_that_waits_for_the_calling_code_does_not_keep_it_for_ever(
             assert shop.mpesa.c2b(**PAYMENT).state == "completed"
         assert "signal.receiver_slow" in caplog.text
         assert "ship" not in order
-        assert _outbox(shop) == 1  # and its lease is held: no worker tells it meanwhile
+        assert _outbox(shop) == 1  # and its lease is held: no worker dispatches it meanwhile
         assert shop.mpesa.reconcile().dispatched == 0
         committed.set()
         deadline = time.monotonic() + 10

@@ -1,0 +1,91 @@
+"""An app without records: the latest payments are kept in memory, and a warning says so."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from flask_mpesa import Mpesa
+from flask_mpesa.records import Records
+from mpesa_integrations import ValidationError
+from mpesa_integrations.simulator import Simulator
+
+from .conftest import (
+    ASYNC_URL,
+    PAYMENT,
+    Heard,
+    callback_body,
+    event_names,
+    flat_config,
+    post_callback,
+)
+
+
+def test_without_records_it_works_and_says_what_that_costs(
+    mpesa_simulator: Simulator, heard: Heard
+) -> None:
+    app = Flask("light")
+    app.config.update(flat_config(mpesa_simulator), TESTING=True)
+    with pytest.warns(UserWarning, match="nothing is written down"):
+        mpesa = Mpesa(app)
+    with app.app_context():
+        paid = mpesa.c2b(**PAYMENT, idempotency_key="k")
+        assert paid.state == "completed"
+        assert mpesa.c2b(**PAYMENT, idempotency_key="k") == paid
+        assert mpesa.reverse(transaction_id=paid.transaction_id, amount=50).state == "completed"
+        kept: Any = mpesa["default"].store.find(paid.third_party_reference)
+        assert kept.reversed_amount == 50
+        mpesa_simulator.scenarios.queue("cut_after")
+        lost = mpesa.c2b(**PAYMENT)
+        assert mpesa.check(lost).state == "completed"
+        mpesa_simulator.response_url = ASYNC_URL
+        mpesa_simulator.scenarios.queue("callback_never", operation="c2b")
+        waiting = mpesa.c2b(**PAYMENT)
+    heard.clear()
+    assert post_callback(app, callback_body(waiting)).status_code == 200
+    assert post_callback(app, callback_body(waiting)).status_code == 200
+    assert event_names(heard) == ["completed"]
+    assert heard[0][1].amount == 150
+    # One that this process knows nothing of changes nothing, and is signalled as rejected.
+    heard.clear()
+    unknown = callback_body(waiting, input_ThirdPartyReference="OTHERPROCESS1")
+    assert post_callback(app, unknown).status_code == 200
+    app.extensions["mpesa"].forget()  # as a restart
+    forgotten = callback_body(waiting, input_TransactionID="OTHER1")
+    assert post_callback(app, forgotten).status_code == 200
+    assert [event for event, _ in heard] == ["callback_rejected"] * 2
+    with app.app_context():
+        assert mpesa["default"].oldest_open() is None
+    app.extensions["mpesa"].forget()
+
+
+def test_without_records_metadata_is_the_shops_and_all_else_the_librarys(
+    mpesa_simulator: Simulator,
+) -> None:
+    app = Flask("shop")
+    app.config.update(flat_config(mpesa_simulator), TESTING=True)
+    with pytest.warns(UserWarning, match="no records"):
+        mpesa = Mpesa(app)
+    with app.app_context():
+        for wrong in ({"transaction_id": "X"}, {"order_id": 1}, {"state": "completed"}):
+            with pytest.raises(ValidationError, match=next(iter(wrong))):
+                mpesa.c2b(**PAYMENT, **wrong)
+        assert mpesa_simulator.ledger.transactions() == []
+        paid = mpesa.c2b(**PAYMENT, metadata={"a": 1, "b": 1}, idempotency_key="k")
+        assert mpesa.link(paid, metadata={"b": 2}).metadata == {"a": 1, "b": 2}
+        assert mpesa.c2b(**PAYMENT, metadata={"a": 3}, idempotency_key="k").metadata["b"] == 2
+        with pytest.raises(ValidationError, match="state"):
+            mpesa.link(paid, state="failed")
+    app.extensions["mpesa"].forget()
+
+
+def test_no_warning_comes_with_records(mpesa_simulator: Simulator, records: Records) -> None:
+    app = Flask("recorded")
+    app.config.update(flat_config(mpesa_simulator), TESTING=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Mpesa(app, records=records)
+    app.extensions["mpesa"].forget()
