@@ -5,7 +5,7 @@
 What is imported from here stays as it is between releases; `mpesa_integrations.core` may move.
 """
 
-from .core.client.blocking import CallContext, MpesaClient, PreparedRequest
+from .core.client.blocking import MpesaClient
 from .core.client.transport import RequestsTransport
 from .core.errors import (
     AuthenticationError,
@@ -33,6 +33,7 @@ from .core.protocol.callbacks import Callback, acknowledgement
 from .core.protocol.codes import Kind
 from .core.protocol.http import HttpRequest, HttpResponse, NoAnswer, NotConnected, Transport
 from .core.protocol.msisdn import MsisdnError
+from .core.protocol.requests import CallContext, PreparedRequest
 from .core.protocol.results import (
     CustomerNameResult,
     Result,

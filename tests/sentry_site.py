@@ -111,7 +111,7 @@ def main() -> None:
     for owner, name in places:
         with mock.patch.object(owner, name, broken):
             assert visit("/pay/") == 500, name
-    with mock.patch("mpesa_integrations.core.client.blocking._read", broken):
+    with mock.patch("mpesa_integrations.core.protocol.exchange.interpret", broken):
         assert visit("/name/") == 500
         assert visit("/pay/") == 200
     with sentry_sdk.isolation_scope():

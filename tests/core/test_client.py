@@ -222,7 +222,7 @@ def test_the_token_is_made_once_per_key(
         made.append(api_key)
         return encrypt_api_key(api_key, public_key)
 
-    monkeypatch.setattr("mpesa_integrations.core.client.blocking.encrypt_api_key", counting)
+    monkeypatch.setattr("mpesa_integrations.core.client.base.encrypt_api_key", counting)
     with MpesaClient(mpesa_simulator.config) as client:
         for _ in range(5):
             client.query_customer_name(msisdn=MSISDN)

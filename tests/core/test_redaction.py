@@ -46,7 +46,7 @@ def test_no_object_shows_a_secret() -> None:
     reversal = client.prepare("reversal", transaction_id="4X")
     secrets = [*SECRETS, client._bearer_for(config)]
     for prepared in (name, payment, reversal):
-        request = client._http_request(config, prepared.operation, prepared.parameters, None)
+        request = client._exchange(prepared).request
         wire: requests.PreparedRequest = _prepared(request)
         assert str(secrets[-1]) in wire.headers["Authorization"]
         assert leaks(f"{request!r} {request} {prepared!r} {wire!r} {wire.headers}", secrets) == []

@@ -25,9 +25,11 @@ from django_mpesa.models import Transaction
 from django_mpesa.routing import callback_path
 from django_mpesa.store import DjangoStore
 from mpesa_integrations import ConfigurationError
+from mpesa_integrations.core.client import base as core_base
 from mpesa_integrations.core.client import blocking as core_client
 from mpesa_integrations.core.client.transport import RequestsTransport
 from mpesa_integrations.core.payments.calls import Payments
+from mpesa_integrations.core.protocol import outcomes
 from mpesa_integrations.core.protocol.schemas import RequestSchema
 from mpesa_integrations.simulator import Simulator
 from tests.reports import NUMBER, frames, leaks
@@ -106,12 +108,12 @@ BREAKS: dict[str, tuple[str, Broken]] = {
     "database": ("/pay/", lambda m: m.setattr(
         "django.db.backends.utils.CursorWrapper._execute", _raising(RuntimeError("x")))),
     "headers": ("/name/", lambda m: m.setattr(
-        core_client.MpesaClient, "_http_request", _raising(RuntimeError("x")))),
+        core_base, "http_request", _raising(RuntimeError("x")))),
     "transport": ("/name/", lambda m: m.setattr(
         RequestsTransport, "send", _raising(RuntimeError("x")))),
     "session": ("/name/", lambda m: m.setattr(
         "urllib3.connectionpool.HTTPConnectionPool.urlopen", _raising(RuntimeError("x")))),
-    "answer": ("/name/", lambda m: m.setattr(core_client, "read_answer", _raising(KeyError("x")))),
+    "answer": ("/name/", lambda m: m.setattr(outcomes, "read_answer", _raising(KeyError("x")))),
     "reversal": ("/reverse/", lambda m: m.setattr(DjangoStore, "find_paid", _raising(KeyError(1)))),
     "shop": ("/fail/", lambda m: None),
 }  # fmt: skip
@@ -147,13 +149,13 @@ def test_no_frame_of_an_error_shows_a_secret(
     named = [entry.name for entry in caught.traceback]
     assert "forgetting" in named
     # What breaks below the transport is told as what it says of the request, by the client.
-    assert named[-1] == ("_send" if broken == "session" else "fail")
+    assert named[-1] == ("result" if broken == "session" else "fail")
 
 
 def test_what_breaks_while_a_payment_is_sent_is_logged_without_secrets(
     secrets: list[str], monkeypatch: pytest.MonkeyPatch, reported: Callable[[], str]
 ) -> None:
-    for name in ("_http_request", "_attempt"):
+    for name in ("_begin", "_run"):
         with monkeypatch.context() as context:
             words = f"{secrets[0]} for {NUMBER}"
             context.setattr(core_client.MpesaClient, name, _raising(RuntimeError(words)))

@@ -14,8 +14,9 @@ from werkzeug.exceptions import ClientDisconnected
 
 from flask_mpesa import Mpesa
 from flask_mpesa.sqlalchemy.store import SqlAlchemyStore
-from mpesa_integrations.core.client import blocking as core_client
+from mpesa_integrations.core.client import base as core_base
 from mpesa_integrations.core.payments.calls import Payments
+from mpesa_integrations.core.protocol import outcomes
 from mpesa_integrations.core.protocol.schemas import RequestSchema
 from mpesa_integrations.simulator import Simulator
 from tests.reports import NUMBER, frames, leaks
@@ -42,10 +43,10 @@ BREAKS: dict[str, tuple[str, Broken]] = {
     "session": ("/pay", lambda m: m.setattr(
         "sqlalchemy.engine.default.DefaultDialect.do_execute", _raising(_with_row()))),
     "headers": ("/name", lambda m: m.setattr(
-        core_client.MpesaClient, "_http_request", _raising(RuntimeError("x")))),
+        core_base, "http_request", _raising(RuntimeError("x")))),
     "pool": ("/name", lambda m: m.setattr(
         "urllib3.connectionpool.HTTPConnectionPool.urlopen", _raising(RuntimeError("x")))),
-    "answer": ("/name", lambda m: m.setattr(core_client, "read_answer", _raising(KeyError("x")))),
+    "answer": ("/name", lambda m: m.setattr(outcomes, "read_answer", _raising(KeyError("x")))),
 }  # fmt: skip
 
 

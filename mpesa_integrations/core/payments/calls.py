@@ -15,7 +15,7 @@ from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ..client.blocking import MpesaClient, PreparedRequest
+from ..client.blocking import MpesaClient
 from ..errors import (
     CalledInTransaction,
     MpesaError,
@@ -29,6 +29,7 @@ from ..messages import Message
 from ..protocol.answers import UnreadableBody
 from ..protocol.callbacks import Callback, acknowledgement
 from ..protocol.references import is_third_party_reference, made_about
+from ..protocol.requests import PreparedRequest
 from ..protocol.results import CustomerNameResult, TransactionStatusResult
 from ..redaction import forgetful_calls
 from ..settings.account import AccountSettings
