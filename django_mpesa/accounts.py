@@ -38,6 +38,7 @@ def on_setting_changed(*, setting: str, **kwargs: Any) -> None:
 
 
 def _build(alias: str, options: AccountSettings) -> DjangoPayments:
+    # Here, since they need the models, and `from django_mpesa import mpesa` may come before those.
     from .notifier import SignalNotifier
     from .store import DjangoStore
     from .swapping import get_transaction_model

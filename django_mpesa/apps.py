@@ -15,6 +15,7 @@ class DjangoMpesaConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the system checks, hide secrets, and follow changed settings in tests."""
+        # Here, since the checks need the models, which are loaded after this module.
         from django.core.signals import setting_changed
 
         from . import checks

@@ -35,6 +35,7 @@ def uses_django_tasks() -> bool:
 def enqueue_callbacks(alias: str) -> None:
     """Have them applied soon; if that fails, reconcile finds them."""
     if not uses_django_tasks():
+        # Here, since they need Celery, which is an extra of its own.
         from mpesa_integrations.tasks import enqueue
 
         from . import tasks

@@ -1,4 +1,7 @@
-"""For migrations: payments that completed before claims were kept get the transaction they have."""
+"""A step for migrations: payments that completed before there were claims claim their transaction.
+
+`claimed_transaction_id` is what a database constraint keeps unique.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,8 @@ _STATES = sorted(state.value for state in MONEY_MOVED_STATES)
 class ClaimKnown:
     """A step for `migrations.RunPython`, after that which adds `claimed_transaction_id`.
 
-    A transaction ID that more than one payment has is left to none of them: which it is, nobody
-    can tell.
+    A transaction ID that more than one payment has is claimed by none of them: nothing shows whose
+    it is.
 
     Args:
         model: the model of payments, as `shop.Payment`.

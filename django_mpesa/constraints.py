@@ -62,7 +62,7 @@ def in_model(model: type[models.Model]) -> tables.Table:
 def in_database(
     alias: str, payments: type[models.Model], others: Sequence[type[models.Model]]
 ) -> Iterator[tables.Table]:
-    """What a database has of the tables, by a few questions.
+    """What a database has of the tables, introspected by a few queries.
 
     Args:
         alias: the database.

@@ -1,4 +1,4 @@
-"""The records: payments, and the callbacks that arrived. What moves them on is core's."""
+"""The records: payments, callbacks and the outbox. What changes them is core's."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ class AbstractTransaction(ProtectedModel):
 
     @property
     def is_open(self) -> bool:
-        """Whether what became of it is still to be learnt."""
+        """Whether its outcome is not known yet."""
         return CoreState(self.state) in OPEN_STATES
 
     @property
@@ -157,7 +157,7 @@ class AbstractTransaction(ProtectedModel):
 
 @receiver(class_prepared, dispatch_uid="django_mpesa.constraints")
 def _constrain(sender: type[models.Model], **kwargs: Any) -> None:
-    """A payments' model has its constraints, also where its Meta does not inherit them."""
+    """Give a payments' model its constraints, also where its Meta does not inherit them."""
     if issubclass(sender, AbstractTransaction):
         add_constraints(sender, AbstractTransaction)
 
@@ -212,7 +212,7 @@ class CallbackLog(models.Model):
 
 
 class OutboxEntry(models.Model):
-    """A signal that is to be sent; the row goes once it was."""
+    """An event whose signal is to be sent; the row is deleted once it was."""
 
     id = models.CharField(max_length=32, primary_key=True)
     account = models.CharField(max_length=40)
@@ -225,7 +225,7 @@ class OutboxEntry(models.Model):
     attempts = models.PositiveIntegerField(default=0)
 
     class Meta:
-        """Found by when it should have been sent."""
+        """Workers find what should have been dispatched by now."""
 
         indexes = (models.Index(fields=("account", "due_at")),)
 

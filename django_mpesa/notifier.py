@@ -1,4 +1,7 @@
-"""Tells the shop by Django signals, after the commit; inside `atomic()`, after the caller's."""
+"""Dispatches events as Django signals, after the commit; inside `atomic()`, after the caller's.
+
+Which events are in the outbox, and when a worker dispatches what was left there, core decides.
+"""
 
 from __future__ import annotations
 
@@ -35,9 +38,13 @@ class SignalNotifier:
     def notify(
         self, entry: OutboxEntry, record: AbstractTransaction, dispatched: Callable[[], None]
     ) -> None:
-        """Send it now, or when the caller's transaction commits.
+        """Send the event's signal now, or when the caller's transaction commits.
 
-        Who waits for that refers to `told`: once the transaction is rolled back, nobody does.
+        Args:
+            entry: the outbox entry.
+            record: the payment; read again where the signal waits for the commit.
+            dispatched: called after the last receiver. Where the transaction is rolled back it is
+                neither called nor referred to any more, by which core sees that nobody waits.
         """
         at_once = True
 
@@ -50,13 +57,13 @@ class SignalNotifier:
         at_once = False
 
     def callback_rejected(self, entry: CallbackLog, verdict: Verdict) -> None:
-        """Send it now; there is no caller's transaction."""
+        """Send the signal now: a callback is taken in outside any transaction of the caller's."""
         signals.callback_rejected.send_robust(
             sender=self._model, callback=entry, verdict=verdict.value
         )
 
     def _send(self, signal: Signal, record: AbstractTransaction, event_id: str) -> None:
-        """Call each receiver with the record as those before it have left it."""
+        """Call each receiver, with the record as the receivers before it have left it."""
         receivers = _receivers(signal, self._model)
         if len(receivers) < 2:
             signal.send_robust(sender=self._model, transaction=record, event_id=event_id)
@@ -66,7 +73,7 @@ class SignalNotifier:
             self._call(receiver, signal=signal, transaction=given, event_id=event_id)
 
     def _call(self, receiver: Callable[..., Any], **values: Any) -> None:
-        """Call one as `send_robust` does, and log as it does."""
+        """Call one receiver as `send_robust` does, and log its error as that does."""
         call = async_to_sync(receiver) if inspect.iscoroutinefunction(receiver) else receiver
         try:
             call(sender=self._model, **values)
@@ -77,12 +84,12 @@ class SignalNotifier:
             )
 
     def _reread(self, record: AbstractTransaction) -> AbstractTransaction:
-        """Read the record again; as it was, where that cannot be."""
+        """The record read again, or as it was where that fails."""
         try:
             found: AbstractTransaction = self._model._base_manager.using(self._alias).get(
                 pk=record.pk
             )
-        except Exception as error:  # noqa: BLE001 - the receiver is told in any case
+        except Exception as error:  # noqa: BLE001 - the receiver is called in any case
             reference = record.third_party_reference
             log_failure("signal.record_not_read", error, third_party_reference=reference)
             return record
@@ -95,6 +102,6 @@ def _signal(event: Event) -> Signal:
 
 
 def _receivers(signal: Any, sender: object) -> list[Callable[..., Any]]:
-    """Who is connected; from Django 5 on, the asynchronous ones are given apart, and come last."""
+    """The receivers, in order; Django 5 gives the asynchronous ones apart, and they come last."""
     found = signal._live_receivers(sender)
     return [*found[0], *found[1]] if isinstance(found, tuple) else found

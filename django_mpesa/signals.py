@@ -1,8 +1,8 @@
-"""What a shop is told of.
+"""The signals of what becomes of a payment.
 
-Sender: the transaction model; `transaction`: the record as it now is; `event_id`: by which a
-receiver recognises what it was told before. `callback_rejected` has `callback` (the stored
-CallbackLog) and `verdict` in their place.
+Sender: the transaction model. Arguments: `transaction`, the record as it now is, and `event_id`, by
+which a receiver recognises an event that is dispatched again. `callback_rejected` has `callback`
+(the stored CallbackLog) and `verdict` in their place.
 """
 
 from django.dispatch import Signal

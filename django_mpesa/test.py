@@ -1,4 +1,4 @@
-"""For a shop's own tests: payments run against a gateway inside the test's process.
+"""For a project's own tests: payments run against a gateway inside the test's process.
 
 from django_mpesa.test import mpesa_gateway
 

@@ -63,9 +63,9 @@ def _check_account(
     yield from map(_message, check_account(alias, found, in_production=not settings.DEBUG))
 
 
-def _message(problem: SettingsMessage) -> CheckMessage:
-    level, letter = (Error, "E") if problem.serious else (Warning, "W")
-    return level(problem.text, hint=problem.hint, id=f"mpesa.{letter}{problem.number:03}")
+def _message(found: SettingsMessage) -> CheckMessage:
+    level, letter = (Error, "E") if found.serious else (Warning, "W")
+    return level(found.text, hint=found.hint, id=f"mpesa.{letter}{found.number:03}")
 
 
 def _check_url(accounts: Mapping[str, AccountSettings]) -> Iterator[CheckMessage]:

@@ -64,7 +64,7 @@ class OutboxTable(AccountDatabase):
     def _add_to_outbox(
         self, outbox: Sequence[core.OutboxEntry], record: AbstractTransaction
     ) -> None:
-        """Insert entries; whoever made them dispatches them, and a worker only after a while."""
+        """Insert entries; a worker dispatches them only where this process has not by `due_at`."""
         for entry in outbox:
             self._outbox.create(
                 id=entry.id,

@@ -169,7 +169,7 @@ class DjangoStore(OutboxTable, CallbackTable):
         return self._claim(due, "next_check_at", stored(until), limit)
 
     def release(self, records: Sequence[AbstractTransaction], until: datetime) -> None:
-        """Make due again what is still put off until then."""
+        """Make due again those that are still deferred until then."""
         keys = [record.pk for record in records]
         with self._together(False):
             self._records.filter(pk__in=keys, next_check_at=stored(until)).update(

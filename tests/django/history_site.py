@@ -1,6 +1,6 @@
 """Run by test_history: three admin sites of a shop, each page and action of which is sent to.
 
-Prints what changed in the payments, callbacks and notices, a line each, and how much was tried.
+Prints what changed in the payments, callbacks and outbox, a line each, and how much was tried.
 """
 
 import sys

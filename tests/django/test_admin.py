@@ -571,7 +571,7 @@ def test_the_report_starts_with_the_last_thirty_days(clerk: Client) -> None:
         ("account=nobody", "not one of the available choices"),
     ],
 )
-def test_a_period_that_cannot_be_is_told(clerk: Client, query: str, told: str) -> None:
+def test_a_period_that_cannot_be_is_explained(clerk: Client, query: str, told: str) -> None:
     answer = clerk.get(f"{LIST}report/?{query}")
     if "account" in query:
         assert answer.context["report"] is None

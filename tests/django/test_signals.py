@@ -39,7 +39,7 @@ def _connected(signal: Signal, *receivers: Any) -> Iterator[None]:
 
 
 def _reconciled() -> int:
-    """How many events another worker tells."""
+    """How many events another worker dispatches."""
 
     def work() -> int:
         try:
@@ -85,27 +85,27 @@ def test_each_receiver_is_given_the_record_as_those_before_it_have_left_it(
     assert OutboxEntry.objects.count() == 0
 
 
-def test_a_record_that_cannot_be_read_again_keeps_no_receiver_from_being_told(
+def test_a_record_that_cannot_be_read_again_keeps_no_receiver_from_being_called(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[str] = []
+    states: list[str] = []
 
     def first(transaction: Any, **kwargs: Any) -> None:
-        told.append("first")
+        states.append("first")
         monkeypatch.setattr(Transaction, "_base_manager", None)
 
     def second(transaction: Any, **kwargs: Any) -> None:
-        told.append(transaction.state)
+        states.append(transaction.state)
         monkeypatch.undo()
 
     with _connected(signals.payment_completed, first, second):
         mpesa.c2b(**PAYMENT)
-    assert told == ["first", "completed"]
+    assert states == ["first", "completed"]
 
 
 @pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite refuses the call")
 @pytest.mark.parametrize("ends_by", ["commit", "rollback", "rollback of a savepoint"])
-def test_inside_atomic_nobody_is_told_before_it_ends(
+def test_inside_atomic_no_event_is_dispatched_before_it_ends(
     simulator: Simulator, heard: Heard, ends_by: str
 ) -> None:
     def pay() -> None:
@@ -118,7 +118,7 @@ def test_inside_atomic_nobody_is_told_before_it_ends(
         if ends_by != "commit":
             raise _RolledBack
 
-    def told_by_a_worker() -> bool:
+    def dispatched_by_a_worker() -> bool:
         return bool(_reconciled()) and not OutboxEntry.objects.exists()
 
     if ends_by == "commit":
@@ -129,12 +129,12 @@ def test_inside_atomic_nobody_is_told_before_it_ends(
         with suppress(_RolledBack), transaction.atomic():
             pay()
         assert heard == []
-        until(told_by_a_worker)
+        until(dispatched_by_a_worker)
     else:
         with transaction.atomic():
             with suppress(_RolledBack), transaction.atomic():
                 pay()
-            until(told_by_a_worker)
+            until(dispatched_by_a_worker)
             assert connection.in_atomic_block
     assert sorted(_names(heard)) == ["completed", "initiated"]
     assert OutboxEntry.objects.count() == 0
@@ -143,10 +143,10 @@ def test_inside_atomic_nobody_is_told_before_it_ends(
 
 
 @pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite refuses the call")
-def test_what_waited_for_the_commit_is_told_with_the_record_as_it_then_is(
+def test_what_waited_for_the_commit_is_dispatched_with_the_record_as_it_then_is(
     simulator: Simulator, heard: Heard
 ) -> None:
     with transaction.atomic():
         record = mpesa.c2b(**PAYMENT)
         Transaction.objects.filter(pk=record.pk).update(metadata={"order": 7})
-    assert {told.metadata["order"] for _, told in heard} == {7}
+    assert {record.metadata["order"] for _, record in heard} == {7}
