@@ -19,7 +19,6 @@ from typing import Any
 
 from django.test import Client, override_settings
 
-from mpesa_integrations.core.client.blocking import MpesaClient
 from mpesa_integrations.core.settings.client import MpesaConfig
 from mpesa_integrations.simulator.in_process import InProcessGateway, in_process_gateway
 
@@ -83,8 +82,6 @@ def mpesa_gateway(*, account: str = "default", asynchronous: bool = False) -> It
                 options[field.name.upper()] = getattr(gateway.config, field.name)
         options.setdefault("CALLBACK_TOKEN", secrets.token_urlsafe(32))
         options.pop("CALLBACK_NETWORKS", None)
+        options["TRANSPORT"] = gateway.transport
         with override_settings(MPESA={**account_options(), account: options}):
-            payments = mpesa[account]
-            config = payments.settings.config
-            payments.client = MpesaClient(config, transport=gateway.transport)
             yield TestGateway(gateway, account)

@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .core.client.blocking import MpesaClient
 from .core.errors import (
@@ -27,12 +27,11 @@ from .core.masking import mask_msisdn
 from .core.payments.calls import Payments
 from .core.payments.lifecycle import MONEY_MOVED_STATES, State
 from .core.payments.limits import check_counts, check_every, check_rate
+from .core.payments.persistence import persist
+from .core.payments.reconcile import Reconciled, Reconciler
 from .core.payments.registry import Accounts
 from .core.payments.tables import faults_in_database
 from .core.settings.account import AccountSettings, check_account, check_callback_tokens
-
-if TYPE_CHECKING:
-    from .core.payments.reconcile import Reconciled, Reconciler
 
 Echo = Callable[[str], object]
 _SHOWN = (
@@ -133,9 +132,8 @@ def show_status(payments: Payments[Any, Any], reference: str, echo: Echo) -> Exi
     Raises:
         MpesaError: the gateway could not be asked.
     """
-    record = payments.step(
-        lambda: payments.store.find(reference) or payments.store.find_paid(reference)
-    )
+    store = payments.store
+    record = persist(store, lambda: store.find(reference) or store.find_paid(reference))
     if record is not None:
         record = payments.check(record)
         echo(describe(record))
@@ -190,7 +188,7 @@ def _problems(
 
 
 def _table_problems(payments: Payments[Any, Any]) -> Iterator[str]:
-    found = payments.step(lambda: faults_in_database(payments.store))
+    found = persist(payments.store, lambda: faults_in_database(payments.store))
     if found:
         missing = "; ".join(fault.text for fault in found)
         yield f"in the database of the payments {missing}. {payments.store.remedy}"
@@ -267,14 +265,11 @@ def reconcile(
 
 
 def _reconcile_one(payments: Payments[Any, Any], **how: Any) -> Reconciled:
-    # Imported here: an app that imports its commands should not wait for what a worker needs.
-    from .core.payments.reconcile import Reconciler
-
-    return _run_with_progress(payments.alias, Reconciler(payments, **how))
+    return _run_with_progress(payments.alias, payments.reconciler(**how))
 
 
 def _run_with_progress(alias: str, reconciler: Reconciler[Any, Any]) -> Reconciled:
-    # Imported here for the same reason: these draw a terminal.
+    # Imported here, since it draws a terminal: an app imports its commands without having one.
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 

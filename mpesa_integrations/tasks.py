@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 from celery import shared_task
 
 from .core.payments.limits import check_counts
-from .core.payments.reconcile import Reconciler
 from .core.payments.registry import Accounts
 
 logger = logging.getLogger("mpesa_integrations")
@@ -57,7 +56,7 @@ def make_tasks(prefix: str, accounts: Callable[[], Accounts[Any, Any]]) -> Tasks
         name=f"{prefix}.reconcile_account", **options
     )
     def reconcile_account(alias: str, batch: int = 100) -> None:
-        done = Reconciler(accounts()[alias], batch=batch).run_batch()
+        done = accounts()[alias].reconciler(batch=batch).run_batch()
         if max(done.asked, done.dispatched, done.callbacks) == batch:
             reconcile_account.delay(alias, batch)
 

@@ -18,6 +18,7 @@ from sentry_sdk.transport import Transport
 from werkzeug.test import Client
 
 from mpesa_integrations.core.payments.calls import Payments
+from mpesa_integrations.core.payments.sending import Sender
 from mpesa_integrations.core.protocol.schemas import RequestSchema
 from tests.reports import NUMBER
 
@@ -107,7 +108,7 @@ def main() -> None:
             return 500
 
     broken = mock.Mock(side_effect=RuntimeError("x"))
-    places: list[tuple[Any, str]] = [(RequestSchema, "load"), (Payments, "_start")]
+    places: list[tuple[Any, str]] = [(RequestSchema, "load"), (Sender, "start")]
     for owner, name in places:
         with mock.patch.object(owner, name, broken):
             assert visit("/pay/") == 500, name

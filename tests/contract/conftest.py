@@ -79,7 +79,7 @@ def make_payments(
 ) -> Iterator[MakePayments]:
     made = []
 
-    def make(*, alias: str = "default", **settings: Any) -> Payments[Any, Any]:
+    def make(*, alias: str = "default", store: Any = None, **settings: Any) -> Payments[Any, Any]:
         client = {f.name for f in fields(MpesaConfig)} & settings.keys()
         config = replace(
             mpesa_simulator.config,
@@ -87,7 +87,8 @@ def make_payments(
             **{"timeout": (5, 5), **{name: settings.pop(name) for name in client}},
         )
         account = AccountSettings(config=config, **settings)
-        payments: Payments[Any, Any] = Payments(alias, account, backend.store(alias), heard)
+        store = store or backend.store(alias)
+        payments: Payments[Any, Any] = Payments(alias, account, store, heard)
         made.append(payments)
         return payments
 

@@ -124,12 +124,12 @@ def test_a_query_that_gives_anothers_transaction_backs_off_and_ends_with_a_perso
     mpesa_simulator.scenarios.queue("cut_after", operation="c2b")
     second = payments.c2b(**PAYMENT)
     assert second.state == "unknown"
-    question = payments.query_status
+    query = payments.client.query_transaction_status
 
-    def about_the_first(record: Any) -> Any:
-        return replace(question(record), transaction_id=first.transaction_id)
+    def about_the_first(**reference: Any) -> Any:
+        return replace(query(**reference), transaction_id=first.transaction_id)
 
-    monkeypatch.setattr(payments, "query_status", about_the_first)
+    monkeypatch.setattr(payments.client, "query_transaction_status", about_the_first)
     for checks in (1, 2, 3):
         backend.make_due()
         assert payments.reconcile().asked == 1

@@ -23,8 +23,8 @@ LASTS = timedelta(seconds=0.6)
 
 @pytest.fixture(autouse=True)
 def short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("core.payments.calls", "core.payments.reconcile"):
-        monkeypatch.setattr(f"mpesa_integrations.{module}.DISPATCH_GRACE", LASTS)
+    for module in ("outbox", "callback_intake", "reconcile"):
+        monkeypatch.setattr(f"mpesa_integrations.core.payments.{module}.DISPATCH_GRACE", LASTS)
     for store in ("django_mpesa.store.outbox", "flask_mpesa.sqlalchemy.outbox_rows"):
         monkeypatch.setattr(f"{store}.DISPATCH_GRACE", LASTS)
 

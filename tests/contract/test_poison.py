@@ -19,7 +19,7 @@ from mpesa_integrations.core.errors import ConfigurationError, RecordsUnavailabl
 from mpesa_integrations.core.payments import persistence
 from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.payments.endpoint import CallbackRequest, answer_callback
-from mpesa_integrations.core.payments.reconcile import Reconciled, Reconciler
+from mpesa_integrations.core.payments.reconcile import Reconciled
 from mpesa_integrations.core.payments.registry import Accounts
 from mpesa_integrations.core.payments.schedule import MOST_ATTEMPTS
 from mpesa_integrations.simulator import Simulator
@@ -86,7 +86,7 @@ def test_a_callback_that_cannot_be_decided_is_counted_and_the_others_go_on(
         for attempt in range(1, MOST_ATTEMPTS + 1):
             _callbacks_due(backend)
             # A batch is full of them, and the run ends.
-            done = Reconciler(payments, batch=2, workers=1).run()
+            done = payments.reconciler(batch=2, workers=1).run()
             assert (done.callbacks, done.failed >= 3) == (5 if attempt == 1 else 3, True)
             assert [entry.attempts for entry in backend.callbacks()[:3]] == [attempt] * 3
             if attempt == 1:
@@ -95,7 +95,7 @@ def test_a_callback_that_cannot_be_decided_is_counted_and_the_others_go_on(
                 assert aware(backend.callbacks()[0].next_attempt_at) > _now() + timedelta(
                     seconds=30
                 )
-                assert Reconciler(payments, batch=2).run().callbacks == 0  # its time has not come
+                assert payments.reconciler(batch=2).run().callbacks == 0  # its time has not come
     assert backend.verdicts() == ["failed"] * 3 + ["applied"] * 2
     assert heard.rejected == ["failed"] * 3
     assert poison[0].third_party_reference in caplog.text
@@ -144,11 +144,9 @@ def test_an_early_callback_that_cannot_be_decided_makes_no_call_raise(
         return result
 
     monkeypatch.setattr(payments.client, "send", overtaken)
-    decided = payments._verdict
     with monkeypatch.context() as patched:
-        patched.setattr(payments, "_verdict", lambda *args: 1 / 0)
+        patched.setattr(payments._callbacks, "_verdict", lambda *args: 1 / 0)
         assert payments.c2b(**PAYMENT).state == "pending"
-    assert payments._verdict == decided
     assert backend.verdicts() == ["received"]
     assert payments.apply_callbacks() == 1
     assert backend.records()[0].state == "completed"
@@ -188,14 +186,14 @@ def test_a_payment_whose_answer_cannot_be_taken_in_is_put_off_and_the_others_go_
     poison = backend.records()[:2]
     backend.make_due()
     with _broken(payments, poison):
-        assert Reconciler(payments, batch=2).run() == Reconciled(asked=4, failed=2)
+        assert payments.reconciler(batch=2).run() == Reconciled(asked=4, failed=2)
     assert [r.state for r in backend.records()] == ["unknown"] * 2 + ["completed"] * 2
     assert aware(backend.records()[0].next_check_at) > _now() + timedelta(minutes=5)
     assert poison[0].third_party_reference in caplog.text
     assert MSISDN not in caplog.text
     # What breaks is what comes after the answer: the payment is counted as asked in vain.
     backend.make_due()
-    monkeypatch.setattr(payments, "apply_status", lambda *args: 1 / 0)
+    monkeypatch.setattr(payments._checks, "apply_status", lambda *args: 1 / 0)
     assert payments.reconcile().failed == 2
     assert [r.checks for r in backend.records()[:2]] == [1, 1]
 
@@ -219,7 +217,7 @@ def test_an_event_of_another_version_or_a_notifier_that_raises_stops_no_other(
 
     monkeypatch.setattr(heard, "notify", broken)
     backend.make_due()
-    done = Reconciler(payments, batch=1).run()
+    done = payments.reconciler(batch=1).run()
     assert done == Reconciled(dispatched=4, failed=2)
     assert sorted(heard.ids) == sorted(other.id for other in others)
     for attempt in range(2, MOST_ATTEMPTS + 1):
@@ -304,9 +302,9 @@ def test_told_to_stop_it_leaves_the_rest_to_others(
         notify(*args)
 
     monkeypatch.setattr(heard, "notify", once)
-    assert Reconciler(payments, stop=stop).run() == Reconciled(dispatched=1)
+    assert payments.reconciler(stop=stop).run() == Reconciled(dispatched=1)
     stop.clear()
-    assert Reconciler(payments, stop=stop).run() == Reconciled(dispatched=1)
+    assert payments.reconciler(stop=stop).run() == Reconciled(dispatched=1)
     monkeypatch.setattr(heard, "notify", notify)
     done = payments.reconcile()  # at once, not when a lease ends
     assert (done.dispatched, done.callbacks) == (left - 2, 5)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from mpesa_integrations.core.payments.calls import Payments
-from mpesa_integrations.core.payments.reconcile import Reconciled, Reconciler
+from mpesa_integrations.core.payments.reconcile import Reconciled
 from mpesa_integrations.core.payments.records import Event
 from mpesa_integrations.simulator import Simulator
 
@@ -101,7 +101,7 @@ def test_a_batch_is_asked_for_by_a_few_at_a_time(
     _unknown(payments, mpesa_simulator, 13)
     backend.make_due()
     seen: list[Reconciled] = []
-    done = Reconciler(payments, batch=5, workers=3).run(seen.append)
+    done = payments.reconciler(batch=5, workers=3).run(seen.append)
     assert done.asked == 13
     assert [s.asked for s in seen] == [5, 10, 13]
     assert {r.state for r in backend.records()} == {"completed"}
@@ -114,14 +114,14 @@ def test_a_rate_is_kept(
     _unknown(payments, mpesa_simulator, 4)
     backend.make_due()
     asked: list[datetime] = []
-    question = payments.query_status
+    query = payments.client.query_transaction_status
 
-    def note(record: Any) -> Any:
+    def note(**reference: Any) -> Any:
         asked.append(datetime.now(timezone.utc))
-        return question(record)
+        return query(**reference)
 
-    payments.query_status = note  # type: ignore[method-assign]
-    Reconciler(payments, workers=4, rate=20).run()
+    payments.client.query_transaction_status = note  # type: ignore[method-assign]
+    payments.reconciler(workers=4, rate=20).run()
     gaps = [later - earlier for earlier, later in pairwise(asked)]
     assert len(asked) == 4
     assert min(gaps) > timedelta(seconds=0.03)
@@ -133,18 +133,18 @@ def test_told_to_stop_it_holds_nothing(
     _unknown(payments, mpesa_simulator, 6)
     backend.make_due()
     stop = threading.Event()
-    question = payments.query_status
+    query = payments.client.query_transaction_status
 
-    def once(record: Any) -> Any:
+    def once(**reference: Any) -> Any:
         stop.set()
-        return question(record)
+        return query(**reference)
 
-    payments.query_status = once  # type: ignore[method-assign]
-    done = Reconciler(payments, workers=1, stop=stop).run()
+    payments.client.query_transaction_status = once  # type: ignore[method-assign]
+    done = payments.reconciler(workers=1, stop=stop).run()
     assert done.asked == 1
     states = [r.state for r in backend.records()]
     assert states.count("completed") == 1
-    payments.query_status = question  # type: ignore[method-assign]
+    payments.client.query_transaction_status = query  # type: ignore[method-assign]
     assert payments.reconcile().asked == 5  # at once, not when a lease ends
 
 

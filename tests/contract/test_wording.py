@@ -204,8 +204,7 @@ def test_on_a_postgresql_database_in_latin1_too(
         )
         try:
             latin1 = SqlAlchemyBackend(backend.engine.url.set(database=name))
-            payments = make_payments()
-            payments.store = latin1.store()
+            payments = make_payments(store=latin1.store())
             mpesa_simulator.response_url = ASYNC_URL
             mpesa_simulator.scenarios.queue("callback_never", operation="c2b")
             record = payments.c2b(**PAYMENT)

@@ -11,11 +11,18 @@ from mpesa_integrations import ValidationError
 from mpesa_integrations.commands import reconcile
 from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.payments.limits import check_counts, check_every, check_rate
-from mpesa_integrations.core.payments.reconcile import Reconciler
 from mpesa_integrations.core.payments.registry import Accounts
+from mpesa_integrations.core.settings.account import AccountSettings
+
+from .conftest import make_config
 
 NO_COUNTS: list[Any] = [0, -1, 10_001, 10**30, True, 1.5, "5", None, math.nan]
 NO_PACES: list[Any] = [0, 0.0, -1, -0.5, math.nan, math.inf, -math.inf, 1e-300, True, "5"]
+
+
+def _payments() -> Payments[Any, Any]:
+    nowhere: Any = None
+    return Payments("default", AccountSettings(config=make_config()), nowhere, nowhere)
 
 
 def _refused(call: Any, name: str) -> None:
@@ -29,24 +36,19 @@ def _refused(call: Any, name: str) -> None:
 @pytest.mark.parametrize("value", NO_COUNTS)
 @pytest.mark.parametrize("name", ["batch", "workers"])
 def test_no_run_of_no_rows_or_no_questions(name: str, value: Any) -> None:
-    nobodys: Any = Payments.__new__(Payments)
-    nobodys.store = None
-    _refused(lambda: Reconciler(nobodys, **{name: value}), name)
-    _refused(lambda: nobodys.reconcile(**{name: value}), name)
+    _refused(lambda: _payments().reconciler(**{name: value}), name)
+    _refused(lambda: _payments().reconcile(**{name: value}), name)
     _refused(lambda: check_counts(**{name: value}), name)
 
 
 @pytest.mark.parametrize("value", NO_COUNTS)
 def test_no_callbacks_are_applied_by_less_than_one(value: Any) -> None:
-    nobodys: Any = Payments.__new__(Payments)
-    _refused(lambda: nobodys.apply_callbacks(value), "limit")
+    _refused(lambda: _payments().apply_callbacks(value), "limit")
 
 
 @pytest.mark.parametrize("value", NO_PACES)
 def test_no_rate_that_never_asks(value: Any) -> None:
-    nobodys: Any = Payments.__new__(Payments)
-    nobodys.store = None
-    _refused(lambda: Reconciler(nobodys, rate=value), "rate")
+    _refused(lambda: _payments().reconciler(rate=value), "rate")
 
 
 @pytest.mark.parametrize("value", [*NO_PACES[:-3], 1e300, "5"])

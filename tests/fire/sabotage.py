@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.payments.lifecycle import State
 from mpesa_integrations.core.payments.records import Event
+from mpesa_integrations.core.payments.sending import Sender
 
 from .apps import Shop
 
@@ -24,15 +24,15 @@ def apply(way: str, shop: Shop) -> None:
 
 
 def _send_before_recording() -> None:
-    def send_and_record(self: Any, request: Any, values: dict[str, Any], extra: Any) -> Any:
-        known = self.store.find_by_key(values["idempotency_key"])
+    def send_and_record(self: Any, request: Any, values: Any, extra: Any) -> Any:
+        known = self._store.find_by_key(values["idempotency_key"])
         if known is not None:
             return known
-        news = self._send(request)
-        record, _ = self.store.create(values, self._outbox_entry(Event.INITIATED))
-        return self._apply(record, news)
+        report = self._report_of(request)
+        record, _ = self._store.create(values, self._outbox.entries_for(Event.INITIATED))
+        return self._recorder.apply(record, report)
 
-    Payments._record_and_send = send_and_record  # type: ignore[method-assign]
+    Sender._record_and_send = send_and_record  # type: ignore[method-assign]
 
 
 def _update_whatever_the_state(store: Any) -> None:

@@ -16,18 +16,18 @@ from .records import Change
 
 logger = logging.getLogger("mpesa_integrations")
 
-Spelling = Callable[[str], str]
+Substitution = Callable[[str], str]
 _T = TypeVar("_T")
 # MySQL's and MariaDB's numbers for text that a column, or a comparison, cannot take.
 _MYSQL_CODES = frozenset({1267, 1270, 1271, 1300, 1366, 3854, 3988})
 
 
-def written(write: Callable[[Spelling], _T], texts: Iterable[object]) -> _T:
+def write_in_charset(write: Callable[[Substitution], _T], texts: Iterable[object]) -> _T:
     """Write texts; where the database cannot hold them, with a question mark for what it lacks.
 
     Args:
-        write: writes them, each as the spelling that it is given spells it; one transaction, which
-            has left nothing behind where it raises.
+        write: writes them in one transaction, which has left nothing behind where it raises. It is
+            given a function, to be called with each text, that substitutes what is lacking.
         texts: what it writes. What is no text is passed over.
     """
     before = "".join(str(text) for text in texts if _is_text(text))
@@ -36,13 +36,13 @@ def written(write: Callable[[Spelling], _T], texts: Iterable[object]) -> _T:
     except Exception as error:
         if not _is_about_characters(error):
             raise
-        for spelling in _SPELLINGS:
-            spelled = spelling(before)
-            if spelled == before:
+        for substitute in _SUBSTITUTIONS:
+            after = substitute(before)
+            if after == before:
                 continue
-            before = spelled
+            before = after
             try:
-                done = write(spelling)
+                done = write(substitute)
             except Exception as again:
                 if not _is_about_characters(again):
                     raise
@@ -52,18 +52,18 @@ def written(write: Callable[[Spelling], _T], texts: Iterable[object]) -> _T:
         raise
 
 
-def spelled(values: Mapping[str, Any], spelling: Spelling) -> dict[str, Any]:
-    """Columns with their texts as a spelling spells them."""
-    return {name: spelling(v) if _is_text(v) else v for name, v in values.items()}
+def substituted(values: Mapping[str, Any], substitute: Substitution) -> dict[str, Any]:
+    """Columns, with what a character set lacks substituted in their texts."""
+    return {name: substitute(v) if _is_text(v) else v for name, v in values.items()}
 
 
-def spelled_change(change: Change, spelling: Spelling) -> Change:
-    """A change with its texts as a spelling spells them."""
+def substituted_change(change: Change, substitute: Substitution) -> Change:
+    """A change, with what a character set lacks substituted in its texts."""
     callback = change.callback
     return replace(
         change,
-        values=spelled(change.values, spelling),
-        callback=None if callback is None else spelled(callback, spelling),
+        values=substituted(change.values, substitute),
+        callback=None if callback is None else substituted(callback, substitute),
     )
 
 
@@ -90,9 +90,9 @@ def _is_about_characters(error: BaseException) -> bool:
     return False
 
 
-def _up_to(most: int) -> Spelling:
+def _up_to(most: int) -> Substitution:
     return lambda text: "".join(c if ord(c) <= most else "?" for c in text)
 
 
 # What MariaDB's utf8mb3 has, then latin1, then any character set.
-_SPELLINGS = (_up_to(0xFFFF), _up_to(0xFF), _up_to(0x7F))
+_SUBSTITUTIONS = (_up_to(0xFFFF), _up_to(0xFF), _up_to(0x7F))

@@ -1,6 +1,7 @@
-"""A step of the store's work, tried again within a bound where the database hung up or is locked.
+"""Steps of a store's work, tried again within a bound where the database hung up or is locked.
 
-No connection need outlive a step: the next may run on a fresh one.
+A step is some of the work that is committed together. No connection need outlive it: the next may
+run on a fresh one.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ..errors import RecordsUnavailable
+from ..failures import log_failure
+from .records import R
 from .store import Store
 
 logger = logging.getLogger("mpesa_integrations")
@@ -49,6 +52,35 @@ def persist(store: Store[Any, Any], call: Callable[[], _T], *, patience: float =
             logger.warning("records.unavailable problem=%s", error)
         sleep(pause * random.uniform(0.75, 1.25))  # noqa: S311 - spreads load, no secret
         pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def raise_if_database_is_away(store: Store[Any, Any], error: Exception) -> None:
+    """Raise where an error is no row's fault, since the database is away for all of them.
+
+    Args:
+        store: is asked something harmless where the error says that its database may be away.
+        error: what one row's work has raised.
+
+    Raises:
+        RecordsUnavailable: it is away.
+    """
+    if isinstance(error, RecordsUnavailable):
+        persist(store, store.oldest_open)
+
+
+def reread(store: Store[R, Any], record: R) -> R:
+    """Read a record again for the caller; as it was, where that cannot be.
+
+    Receivers and others have had it meanwhile. What they wrote of the shop's own columns, a
+    `save()` of the caller's would else undo.
+    """
+    try:
+        # Isolated by itself, so that a connection that breaks here is given up.
+        return store.isolated(lambda: store.get(record), writes=False)
+    except Exception as error:  # noqa: BLE001 - what matters is written
+        reference = record.third_party_reference
+        log_failure("payment.not_read", error, third_party_reference=reference)
+        return record
 
 
 def describe(error: BaseException) -> str:

@@ -1,7 +1,8 @@
-"""Reconciliation, by any number of workers: what is due is asked for, what was not told is told.
+"""Reconciliation, by any number of workers: open payments are checked, and what was left is done.
 
-Records are touched in the calling thread only, in steps that are each committed; the gateway is
-asked by a few others, and while it is waited for no connection to the database is held.
+What was left is outbox entries that their process did not dispatch, and callbacks that nobody
+decided. Records are touched in the calling thread only, in steps that are each committed; the
+gateway is asked by a few others, and while it is waited for no connection to the database is held.
 """
 
 from __future__ import annotations
@@ -13,23 +14,29 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Generic
 
+from ..client.blocking import MpesaClient
 from ..errors import MpesaError, RecordsUnavailable
 from ..failures import log_failure
 from ..protocol.results import TransactionStatusResult
-from .calls import Payments
+from ..redaction import forgetful_calls
+from .callback_intake import CallbackIntake
+from .checks import Checks
 from .limits import check_counts, check_rate
+from .outbox import Outbox
+from .persistence import persist, raise_if_database_is_away
 from .records import C, R
-from .schedule import DISPATCH_GRACE
+from .schedule import DISPATCH_GRACE, utc_now
+from .store import Store
 
 logger = logging.getLogger("mpesa_integrations")
 
 LEASE = timedelta(minutes=10)
-"""How long a worker may ask for what it was handed. Once the last answer must be there, too, what
-is left is handed to another."""
+"""How long a worker may ask for the payments that it was handed. Once the last answer must be there,
+what is left is handed to another."""
 _SOON = 0.2
 """Seconds for which a connection is worth keeping while an answer is waited for."""
 _Asked = Future[TransactionStatusResult]
@@ -41,7 +48,7 @@ class Reconciled:
 
     Attributes:
         asked: payments that the gateway was asked for.
-        told: events that were told, their process having died before.
+        dispatched: events that were dispatched, their process having died before.
         callbacks: stored callbacks that were looked at.
         failed: how many of all these failed, for a reason of our own; each is in the log, and is
             tried again later.
@@ -64,14 +71,19 @@ class Reconciled:
         return bool(self.asked or self.dispatched or self.callbacks)
 
 
+@forgetful_calls
 class Reconciler(Generic[R, C]):
     """Reconciles one account's payments.
 
     Args:
-        payments: the account's.
+        store: hands out what is due.
+        client: whose settings say how long an answer may take.
+        checks: finds out from the gateway what became of a payment.
+        outbox: dispatches events.
+        callbacks: decides callbacks.
         batch: records in memory at a time.
-        workers: questions to the gateway at a time.
-        rate: questions a second at the most; None means no limit.
+        workers: status queries at a time.
+        rate: status queries a second at the most; None means no limit.
         stop: when set, what is under way is ended and the rest is left to others.
 
     Raises:
@@ -80,32 +92,39 @@ class Reconciler(Generic[R, C]):
 
     def __init__(
         self,
-        payments: Payments[R, C],
         *,
-        batch: int = 100,
-        workers: int = 4,
-        rate: float | None = None,
-        stop: threading.Event | None = None,
+        store: Store[R, C],
+        client: MpesaClient,
+        checks: Checks[R, C],
+        outbox: Outbox[R, C],
+        callbacks: CallbackIntake[R, C],
+        batch: int,
+        workers: int,
+        rate: float | None,
+        stop: threading.Event | None,
     ) -> None:
         check_counts(batch=batch, workers=workers)
         check_rate(rate)
-        self._payments = payments
-        self._store = payments.store
+        self._store = store
+        self._client = client
+        self._checks = checks
+        self._outbox = outbox
+        self._callbacks = callbacks
         self._batch = batch
         self._workers = workers
         self._pause = 1 / rate if rate else 0.0
-        self._next_question = 0.0
+        self._next_query = 0.0
         self._stop = stop or threading.Event()
 
     def run(self, progress: Callable[[Reconciled], None] | None = None) -> Reconciled:
         """Look at all that is due now. What one row does, keeps no other from being looked at.
 
         Args:
-            progress: told what was done so far, after each batch.
+            progress: called with what was done so far, after each batch.
         """
         total = Reconciled()
-        # What is put off is not due again in this run, however long that takes.
-        started = _now()
+        # What is deferred is not due again in this run, however long that takes.
+        started = utc_now()
         with self._pool() as pool:
             while not self._stop.is_set():
                 done = self._run_batch(pool, started)
@@ -119,64 +138,64 @@ class Reconciler(Generic[R, C]):
     def run_batch(self) -> Reconciled:
         """Look at one batch of each; as many as `batch` of one of them means that more is due."""
         with self._pool() as pool:
-            return self._run_batch(pool, _now())
+            return self._run_batch(pool, utc_now())
 
     def _pool(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(self._workers, thread_name_prefix="mpesa-reconcile")
 
     def _run_batch(self, pool: ThreadPoolExecutor, now: datetime) -> Reconciled:
         done = self._dispatch(now) + self._decide(now)
-        until = _now() + LEASE + self._timeout
+        until = utc_now() + LEASE + self._timeout
         for record, answer in self._ask(pool, now, until):
-            done += Reconciled(asked=1, failed=int(not self._take_in(record, answer)))
+            done += Reconciled(asked=1, failed=int(not self._apply(record, answer)))
         return done
 
     def _decide(self, now: datetime) -> Reconciled:
-        looked_at, failed = self._payments.apply_claimed_callbacks(
+        looked_at, failed = self._callbacks.apply_claimed(
             now, self._batch, older_than=DISPATCH_GRACE, stopped=self._stop.is_set
         )
         return Reconciled(callbacks=looked_at, failed=failed)
 
     def _dispatch(self, now: datetime) -> Reconciled:
-        until = _now() + DISPATCH_GRACE
-        claimed = self._payments.step(lambda: self._store.claim_outbox(now, until, self._batch))
+        until = utc_now() + DISPATCH_GRACE
+        claimed = persist(self._store, lambda: self._store.claim_outbox(now, until, self._batch))
         done = Reconciled()
         for due in claimed:
-            if self._stop.is_set() or _now() > until - DISPATCH_GRACE / 2:
+            if self._stop.is_set() or utc_now() > until - DISPATCH_GRACE / 2:
                 break  # a receiver took so long that others may be handed the rest
-            dispatched = self._payments.dispatch(due)
+            dispatched = self._outbox.dispatch_late(due)
             done += Reconciled(dispatched=1, failed=int(not dispatched))
         if done.dispatched < len(claimed):
             rest = [due.id for due in claimed[done.dispatched :]]
-            self._payments.step(lambda: self._store.defer_outbox(rest, _now()))
+            persist(self._store, lambda: self._store.defer_outbox(rest, utc_now()))
         return done
 
-    def _take_in(self, record: R, answer: _Asked) -> bool:
-        """Move a payment on by what the gateway said; False where that failed."""
+    def _apply(self, record: R, answer: _Asked) -> bool:
+        """Move a payment on by what the gateway answered; False where that failed."""
         problem = answer.exception()
         if problem is not None and not isinstance(problem, Exception):
             raise problem
         try:
-            self._payments.step(partial(self._apply_status, record, answer, problem))
+            persist(self._store, partial(self._apply_or_defer, record, answer, problem))
         except Exception as error:  # noqa: BLE001 - whatever a row does, the others go on
             reference = record.third_party_reference
             log_failure("reconcile.not_learnt", error, third_party_reference=reference)
-            self._payments.raise_if_unavailable(error)
-            self._count(record)
+            raise_if_database_is_away(self._store, error)
+            self._defer(record)
             return False
         return True
 
-    def _apply_status(self, record: R, answer: _Asked, problem: Exception | None) -> None:
+    def _apply_or_defer(self, record: R, answer: _Asked, problem: Exception | None) -> None:
         if problem is None:
-            self._payments.apply_status(record, answer.result())
+            self._checks.apply_status(record, answer.result())
         else:
-            self._payments.defer(record, problem)
+            self._checks.defer(record, problem)
 
-    def _count(self, record: R) -> None:
-        """Note that a payment was asked for in vain; else the end of its lease puts it off."""
+    def _defer(self, record: R) -> None:
+        """Note that a payment was asked for in vain; else it is due again when its lease ends."""
         try:
             error = MpesaError("The answer could not be taken in")
-            self._payments.step(lambda: self._payments.defer(self._store.get(record), error))
+            persist(self._store, lambda: self._checks.defer(self._store.get(record), error))
         except Exception as problem:  # noqa: BLE001 - whatever a row does, the others go on
             reference = record.third_party_reference
             log_failure("reconcile.not_put_off", problem, third_party_reference=reference)
@@ -185,13 +204,14 @@ class Reconciler(Generic[R, C]):
         self, pool: ThreadPoolExecutor, now: datetime, until: datetime
     ) -> Iterator[tuple[R, _Asked]]:
         """Give each claimed record with its answer, as they come."""
-        waiting = deque(self._payments.step(lambda: self._store.claim_due(now, until, self._batch)))
+        claimed = persist(self._store, lambda: self._store.claim_due(now, until, self._batch))
+        waiting = deque(claimed)
         flying: dict[_Asked, R] = {}
         try:
             while waiting or flying:
                 while waiting and len(flying) < self._workers and self._may_ask(until):
                     record = waiting.popleft()
-                    flying[pool.submit(self._payments.query_status, record)] = record
+                    flying[pool.submit(self._checks.query_status, record)] = record
                 if not flying:
                     break
                 for answer in self._next_answers(flying):
@@ -210,21 +230,17 @@ class Reconciler(Generic[R, C]):
         if not records:
             return
         try:
-            self._payments.step(lambda: self._store.release(records, until))
+            persist(self._store, lambda: self._store.release(records, until))
         except RecordsUnavailable as error:  # another is handed them when the lease ends
             logger.warning("reconcile.not_released payments=%s problem=%s", len(records), error)
 
     def _may_ask(self, until: datetime) -> bool:
         """Wait for one's turn; False once stopped, or where the lease may end before the answer."""
         if self._pause:
-            self._stop.wait(max(0.0, self._next_question - time.monotonic()))
-            self._next_question = time.monotonic() + self._pause
-        return not self._stop.is_set() and _now() + self._timeout < until
+            self._stop.wait(max(0.0, self._next_query - time.monotonic()))
+            self._next_query = time.monotonic() + self._pause
+        return not self._stop.is_set() and utc_now() + self._timeout < until
 
     @property
     def _timeout(self) -> timedelta:
-        return timedelta(seconds=sum(self._payments.client.config.timeout))
-
-
-def _now() -> datetime:
-    return datetime.now(timezone.utc)
+        return timedelta(seconds=sum(self._client.config.timeout))

@@ -10,7 +10,8 @@ from ..errors import ConfigurationError
 from ..failures import log_failure
 from ..settings.account import AccountSettings
 from ..settings.client import read_callback_token
-from .calls import Payments, is_token
+from .callback_intake import is_token
+from .calls import Payments
 from .records import C, R
 
 DEFAULT = "default"

@@ -1,0 +1,73 @@
+"""Checks: an open payment's status is queried, and its record moved on by what the answer proves.
+
+A check is one call, or three steps for a worker that waits for many answers at a time.
+"""
+
+from __future__ import annotations
+
+from typing import Generic
+
+from ..errors import MpesaError
+from ..protocol.results import TransactionStatusResult
+from .callback_intake import CallbackIntake
+from .lifecycle import FINAL_STATES, State
+from .persistence import persist, reread
+from .recorder import Recorder
+from .records import C, R
+from .status_queries import StatusQueries
+from .store import Store
+
+
+class Checks(Generic[R, C]):
+    """Finds out from the gateway what became of one account's payments.
+
+    Args:
+        store: where the records are.
+        queries: asks, and says what an answer proves.
+        recorder: writes it down.
+        callbacks: of which some may have waited for what an answer says.
+    """
+
+    def __init__(
+        self,
+        store: Store[R, C],
+        queries: StatusQueries[R, C],
+        recorder: Recorder[R, C],
+        callbacks: CallbackIntake[R, C],
+    ) -> None:
+        self._store = store
+        self._queries = queries
+        self._recorder = recorder
+        self._callbacks = callbacks
+
+    def check(self, record: R) -> R:
+        """Ask the gateway, and move the record on; as `Payments.check`."""
+        if State(record.state) in FINAL_STATES:
+            return self._store.isolated(lambda: self._store.get(record), writes=False)
+        known = persist(self._store, lambda: self._store.get(record))
+        if State(known.state) in FINAL_STATES:
+            return known
+        self._store.disconnect()
+        try:
+            answer = self.query_status(known)
+        except MpesaError as error:
+            problem = error
+            persist(self._store, lambda: self.defer(known, problem))
+            raise
+        return persist(self._store, lambda: reread(self._store, self.apply_status(known, answer)))
+
+    def query_status(self, record: R) -> TransactionStatusResult:
+        """The first step: ask the gateway, touching no record. Safe in any thread."""
+        return self._queries.query_status(record)
+
+    def apply_status(self, record: R, answer: TransactionStatusResult) -> R:
+        """The second step: move the record on by the answer, and note that it was asked for."""
+        report = self._queries.report_on(record, answer)
+        after = self._callbacks.apply_waiting(self._recorder.apply(record, report))
+        # Where no query can tell any more, there is nothing to wait for.
+        over = report.unproven and not report.check_again and not report.duplicate
+        return self._recorder.escalate(after, at_once=over and not after.conversation_id)
+
+    def defer(self, record: R, problem: Exception) -> R:
+        """Instead of that, where there was no answer: ask again later."""
+        return self._recorder.defer(record, problem)

@@ -1,0 +1,117 @@
+"""Asks the gateway where a payment stands, and says what its answer proves of that very payment.
+
+No record is changed here: that is `checks`'s, which applies a report.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Generic
+
+from ..client.blocking import MpesaClient
+from ..masking import mask_msisdns_in
+from ..protocol.results import TransactionStatusResult
+from ..settings.account import AccountSettings
+from .evidence import (
+    DECIDED,
+    StatusQuery,
+    StatusReport,
+    gateway_had,
+    is_duplicate,
+    status_query_for,
+)
+from .lifecycle import Evidence, evidence_of_status
+from .records import C, R
+from .schedule import utc_now
+from .store import Store
+
+
+class StatusQueries(Generic[R, C]):
+    """Status queries about one account's recorded payments.
+
+    Args:
+        settings: the account's.
+        client: asks the gateway.
+        store: where the records are, to be read.
+    """
+
+    def __init__(self, settings: AccountSettings, client: MpesaClient, store: Store[R, C]) -> None:
+        self._settings = settings
+        self._client = client
+        self._store = store
+
+    def query_status(self, record: R) -> TransactionStatusResult:
+        """Ask the gateway what became of a payment, touching no record: safe in any thread.
+
+        Raises:
+            MpesaError: there was no answer that could be read, or it refused the query.
+        """
+        reference = self._query_for(record).reference
+        return self._client.query_transaction_status(query_reference=reference)
+
+    def report_on(self, record: R, answer: TransactionStatusResult) -> StatusReport:
+        """What the answer to `query_status` reports. Its conversation is the query's own."""
+        query = self._query_for(record)
+        if self._is_anothers_too(record, query, answer):
+            query = replace(query, proves=False)
+        if not query.proves and (answer.transaction_status or is_duplicate(record)):
+            return self._unproven(record, query, answer)
+        evidence = self._evidence_of(record, answer)
+        succeeded = evidence is Evidence.SUCCEEDED
+        return StatusReport(
+            evidence=evidence,
+            description=f"Status query: {answer.transaction_status or 'N/A'}",
+            transaction_id=answer.transaction_id if succeeded else None,
+            asked=True,
+        )
+
+    def _query_for(self, record: R) -> StatusQuery:
+        return status_query_for(record, self._store.aware(record.created_at))
+
+    def _is_anothers_too(
+        self, record: R, query: StatusQuery, answer: TransactionStatusResult
+    ) -> bool:
+        """Whether a decided status may be that of another payment with the same conversation."""
+        decided = evidence_of_status(answer.transaction_status) in DECIDED
+        by_conversation = query.reference == record.conversation_id
+        return decided and by_conversation and self._store.shares_conversation(record)
+
+    def _unproven(
+        self, record: R, query: StatusQuery, answer: TransactionStatusResult
+    ) -> StatusReport:
+        """What is said of a reference that may be another request's moves nothing."""
+        duplicate = is_duplicate(record)
+        decided = evidence_of_status(answer.transaction_status) in DECIDED
+        given_up_at = self._store.aware(record.created_at) + self._settings.stuck_after
+        waits = duplicate and record.stuck_at is None and given_up_at > utc_now()
+        return StatusReport(
+            evidence=Evidence.NOTHING,
+            description=mask_msisdns_in(
+                f"Status query by {query.reference}: {answer.transaction_status or 'N/A'}, "
+                f"transaction {answer.transaction_id or 'N/A'}. "
+                "That may be another request with this reference"
+            ),
+            asked=True,
+            unproven=True,
+            duplicate=duplicate,
+            check_again=not (decided or duplicate),
+            next_check_at=given_up_at if waits else None,
+        )
+
+    def _evidence_of(self, record: R, answer: TransactionStatusResult) -> Evidence:
+        """What a status says of a payment.
+
+        That the gateway does not know it, says that it never had it only where the account's
+        settings say from what age on, its call cannot be under way any more, and nothing shows
+        that the gateway ever had it.
+        """
+        grace = self._settings.not_found_after
+        if (
+            answer.transaction_status is None
+            and grace is not None
+            and not gateway_had(record)
+            and utc_now() - self._store.aware(record.created_at)
+            >= max(grace, self._client.longest_call)
+        ):
+            return Evidence.DECLINED
+        return evidence_of_status(answer.transaction_status)
