@@ -35,8 +35,8 @@ from .store import Store
 logger = logging.getLogger("mpesa_integrations")
 
 LEASE = timedelta(minutes=10)
-"""How long a worker may ask for the payments that it was handed. Once the last answer must be there,
-what is left is handed to another."""
+"""How long a worker may ask for the payments that it was handed. Once the last answer must have
+come, what is left is handed to another."""
 _SOON = 0.2
 """Seconds for which a connection is worth keeping while an answer is waited for."""
 _Asked = Future[TransactionStatusResult]
