@@ -1,4 +1,8 @@
-"""What the frameworks' commands do with recorded payments; they themselves only read options."""
+"""What the frameworks' commands do with recorded payments: pay, show, check accounts, reconcile.
+
+How options are read and output is shown is each command's own. `mpesa`, which needs no records, is
+in `cli`.
+"""
 
 from __future__ import annotations
 
@@ -146,7 +150,7 @@ def show_status(payments: Payments[Any, Any], reference: str, echo: Echo) -> Exi
 def check_accounts(
     accounts: Accounts[Any, Any], *, in_production: bool, offline: bool, echo: Echo
 ) -> ExitCode:
-    """Check each account's settings, and by a harmless question whether the gateway takes them."""
+    """Check each account's settings, and by a harmless query whether the gateway takes them."""
     found = ExitCode.OK
     for alias in accounts:
         problems = list(_problems(accounts, alias, in_production=in_production, offline=offline))
@@ -164,7 +168,7 @@ def check_accounts(
 def _readable(accounts: Accounts[Any, Any]) -> dict[str, AccountSettings]:
     found = {}
     for alias in accounts:
-        with contextlib.suppress(Exception):  # told where the account is looked at by itself
+        with contextlib.suppress(Exception):  # reported where the account is looked at by itself
             found[alias] = accounts[alias].settings
     return found
 
@@ -225,8 +229,8 @@ def reconcile(
         accounts: whose payments.
         every: seconds between two runs; None means once.
         batch: records in memory at a time.
-        workers: questions to the gateway at a time.
-        rate: questions a second at the most.
+        workers: status queries at a time.
+        rate: status queries a second at the most.
         echo: takes what is to be shown.
 
     Returns:

@@ -1,8 +1,8 @@
 """One account's recorded payments: the calls that an application makes.
 
 What a call does is done by the parts that stand beside this file, which are put together here:
-`sending`, `reversals`, `checks`, `callback_intake`, `reconcile` and `outbox`, all of them over
-`recorder` and a store.
+`sending`, `reversals`, `checks`, `resolutions`, `callback_intake` and `reconcile`, all of them over
+`recorder`, `outbox` and a store.
 """
 
 from __future__ import annotations
@@ -15,35 +15,27 @@ from typing import Any, Generic
 
 from ..client.blocking import MpesaClient
 from ..errors import nothing_sent
-from ..failures import log_failure
 from ..messages import Message
 from ..protocol.results import CustomerNameResult, TransactionStatusResult
 from ..redaction import forgetful_calls
 from ..settings.account import AccountSettings
 from .callback_intake import CallbackIntake, is_token
 from .checks import Checks
-from .evidence import StatusReport
 from .idempotency import IdempotencyKey
-from .lifecycle import FINAL_STATES, OPEN_STATES, Evidence, State
+from .lifecycle import State
 from .limits import check_counts
 from .notifier import Notifier
 from .outbox import Outbox
 from .ownership import check_metadata
-from .persistence import persist, reread
 from .reconcile import Reconciled, Reconciler
 from .recorder import Recorder
 from .records import C, R
+from .resolutions import Resolutions
 from .reversals import Reversals
 from .schedule import utc_now
 from .sending import Sender
 from .status_queries import StatusQueries
 from .store import Store
-
-_EVIDENCE_OF_DECISION = {
-    State.COMPLETED: Evidence.SUCCEEDED,
-    State.FAILED: Evidence.DECLINED,
-    State.CANCELLED: Evidence.CANCELLED,
-}
 
 
 @forgetful_calls
@@ -92,6 +84,7 @@ class Payments(Generic[R, C]):
         self._checks = Checks(store, queries, self._recorder, self._callbacks)
         self._sender = Sender(client, store, self._outbox, self._recorder, self._callbacks)
         self._reversals = Reversals(store, self._sender)
+        self._resolutions = Resolutions(store, self._recorder, self._callbacks)
 
     def c2b(
         self,
@@ -208,7 +201,7 @@ class Payments(Generic[R, C]):
         """Ask the gateway what became of a payment, and move the record on by what it says.
 
         Raises:
-            GatewayUnavailable: no readable answer; the record's next check was put off.
+            GatewayUnavailable: no readable answer; the record's next check was deferred.
             AuthenticationError: the credentials were refused; likewise.
             CalledInTransaction: as for `c2b`; not where the outcome is known already.
             RecordsUnavailable: the answer could not be written down; `reconcile` asks again.
@@ -231,35 +224,7 @@ class Payments(Generic[R, C]):
                 another account's, or the payment has the transaction ID of another that completed.
         """
         self._refuse_others(record)
-        evidence = _EVIDENCE_OF_DECISION.get(State(state))
-        if evidence is None:
-            problem = Message("must be completed, failed or cancelled")
-            raise nothing_sent({"state": [problem]})
-        report = StatusReport(evidence=evidence, description=f"Decided by {by}: {note}")
-
-        def decide() -> R:
-            known = self.store.get(record)
-            if State(known.state) in FINAL_STATES:
-                problem = Message(
-                    "the payment is %(state)s, which is final", state=str(known.state)
-                )
-                raise nothing_sent({"record": [problem]})
-            decided = self._recorder.apply(known, report)
-            if evidence is Evidence.SUCCEEDED and State(decided.state) in OPEN_STATES:
-                problem = Message(
-                    "its transaction, %(id)s, is that of another payment", id=known.transaction_id
-                )
-                raise nothing_sent({"record": [problem]})
-            return reread(self.store, decided)
-
-        decided = persist(self.store, decide)
-        try:
-            # One that nothing proved until now may say otherwise.
-            return persist(self.store, lambda: self._callbacks.apply_waiting(decided))
-        except Exception as error:  # noqa: BLE001 - it is decided
-            reference = decided.third_party_reference
-            log_failure("callback.not_applied", error, third_party_reference=reference)
-            return decided
+        return self._resolutions.resolve(record, state, by=by, note=note)
 
     def link(self, record: R, **columns: Any) -> R:
         """Write what is the shop's into a payment's record: what it is for, once that is known.

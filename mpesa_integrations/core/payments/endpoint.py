@@ -1,4 +1,7 @@
-"""The callback endpoint without a framework: who may call, what is taken in, what is answered."""
+"""The callback endpoint without a framework: who may call, how the body is read, what is answered.
+
+What becomes of a callback that is let in is in `callback_intake`.
+"""
 
 from __future__ import annotations
 
@@ -150,9 +153,9 @@ def wsgi_reader(
 
 
 def _refuse(
-    alias: str, address: str | None, status: int, why: str, dispatched: str = ""
+    alias: str, address: str | None, status: int, why: str, answer: str = ""
 ) -> CallbackAnswer:
-    """Refuse a callback whose token was right, with a line for who wonders where it is."""
+    """Refuse a callback whose token was right, with a line in the log that says why."""
     logger.warning(
         "callback.refused account=%s status=%s address=%s problem=%s",
         alias,
@@ -160,7 +163,7 @@ def _refuse(
         address or "unknown",
         why,
     )
-    return CallbackAnswer(status, {"output_ResponseDesc": dispatched} if dispatched else {})
+    return CallbackAnswer(status, {"output_ResponseDesc": answer} if answer else {})
 
 
 def _body(request: CallbackRequest) -> bytes | None:

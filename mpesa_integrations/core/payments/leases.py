@@ -1,9 +1,9 @@
-"""Keeps an event's notice from other workers for as long as its receivers are at work on it.
+"""Keeps an outbox entry from other workers for as long as receivers are at work on its event.
 
-A notice is handed to another worker once its lease has run out, since its process may have died.
+An entry is handed to another worker once its lease has run out, since its process may have died.
 One thread of the process renews the leases that are older than a third of their time; it is there
-only while there are leases, and costs a quick receiver nothing. What a lease is of is core's, how
-it is renewed the store's.
+only while there are leases, and costs a quick receiver nothing. What is dispatched is in `outbox`,
+how a lease is written is the store's.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ class HoldsOutbox(Protocol):
     """What renews leases: a store."""
 
     def hold_outbox(self, ids: Sequence[str], until: datetime) -> None:
-        """Keep notices from other workers until a time; called from a thread of its own."""
+        """Keep entries from other workers until a time; called from a thread of its own."""
 
 
 class Lease:
-    """A notice that others are kept from until `end`, or until nothing refers to this any more.
+    """An outbox entry that others are kept from until `end`, or until nothing refers to this.
 
     The latter is what happens to an event that waits for a transaction which is rolled back: what
-    would have sent it is dropped, and its lease with it. So a worker sends it.
+    would have dispatched it is dropped, and its lease with it. So a worker dispatches it.
     """
 
     __slots__ = ("__weakref__", "_ends", "due", "id", "lasts", "store")
@@ -48,11 +48,11 @@ class Lease:
         self.due = time.monotonic() + lasts.total_seconds() / 3
 
     def end(self) -> None:
-        """Renew it no more: the event was told, or never will be by this process."""
+        """Renew it no more: it was dispatched, or never will be by this process."""
         _keeper.drop(self)
 
     def renewed(self) -> bool:
-        """Put off when it is to be renewed next; False where it was renewed for long enough."""
+        """Move on when it is renewed next; False where it was renewed for long enough."""
         self.due = time.monotonic() + self.lasts.total_seconds() / 3
         return self.due < self._ends
 
@@ -64,7 +64,7 @@ class _Keeper:
         self.forget()
 
     def forget(self) -> None:
-        """Begin anew, as a process does that was forked: it has no thread, and tells nothing."""
+        """Begin anew, as a forked process does: it has no thread, and dispatches nothing."""
         self._changed = threading.Condition()
         self._held: weakref.WeakSet[Lease] = weakref.WeakSet()
         self._thread: threading.Thread | None = None
@@ -142,11 +142,11 @@ if hasattr(os, "register_at_fork"):
 
 
 def hold(store: HoldsOutbox, ids: Iterable[str], lasts: timedelta) -> list[Lease]:
-    """Keep notices from other workers, from now on until each lease's end.
+    """Keep outbox entries from other workers, from now on until each lease's end.
 
     Args:
-        store: where the notices are.
-        ids: of notices whose own lease has just begun.
+        store: where the entries are.
+        ids: of entries whose own lease has just begun.
         lasts: for how long they are kept without being renewed.
     """
     leases = [Lease(store, entry_id, lasts) for entry_id in ids]

@@ -43,7 +43,7 @@ FINAL_STATES = frozenset(State) - OPEN_STATES
 
 
 class Evidence(str, Enum):
-    """What a piece of news says of a payment, whoever brought it."""
+    """What is known to have become of a payment's money, whatever the source."""
 
     NOTHING = "nothing"
     """No answer, an unreadable one, or one that proves nothing."""
@@ -78,7 +78,7 @@ class Transition:
 _STAY = "stay"
 _CONFLICT = "conflict"
 
-# What becomes of each open state; "stay" where the news is old or says nothing.
+# What becomes of each open state; "stay" where the evidence is old or says nothing.
 _FROM_OPEN: dict[Evidence, State | str] = {
     Evidence.SUCCEEDED: State.COMPLETED,
     Evidence.DECLINED: State.FAILED,

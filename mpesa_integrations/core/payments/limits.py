@@ -1,4 +1,4 @@
-"""How much a worker does at a time, and how often: numbers that people type, checked."""
+"""Checks the numbers that people give a worker: how much at a time, how often, how fast."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from ..errors import nothing_sent
 from ..messages import Message
 
 _MOST = 10_000
-"""Rows or questions at a time: databases take no more values than some ten thousand at once."""
+"""Rows or status queries at a time: databases take some ten thousand values at once, not more."""
 _LONGEST = 366 * 24 * 3600
-"""Seconds that a worker may be told to wait."""
+"""Seconds that a worker may wait."""
 
 
 def check_counts(**counts: int) -> None:
-    """Refuse what is not a number of rows or questions, by the argument's name.
+    """Refuse what is not a number of rows or status queries, by the argument's name.
 
     Raises:
         ValidationError: one is not a whole number from 1 to 10,000.

@@ -1,6 +1,7 @@
-"""What a list of payments for people may search for and export; how, is the framework's admin's.
+"""What an admin's list of payments searches for, and how it exports a text.
 
-Numbers that are masked must not be guessed a digit at a time, so a search is for whole values.
+Numbers that are masked must not be guessed a digit at a time, so a search is for whole values. The
+list itself is the framework's.
 """
 
 from __future__ import annotations

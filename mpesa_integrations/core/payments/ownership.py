@@ -1,6 +1,6 @@
-"""Which columns of a payment's record are the library's, and which a shop may write.
+"""Which columns of a payment's record only the library writes, and which are the shop's own.
 
-How a write is noticed is the framework's; whose a column is, and what is then said, stands here.
+How a write is noticed is the framework's; whose a column is, and which error it gives, is here.
 """
 
 from __future__ import annotations

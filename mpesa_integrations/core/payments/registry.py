@@ -1,4 +1,4 @@
-"""A business's accounts by name, built when first used; what one does is `payments`'s."""
+"""A business's accounts by name, each built when it is first used; its calls are in `calls`."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Accounts(_DefaultAccount[R, C]):
     def accepting(self, token: str) -> list[str]:
         """The names of the accounts whose callback token this is.
 
-        All are compared, so that the time taken tells nothing of which one came close. None is
+        All are compared, so that the time taken does not show which one came close. None is
         built for it: one whose settings are wrong keeps no other's callbacks out.
 
         Args:

@@ -125,7 +125,7 @@ class Store(Protocol[R, C]):
     def claim_due(self, now: datetime, until: datetime, limit: int) -> list[R]:
         """Hand out payments whose next check is due, the longest waiting first.
 
-        Nobody else is handed them before `until`, to which their next check is put off; so what a
+        Nobody else is handed them before `until`, to which their next check is deferred; so what a
         worker that died had is handed out again by then.
         """
 

@@ -1,6 +1,6 @@
-"""What the records' tables must hold, and what is said where they do not.
+"""Which constraints the records' tables must have, and what could happen without them.
 
-How a model or a database is looked at is the framework's; what must be there is listed here, once.
+How a model or a database is inspected is the framework's.
 """
 
 from __future__ import annotations

@@ -1,0 +1,5 @@
+"""`python -m mpesa_integrations.cli` is `mpesa`."""
+
+from . import main
+
+main()

@@ -1,0 +1,116 @@
+"""The commands that make one call each: c2b, b2c, b2b, reverse, status and name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from ..core.client.blocking import MpesaClient
+from ..core.errors import MpesaError
+from ..core.protocol.results import Result
+from ..core.settings.client import MpesaConfig
+from .options import read_settings, with_json, with_settings
+from .output import fail, print_result, result_fields
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def _with_reference(command: _Command) -> _Command:
+    return click.option(
+        "--third-party-reference", help="1 to 20 letters and digits; made if left out."
+    )(command)
+
+
+@click.command()
+@with_settings
+@with_json
+@click.option("--msisdn", required=True, help="The customer's number, as 84 123 4567.")
+@click.option("--amount", required=True, help="Meticais, as 150 or 99.50.")
+@click.option("--reference", required=True, help="1 to 20 characters, for the statement.")
+@_with_reference
+def c2b(as_json: bool, **options: Any) -> None:
+    """Take a payment from a customer."""
+    _call(as_json, options, MpesaClient.c2b)
+
+
+@click.command()
+@with_settings
+@with_json
+@click.option("--msisdn", required=True, help="The customer's number, as 84 123 4567.")
+@click.option("--amount", required=True, help="Meticais, as 150 or 99.50.")
+@click.option("--reference", required=True, help="1 to 20 characters, for the statement.")
+@_with_reference
+def b2c(as_json: bool, **options: Any) -> None:
+    """Pay out to a customer."""
+    _call(as_json, options, MpesaClient.b2c)
+
+
+@click.command()
+@with_settings
+@with_json
+@click.option("--receiver-shortcode", required=True, help="The other business's, 5 or 6 digits.")
+@click.option("--amount", required=True, help="Meticais, as 150 or 99.50.")
+@click.option("--reference", required=True, help="1 to 20 characters, for the statement.")
+@_with_reference
+def b2b(as_json: bool, **options: Any) -> None:
+    """Pay another business."""
+    _call(as_json, options, MpesaClient.b2b)
+
+
+@click.command()
+@with_settings
+@with_json
+@click.option("--transaction-id", required=True, help="The payment to reverse, as 4XDF12345.")
+@click.option("--amount", help="Meticais to give back; all if left out.")
+@_with_reference
+def reverse(as_json: bool, **options: Any) -> None:
+    """Give a payment's money back, all of it or a part."""
+    _call(as_json, options, MpesaClient.reverse)
+
+
+@click.command()
+@with_settings
+@with_json
+@click.option(
+    "--query-reference", required=True, help="Transaction ID, conversation ID or reference."
+)
+@_with_reference
+def status(as_json: bool, **options: Any) -> None:
+    """Ask where a transaction stands."""
+    _call(as_json, options, MpesaClient.query_transaction_status)
+
+
+@click.command()
+@with_settings
+@with_json
+@click.option("--msisdn", required=True, help="The customer's number, as 84 123 4567.")
+@_with_reference
+def name(as_json: bool, **options: Any) -> None:
+    """Ask for the name that a number is registered under."""
+    _call(as_json, options, MpesaClient.query_customer_name)
+
+
+def _call(as_json: bool, options: dict[str, Any], method: Callable[..., Result]) -> None:
+    """Make a call with the options that are its arguments, the others being settings."""
+    names = {
+        "msisdn",
+        "amount",
+        "reference",
+        "third_party_reference",
+        "receiver_shortcode",
+        "transaction_id",
+        "query_reference",
+    }
+    arguments = {key: options.pop(key) for key in list(options) if key in names}
+    try:
+        with MpesaClient(MpesaConfig(**read_settings(options))) as client:
+            result = method(client, **arguments)
+    except MpesaError as error:
+        fail(error, as_json=as_json)
+    if as_json:
+        click.echo(json.dumps(result_fields(result), indent=2, ensure_ascii=False))
+    else:
+        print_result(result)
