@@ -21,7 +21,7 @@ TOKEN = "a-callback-token-of-more-than-32-characters"
 
 @dataclass
 class Heard:
-    """A notifier that keeps what it is told; `silent` keeps it from coming to tell."""
+    """A notifier that keeps what it is given; while `silent`, it dispatches nothing."""
 
     events: list[tuple[Event, Any]] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
@@ -31,11 +31,11 @@ class Heard:
     def wants(self, event: Event) -> bool:
         return True
 
-    def notify(self, entry: OutboxEntry, record: Any, told: Callable[[], None]) -> None:
+    def notify(self, entry: OutboxEntry, record: Any, dispatched: Callable[[], None]) -> None:
         if not self.silent:  # as a process that died before it came to it
             self.events.append((entry.event, copy.copy(record)))
             self.ids.append(entry.id)
-            told()
+            dispatched()
 
     def callback_rejected(self, entry: Any, verdict: Verdict) -> None:
         self.rejected.append(verdict)

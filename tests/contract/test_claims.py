@@ -81,7 +81,7 @@ def test_the_second_callback_with_one_transaction_is_a_conflict(
     assert heard.names[-2:] == ["completed", "conflict"]
     assert heard.events[-1][1].pk == second.pk
     payments.receive(callback(second))
-    assert heard.names[-2:] == ["completed", "conflict"], "told once"
+    assert heard.names[-2:] == ["completed", "conflict"], "dispatched once"
 
 
 def test_a_reversal_by_that_transaction_finds_the_one_that_holds_it(
@@ -142,7 +142,7 @@ def test_a_query_that_gives_anothers_transaction_backs_off_and_ends_with_a_perso
     assert kept.stuck_at is not None
 
 
-def test_a_completed_payment_that_learns_anothers_transaction_keeps_none(
+def test_a_completed_payment_that_is_said_to_have_anothers_transaction_keeps_none(
     payments: Payments[Any, Any], backend: Backend, two_pending: tuple[Any, Any], heard: Heard
 ) -> None:
     first, second = two_pending

@@ -62,7 +62,7 @@ def test_somebody_elses_payment_never_completes_a_duplicate(
         record = _reconcile(payments, backend)
     assert (record.state, record.transaction_id, record.checks) == ("unknown", "", 3)
     assert f"{reference}: Completed, transaction {theirs}" in record.response_description
-    assert record.next_check_at > _hours_from_now(23)  # asking tells nothing; a person knows
+    assert record.next_check_at > _hours_from_now(23)  # a query would say nothing; a person knows
     assert heard.names == ["initiated", "unknown", "conflict"]
     backend.set_all(created_at=_hours_from_now(-25))
     record = _reconcile(payments, backend)
@@ -96,12 +96,12 @@ def test_a_duplicate_that_the_gateway_then_does_not_know_is_not_failed(
 
 
 @pytest.mark.parametrize(
-    ("reference", "state", "told"),
+    ("reference", "state", "event"),
     [(None, "completed", "completed"), ("MINE7", "unknown", "stuck")],
 )
 def test_a_duplicate_of_an_attempt_of_our_own_is_asked_for(
     payments: Payments[Any, Any], backend: Backend, heard: Heard, mpesa_simulator: Simulator,
-    reference: str | None, state: str, told: str,
+    reference: str | None, state: str, event: str,
 ) -> None:  # fmt: skip
     """INS-16 that lied, sent again: only a reference of this library's is surely ours."""
     mpesa_simulator.scenarios.queue("overloaded_unawares")
@@ -109,7 +109,7 @@ def test_a_duplicate_of_an_attempt_of_our_own_is_asked_for(
     assert (record.state, record.response_code) == ("unknown", "INS-10")
     record = _reconcile(payments, backend)
     assert record.state == state
-    assert heard.names == ["initiated", "unknown", told]
+    assert heard.names == ["initiated", "unknown", event]
     assert len(mpesa_simulator.ledger.transactions()) == 1
 
 
@@ -137,7 +137,7 @@ def test_a_reference_that_was_given_may_be_another_requests(
     payments: Payments[Any, Any], backend: Backend, heard: Heard, mpesa_simulator: Simulator,
     scenario: str,
 ) -> None:  # fmt: skip
-    """Nobody can tell whether what the gateway has by it is ours: a person is told at once."""
+    """Nothing says whether what the gateway has by it is ours: it is a person's at once."""
     mpesa_simulator.scenarios.queue(scenario)
     assert payments.c2b(**PAYMENT, third_party_reference=SHARED).state == "unknown"
     if scenario == "cut_before":
@@ -211,7 +211,7 @@ def test_a_querys_own_ids_are_not_the_payments(
         assert asked == [first.third_party_reference] * 2
     booked = mpesa_simulator.ledger.find(first.third_party_reference)
     assert booked is not None
-    # The genuine callback has the question asked at once, which then tells.
+    # The genuine callback has the query sent at once, whose answer decides.
     early = callback(first, input_OriginalConversationID=booked.conversation_id,
                      input_TransactionID=str(booked.transaction_id))  # fmt: skip
     assert payments.receive(early)[0] == 200
@@ -331,7 +331,7 @@ def test_a_conversation_of_any_shape_is_asked_for_by_what_can_be_asked(
     askable = " " not in conversation and len(conversation) <= 64
     record = _reconcile(payments, backend)
     assert record.state == ("completed" if askable or reference is None else "pending")
-    # Nobody can say of a given reference whose it is: a person is told, and it is not asked again.
+    # Nobody can say whose a given reference is: it is for a person, and not asked for again.
     assert ("stuck" in heard.names) == (record.state == "pending" and not record.conversation_id)
 
 
@@ -370,7 +370,7 @@ def test_a_transaction_of_any_shape_can_be_given_back(
     assert backend.records()[0].state == "reversed"
 
 
-def test_a_transaction_that_no_record_can_hold_is_told_in_words(
+def test_a_transaction_that_no_record_can_hold_is_kept_in_words(
     payments: Payments[Any, Any], mpesa_simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mpesa_simulator.ledger, "new_transaction_id", lambda: "y" * 70)

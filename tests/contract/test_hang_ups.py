@@ -95,7 +95,7 @@ def test_one_hang_up_at_any_statement_after_sending_loses_nothing(
     assert (record.state, record.transaction_id) == ("completed", kept.transaction_id)
     assert kept.state == "completed"
     backend.make_due()
-    payments.reconcile()  # tells what could not be told, or not be noted as told
+    payments.reconcile()  # dispatches what could not be dispatched, or not be settled
     assert set(heard.names) == {"initiated", "completed"}
     assert backend.outbox() == 0
 
@@ -123,11 +123,11 @@ def test_an_answer_that_cannot_be_written_is_in_the_log_and_names_no_customer(
 ) -> None:
     with _after_sending(payments, lambda: line.arm(lambda now: True)):
         record = payments.c2b(**PAYMENT)
-    told = next(r for r in caplog.records if r.getMessage().startswith("payment.not_written"))
-    assert told.levelno == logging.ERROR
+    logged = next(r for r in caplog.records if r.getMessage().startswith("payment.not_written"))
+    assert logged.levelno == logging.ERROR
     for known in (record.third_party_reference, record.transaction_id, record.conversation_id):
         assert known
-        assert known in told.getMessage()
+        assert known in logged.getMessage()
     assert "258841234567" not in caplog.text
 
 
@@ -224,7 +224,7 @@ def test_a_database_that_is_away_before_sending_says_so_and_nothing_is_sent(
     assert len(mpesa_simulator.ledger.transactions()) == len(backend.records()) == 1
 
 
-def test_one_hang_up_before_sending_is_not_noticed(
+def test_one_hang_up_before_sending_is_survived(
     payments: Payments[Any, Any], mpesa_simulator: Simulator, line: Line
 ) -> None:
     for number in (1, 2, 3):
@@ -242,7 +242,7 @@ def test_a_record_whose_commit_was_not_confirmed_is_sent_once_at_most(
     create = payments.store.create
     tries: list[None] = []
 
-    def committed_but_not_told(*args: Any) -> Any:
+    def committed_but_not_known(*args: Any) -> Any:
         found = create(*args)
         tries.append(None)
         if len(tries) == 1:
@@ -250,7 +250,7 @@ def test_a_record_whose_commit_was_not_confirmed_is_sent_once_at_most(
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(payments.store, "create", committed_but_not_told)
+        patch.setattr(payments.store, "create", committed_but_not_known)
         call = partial(payments.c2b, **PAYMENT, idempotency_key=key, third_party_reference=given)
         if given is None:  # nobody else has such a reference: the row is this call's own
             assert call().state == "completed"

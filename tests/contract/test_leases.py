@@ -60,7 +60,7 @@ def _due_at(backend: Backend, entry_id: str) -> datetime:
 
 
 class Slow(Heard):
-    """Calls something while it tells of an event."""
+    """Calls something while it dispatches an event."""
 
     at_work: Callable[[str], None] | None = None
 
@@ -106,12 +106,12 @@ def test_a_receiver_of_a_worker_that_takes_long_is_called_once_and_the_rest_goes
     def work(entry_id: str) -> None:
         heard.at_work = None
 
-        def others_are_told() -> bool:
+        def others_are_dispatched() -> bool:
             other(worker.reconcile)
             return backend.outbox() == 1
 
-        # The rest of this worker's batch is told by somebody else, once its lease has run out.
-        until(others_are_told)
+        # The rest of this worker's batch is dispatched by another, once its lease has run out.
+        until(others_are_dispatched)
 
     heard.at_work = work
     assert payments.reconcile().dispatched == 1
@@ -119,7 +119,7 @@ def test_a_receiver_of_a_worker_that_takes_long_is_called_once_and_the_rest_goes
     assert backend.outbox() == 0
 
 
-def test_both_events_of_a_reversal_are_kept_while_the_first_is_told(
+def test_both_events_of_a_reversal_are_kept_while_the_first_is_dispatched(
     payments: Payments[Any, Any], make_payments: MakePayments, backend: Backend, heard: Slow,
     other: Any,
 ) -> None:  # fmt: skip
@@ -139,7 +139,7 @@ def test_both_events_of_a_reversal_are_kept_while_the_first_is_told(
     assert heard.names == ["initiated", "completed", "initiated", "completed", "reversed"]
 
 
-def test_what_a_process_that_died_held_is_told_by_another(
+def test_what_a_process_that_died_held_is_dispatched_by_another(
     payments: Payments[Any, Any], backend: Backend, heard: Slow
 ) -> None:
     class Died(BaseException):

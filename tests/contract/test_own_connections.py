@@ -135,7 +135,7 @@ def test_views_that_hold_a_session_all_pay(
     assert {record.state for record in backend.records()} == {"completed"}
 
 
-def test_a_pool_that_is_used_up_is_told_before_sending_and_outlived_after_it(
+def test_a_pool_that_is_used_up_raises_before_sending_and_is_outlived_after_it(
     make: Callable[..., Payments[Any, Any]], make_engine: MakeEngine, mpesa_simulator: Simulator,
     monkeypatch: pytest.MonkeyPatch, backend: SqlAlchemyBackend,
 ) -> None:  # fmt: skip
@@ -214,7 +214,7 @@ def test_a_row_that_the_caller_has_locked_ends_a_reversal_before_it_is_sent(
         with pytest.raises(RecordLocked, match=words):
             payments.reverse(transaction_id=paid.transaction_id)
         with pytest.raises(RecordLocked, match=r"^A payment's row stayed locked"):
-            payments.check(lost)  # a question was sent: it does not say that nothing was
+            payments.check(lost)  # a query was sent: it does not say that nothing was
     assert len(mpesa_simulator.ledger.transactions()) == 2
     assert payments.reverse(transaction_id=paid.transaction_id).state == "completed"
 

@@ -114,17 +114,17 @@ def test_what_was_linked_meanwhile_is_in_the_record_that_a_call_gives(
 ) -> None:
     notify = heard.notify
 
-    def link(entry: Any, record: Any, told: Callable[[], None]) -> None:
+    def link(entry: Any, record: Any, dispatched: Callable[[], None]) -> None:
         payments.link(record, metadata={entry.event.value: True}, **backend.what_for(1))
-        notify(entry, record, told)
+        notify(entry, record, dispatched)
 
     monkeypatch.setattr(heard, "notify", link)
     paid = payments.c2b(**PAYMENT)
-    told = {"payment_initiated": True, "payment_completed": True}
-    assert _metadata(paid) == told
+    linked = {"payment_initiated": True, "payment_completed": True}
+    assert _metadata(paid) == linked
     backend.write_back(paid, "by the caller")
     (kept,) = backend.records()
-    assert _metadata(kept) == {**told, "note": "by the caller"}
+    assert _metadata(kept) == {**linked, "note": "by the caller"}
     for name, value in backend.what_for(1).items():
         assert getattr(kept, name) == value
     backend.set_all(state="unknown")

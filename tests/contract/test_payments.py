@@ -48,7 +48,7 @@ def pending(payments: Payments[Any, Any], mpesa_simulator: Simulator) -> Any:
     return record
 
 
-def test_a_payment_is_recorded_paid_and_told(
+def test_a_payment_is_recorded_paid_and_its_events_dispatched(
     payments: Payments[Any, Any], backend: Backend, heard: Heard, mpesa_simulator: Simulator
 ) -> None:
     record = payments.c2b(**PAYMENT)
@@ -327,7 +327,7 @@ def test_a_success_is_confirmed_before_it_counts_where_that_is_asked_for(
     assert backend.records()[0].state == "completed"
 
 
-def test_a_person_decides_what_the_gateway_never_told(
+def test_a_person_decides_what_the_gateway_never_said(
     payments: Payments[Any, Any], backend: Backend, heard: Heard, mpesa_simulator: Simulator
 ) -> None:
     mpesa_simulator.scenarios.queue("cut_before")
@@ -344,7 +344,7 @@ def test_a_person_decides_what_the_gateway_never_told(
     assert "no estado “falhado”, que é definitivo" in caught.value.errors_in("pt")["record"][0]
 
 
-def test_a_check_that_gets_no_answer_is_put_off(
+def test_a_check_that_gets_no_answer_is_deferred(
     payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator
 ) -> None:
     mpesa_simulator.scenarios.queue("cut_before")

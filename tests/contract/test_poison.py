@@ -176,7 +176,7 @@ def test_workers_are_handed_different_callbacks(
     assert sorted(claimed) == [entry.id for entry in backend.callbacks()]
 
 
-def test_a_payment_whose_answer_cannot_be_taken_in_is_put_off_and_the_others_go_on(
+def test_a_payment_whose_answer_cannot_be_applied_is_deferred_and_the_others_go_on(
     payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator,
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -228,7 +228,7 @@ def test_an_event_of_another_version_or_a_notifier_that_raises_stops_no_other(
     assert all(aware(row.due_at) > _now() + timedelta(minutes=30) for row in kept.values())
     assert caplog.text.count("signal.never_sent") == 2
     assert unknown.id in caplog.text
-    # The version that knows it comes, and it is told.
+    # The version that knows it comes, and it is dispatched.
     backend.set_outbox_entry(unknown.id, event="payment_completed")
     monkeypatch.setattr(heard, "notify", notify)
     backend.make_due()
@@ -282,7 +282,7 @@ def test_a_row_that_cannot_be_read_stops_no_other(
     assert [r.state for r in backend.records()] == ["unknown", "completed"]
 
 
-def test_told_to_stop_it_leaves_the_rest_to_others(
+def test_when_stopped_it_leaves_the_rest_to_others(
     waiting: list[Any], payments: Payments[Any, Any], backend: Backend, heard: Heard,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip

@@ -1,4 +1,4 @@
-"""Reconciliation over every store: leases, notices, escalation, many workers."""
+"""Reconciliation over every store: leases, the outbox, escalation, many workers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _in(minutes: float) -> datetime:
 @pytest.mark.parametrize(
     ("scenario", "state"), [("cut_after", "completed"), ("cut_before", "unknown")]
 )
-def test_reconcile_learns_what_the_gateway_knows(
+def test_reconcile_finds_out_what_the_gateway_knows(
     payments: Payments[Any, Any], backend: Backend, heard: Heard, mpesa_simulator: Simulator,
     scenario: str, state: str,
 ) -> None:  # fmt: skip
@@ -127,7 +127,7 @@ def test_a_rate_is_kept(
     assert min(gaps) > timedelta(seconds=0.03)
 
 
-def test_told_to_stop_it_holds_nothing(
+def test_when_stopped_it_holds_nothing(
     payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator
 ) -> None:
     _unknown(payments, mpesa_simulator, 6)
@@ -200,19 +200,19 @@ def test_processes_share_the_work_and_signal_once(
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(3)
     ]
-    told: list[str] = []
+    printed: list[str] = []
     for worker in workers:
         out, err = worker.communicate(timeout=60)
         assert worker.returncode == 0, err
-        told += out.split()
+        printed += out.split()
     payments.reconcile()  # what two of them let go to each other
-    completed = [line for line in told if line.startswith("payment_completed:")]
+    completed = [line for line in printed if line.startswith("payment_completed:")]
     assert len(completed) == len(set(completed))
     assert {r.state for r in backend.records()} == {"completed"}
     assert len(completed) >= 20
 
 
-def test_what_a_dead_process_did_not_tell_is_told(
+def test_what_a_dead_process_did_not_dispatch_is_dispatched(
     payments: Payments[Any, Any], backend: Backend, heard: Heard
 ) -> None:
     heard.silent = True
@@ -326,7 +326,7 @@ def test_a_crash_between_recording_and_sending_leaves_what_can_be_asked_for(
     assert backend.records()[0].state == "completed"
 
 
-def test_however_long_a_question_may_take_it_is_asked(
+def test_however_long_a_query_may_take_it_is_sent(
     make_payments: MakePayments, backend: Backend, mpesa_simulator: Simulator
 ) -> None:
     payments = make_payments(timeout=(5, 900))

@@ -1,4 +1,4 @@
-"""A process of its own that reconciles until nothing is due, and prints what it told."""
+"""A process of its own that reconciles until nothing is due, and prints what it dispatched."""
 
 from __future__ import annotations
 

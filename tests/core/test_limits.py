@@ -35,7 +35,7 @@ def _refused(call: Any, name: str) -> None:
 
 @pytest.mark.parametrize("value", NO_COUNTS)
 @pytest.mark.parametrize("name", ["batch", "workers"])
-def test_no_run_of_no_rows_or_no_questions(name: str, value: Any) -> None:
+def test_no_run_of_no_rows_or_no_queries(name: str, value: Any) -> None:
     _refused(lambda: _payments().reconciler(**{name: value}), name)
     _refused(lambda: _payments().reconcile(**{name: value}), name)
     _refused(lambda: check_counts(**{name: value}), name)
