@@ -16,7 +16,7 @@ from mpesa_integrations import ProtectedRecord, ValidationError
 from mpesa_integrations.core.errors import IdempotencyConflict
 from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.payments.lifecycle import State
-from mpesa_integrations.core.payments.ownership import OWNED, another
+from mpesa_integrations.core.payments.ownership import OWNED, differing_argument
 from mpesa_integrations.simulator import Simulator
 
 from .backends import Backend
@@ -246,7 +246,7 @@ def test_what_cannot_be_linked_is_refused(
 )
 def test_a_value_that_the_column_rounded_is_the_same(kept: Any, given: Any, is_same: bool) -> None:
     record = SimpleNamespace(price=kept)
-    assert another(record, {"price": {"price": given}}) == (None if is_same else "price")
+    assert differing_argument(record, {"price": {"price": given}}) == (None if is_same else "price")
 
 
 def test_the_error_says_what_moves_a_payment() -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 from ..errors import IdempotencyConflict, nothing_sent
 from ..messages import Message
 from ..protocol.schemas import parse_amount
-from .ownership import another
+from .ownership import differing_argument
 from .records import R, Record, exact_match
 
 IdempotencyKey = str | int | UUID
@@ -61,7 +61,7 @@ def check_repeated(
             kept, given = parse_amount(kept), parse_amount(given)
         if kept != given:
             raise _used_before(record, name)
-    argument = another(record, shops)
+    argument = differing_argument(record, shops)
     if argument is not None:
         raise _used_before(record, argument)
     return record

@@ -104,7 +104,7 @@ def refuse_unsaved(name: str) -> ValidationError:
     return nothing_sent({name: [Message("must be an object that was saved")]})
 
 
-def another(record: Any, columns: Mapping[str, Mapping[str, Any]]) -> str | None:
+def differing_argument(record: Any, columns: Mapping[str, Mapping[str, Any]]) -> str | None:
     """Find the argument by which a payment is for something else than the one on record.
 
     Args:
