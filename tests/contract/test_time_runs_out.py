@@ -13,7 +13,7 @@ import pytest
 from flask_mpesa.memory_store import MemoryStore
 from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.payments.lifecycle import State
-from mpesa_integrations.core.payments.reconcile import LEASE, Reconciled, Reconciler
+from mpesa_integrations.core.payments.reconcile import LEASE, Reconciled
 from mpesa_integrations.core.payments.records import Change
 from mpesa_integrations.core.payments.schedule import DISPATCH_GRACE
 from mpesa_integrations.simulator import Simulator
@@ -91,13 +91,13 @@ def heard() -> Slow:
 
 
 @pytest.mark.parametrize(("takes", "asked"), [(LEASE - SOON, 3), (LEASE + SOON, 1)])
-def test_no_question_starts_whose_answer_may_come_after_the_lease(
+def test_no_query_starts_whose_answer_may_come_after_the_lease(
     unknown: list[Any], payments: Payments[Any, Any], backend: Backend, clock: Clock,
     monkeypatch: pytest.MonkeyPatch, takes: timedelta, asked: int,
 ) -> None:  # fmt: skip
-    slow = _after(clock.once(takes), payments.query_status)
-    monkeypatch.setattr(payments, "query_status", slow)
-    assert Reconciler(payments, workers=1).run() == Reconciled(asked=asked)
+    slow = _after(clock.once(takes), payments._checks.query_status)
+    monkeypatch.setattr(payments._checks, "query_status", slow)
+    assert payments.reconciler(workers=1).run() == Reconciled(asked=asked)
     assert [record.state for record in backend.records()].count("completed") == asked
     assert payments.reconcile() == Reconciled(asked=3 - asked), "at once, not when the lease ends"
 
@@ -107,13 +107,13 @@ def test_a_lease_lasts_until_the_last_answer_must_be_there_and_no_longer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     timeout = timedelta(seconds=sum(payments.client.config.timeout))
-    ask, seen = payments.query_status, list[datetime]()
+    ask, seen = payments._checks.query_status, list[datetime]()
 
     def note(record: Any) -> Any:
         seen.append(payments.store.aware(record.next_check_at))
         return ask(record)
 
-    monkeypatch.setattr(payments, "query_status", note)
+    monkeypatch.setattr(payments._checks, "query_status", note)
     before = datetime.now(timezone.utc)
     payments.reconcile(workers=1)
     after = datetime.now(timezone.utc)
