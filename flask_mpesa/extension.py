@@ -17,11 +17,8 @@ from mpesa_integrations.core.errors import ConfigurationError
 from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.payments.registry import DEFAULT, Accounts
 from mpesa_integrations.core.redaction import HideSecretsInLog, hide_secrets
-from mpesa_integrations.core.settings.account import (
-    AccountSettings,
-    check_account,
-    check_callback_tokens,
-)
+from mpesa_integrations.core.settings.account import AccountSettings
+from mpesa_integrations.core.settings.account_checks import check_account, check_callback_tokens
 from mpesa_integrations.core.settings.client import KEY_PREFIX
 
 from .callbacks import callback_blueprint, exempt_from_csrf

@@ -35,7 +35,8 @@ from .core.payments.persistence import persist
 from .core.payments.reconcile import Reconciled, Reconciler
 from .core.payments.registry import Accounts
 from .core.payments.tables import faults_in_database
-from .core.settings.account import AccountSettings, check_account, check_callback_tokens
+from .core.settings.account import AccountSettings
+from .core.settings.account_checks import check_account, check_callback_tokens
 
 Echo = Callable[[str], object]
 _SHOWN = (

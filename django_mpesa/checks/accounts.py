@@ -10,8 +10,8 @@ from django.core.checks import CheckMessage, Error, Warning
 
 from mpesa_integrations.core.errors import ConfigurationError
 from mpesa_integrations.core.payments.registry import DEFAULT
-from mpesa_integrations.core.settings.account import (
-    AccountSettings,
+from mpesa_integrations.core.settings.account import AccountSettings
+from mpesa_integrations.core.settings.account_checks import (
     SettingsMessage,
     check_account,
     check_callback_tokens,

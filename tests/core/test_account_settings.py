@@ -10,7 +10,7 @@ import pytest
 from mpesa_integrations import ConfigurationError, GatewayUnavailable
 from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.protocol.http import HttpRequest, HttpResponse, NotConnected
-from mpesa_integrations.core.settings.account import AccountSettings, check_account
+from mpesa_integrations.core.settings.account import AccountSettings
 
 from .conftest import make_config
 
@@ -53,19 +53,3 @@ def test_another_transport_is_refused_by_name(given: Any) -> None:
     with pytest.raises(ConfigurationError, match="transport") as caught:
         _settings(TRANSPORT=given)
     assert caught.value.setting == "transport"
-
-
-@pytest.mark.parametrize(
-    ("changes", "numbers"),
-    [
-        ({"ENVIRONMENT": "sandbox"}, []),
-        ({"ENVIRONMENT": "sandbox", "SERVICE_PROVIDER_CODE": "123456"}, [12]),
-        ({"ENVIRONMENT": "sandbox", "SERVICE_PROVIDER_CODE": "123456", "HOST": "127.0.0.1"}, []),
-        ({"ENVIRONMENT": "production", "SERVICE_PROVIDER_CODE": "123456"}, []),
-    ],
-)
-def test_a_live_shortcode_at_the_sandbox_is_doubtful(
-    changes: dict[str, str], numbers: list[int]
-) -> None:
-    problems = check_account("default", _settings(**changes), in_production=False)
-    assert [problem.number for problem in problems] == numbers

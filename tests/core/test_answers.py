@@ -155,22 +155,6 @@ def test_a_status_answer(word: str, status: TransactionStatus | None) -> None:
     assert (result.kind, result.transaction_status) == (Kind.SUCCESS, status)
 
 
-@pytest.mark.parametrize(
-    ("documented", "other", "status"),
-    [("absent", "Completed", "Completed"), ("N/A", "Success", "Success"),
-     ("Pending", "Completed", "Pending")],
-)  # fmt: skip
-def test_an_undocumented_status_is_read_where_the_documented_one_is_missing(
-    documented: str, other: str, status: str
-) -> None:
-    fields = _answer(output_ResponseTransactionStatus=documented, output_TransactionStatus=other)
-    result = _read(fields, operation=QUERY_TRANSACTION_STATUS)
-    assert isinstance(result, TransactionStatusResult)
-    assert result.transaction_status == status
-    assert result.transaction_status is not None
-    assert result.transaction_status.known == (status != "Success")
-
-
 @pytest.mark.parametrize("operation", [QUERY_TRANSACTION_STATUS, QUERY_CUSTOMER_NAME])
 def test_an_answer_to_another_question_is_no_answer(operation: Operation) -> None:
     fields = _answer(
@@ -387,18 +371,6 @@ def test_a_duplicate_of_an_attempt_of_ones_own_is_an_outcome_unknown() -> None:
         assert type(caught.value) is error
         assert caught.value.result is not None
         assert caught.value.result.code == "INS-10"
-
-
-@pytest.mark.parametrize(("environment", "told"), [("sandbox", True), ("local", False)])
-def test_who_asks_the_sandbox_for_a_name_is_told_that_it_has_no_such_service(
-    environment: str, told: bool
-) -> None:
-    body = json.dumps({"output_ResultCode": "INS-26", "output_CustomerName": "N/A"}).encode()
-    client = MpesaClient(make_config(environment=environment), transport=_Scripted((400, body)))
-    with pytest.raises(AuthenticationError, match="INS-26") as caught:
-        client.query_customer_name(msisdn="841234567")
-    assert ("sandbox" in str(caught.value)) == told
-    assert caught.value.result is not None
 
 
 def test_the_request_is_the_documented_one() -> None:

@@ -43,7 +43,7 @@ GOOD = {"ENVIRONMENT": "production", "CALLBACK_BASE_URL": "https://shop.example:
         ({**GOOD, "CALLBACK_TOKEN": None}, ["mpesa.E007"]),
         ({**GOOD, "CALLBACK_TOKEN": "x" * 20}, ["mpesa.W008"]),
         ({**GOOD, "CALLBACK_BASE_URL": "http://shop.example:12000"}, ["mpesa.E010"]),
-        ({**GOOD, "CALLBACK_BASE_URL": "https://shop.example"}, ["mpesa.E010"]),
+        ({**GOOD, "CALLBACK_BASE_URL": "https://shop.example"}, ["mpesa.W010"]),
         ({**GOOD, "CALLBACK_BASE_URL": "https://shop.example:x"}, ["mpesa.E010"]),
     ],
 )

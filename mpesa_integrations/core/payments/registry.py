@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic
 from ..errors import ConfigurationError
 from ..failures import log_failure
 from ..settings.account import AccountSettings
-from ..settings.client import read_callback_token
+from ..settings.values import read_callback_token
 from .callback_intake import is_token
 from .calls import Payments
 from .records import C, R

@@ -20,6 +20,7 @@ class Environment:
 
     Attributes:
         host: host name or address.
+        other_hosts: what else the same gateway is reached by.
         port: one port for all operations; None means each operation's documented port.
         path: what stands before each operation's path, as `/sandbox`; mostly nothing.
     """
@@ -27,6 +28,12 @@ class Environment:
     host: str
     port: int | None = None
     path: str = ""
+    other_hosts: tuple[str, ...] = ()
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """All names of the gateway, in small letters."""
+        return (self.host, *self.other_hosts)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -36,7 +43,8 @@ class Market:
     Attributes:
         name: as `mozambique`.
         currency: of all amounts, by its ISO 4217 code, as `MZN`.
-        environments: where the gateway is, by the names that the setting `environment` takes.
+        environments: where the gateway is, by the names that the setting `environment` takes;
+            `sandbox` and `production` are among them.
         origin: the `Origin` header, unless an account sets another.
         shortcode: what a business's shortcode is, as a regular expression.
         shortcode_rule: the same in words, as they follow the setting's name.

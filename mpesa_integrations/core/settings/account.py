@@ -1,13 +1,12 @@
-"""One account's settings as a framework's give them: read, and looked over for doubts."""
+"""One account's settings as a framework gives them, read. Doubts about them: `account_checks`."""
 
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal, cast
-from urllib.parse import urlsplit
 
 from ..errors import ConfigurationError
 from ..markets.mozambique import CALLBACK_PORTS
@@ -18,8 +17,6 @@ from .client import KEY_PREFIX, MpesaConfig
 from .networks import UNIX, Network, read_network
 
 Proxy = Network | Literal["unix"]
-_SHORT_TOKEN = 32
-_API_KEY_LENGTH = 32
 
 
 @forgetful_calls
@@ -164,118 +161,3 @@ _READERS: dict[str, Callable[[str, object], Any]] = {
 }
 ACCOUNT_SETTINGS = tuple(_READERS)
 """The settings of an account that are not the client's."""
-
-
-@dataclass(frozen=True, slots=True)
-class SettingsMessage:
-    """Something wrong with an account's settings, and what to do.
-
-    Attributes:
-        number: by which a framework's check names it.
-        text: what is wrong.
-        hint: what would be right.
-        serious: whether payments or callbacks would not work, or would not be safe.
-    """
-
-    number: int
-    text: str
-    hint: str
-    serious: bool
-
-
-def check_account(
-    alias: str, settings: AccountSettings, *, in_production: bool
-) -> Iterator[SettingsMessage]:
-    """Say what is doubtful in settings that can be read.
-
-    Args:
-        alias: the account's name, for the texts.
-        settings: what was read.
-        in_production: whether real customers are meant to pay.
-    """
-    config = settings.config
-    account = f"the M-Pesa account {alias!r}"
-    if len(config.api_key) != _API_KEY_LENGTH:
-        yield SettingsMessage(
-            3,
-            f"The API_KEY of {account} has {len(config.api_key)} characters; "
-            f"the portal's have {_API_KEY_LENGTH}.",
-            "Copy it again from the account page.",
-            serious=False,
-        )
-    if in_production and config.environment != "production":
-        yield SettingsMessage(
-            4,
-            f"{account} uses the {config.environment} gateway in production.",
-            'Set ENVIRONMENT to "production" where customers pay.',
-            serious=False,
-        )
-    if in_production and config.verify is False:
-        yield SettingsMessage(
-            5,
-            f"{account} does not check the gateway's certificate.",
-            "Set VERIFY to True, or to the path of a CA bundle.",
-            serious=True,
-        )
-    sandbox = config.environment == "sandbox" and config.host is None
-    right = config.market.sandbox_shortcode
-    if sandbox and right is not None and config.service_provider_code != right:
-        yield SettingsMessage(
-            12,
-            f"{account} uses a shortcode of its own at the sandbox, which refuses all but "
-            f"{right} (INS-13).",
-            f'Set SERVICE_PROVIDER_CODE to "{right}" there, or ENVIRONMENT to "production".',
-            serious=False,
-        )
-    yield from _find_callback_problems(account, settings)
-
-
-def check_callback_tokens(accounts: Mapping[str, AccountSettings]) -> Iterator[SettingsMessage]:
-    """Say which accounts have one callback token: the token tells whose a callback is."""
-    aliases: dict[str, list[str]] = {}
-    for alias, settings in accounts.items():
-        if settings.config.callback_token is not None:
-            aliases.setdefault(settings.config.callback_token, []).append(alias)
-    for sharing in aliases.values():
-        if len(sharing) > 1:
-            yield SettingsMessage(
-                11,
-                f"The M-Pesa accounts {' and '.join(map(repr, sharing))} have one CALLBACK_TOKEN, "
-                f"so that all callbacks would go to {sharing[0]!r}.",
-                "Give each account a token of its own, and paste its URL into its portal.",
-                serious=True,
-            )
-
-
-def _find_callback_problems(account: str, settings: AccountSettings) -> Iterator[SettingsMessage]:
-    token = settings.config.callback_token
-    if token is None and settings.callback_base_url:
-        yield SettingsMessage(
-            7,
-            f"{account} has a CALLBACK_BASE_URL and no CALLBACK_TOKEN.",
-            'Make a token with: python -c "import secrets; print(secrets.token_urlsafe(32))"',
-            serious=True,
-        )
-    if token is not None and len(token) < _SHORT_TOKEN:
-        yield SettingsMessage(
-            8,
-            f"The CALLBACK_TOKEN of {account} is short.",
-            f"Use at least {_SHORT_TOKEN} characters, as secrets.token_urlsafe(32) gives.",
-            serious=False,
-        )
-    if settings.callback_base_url and not _is_callable(settings.callback_base_url):
-        yield SettingsMessage(
-            10,
-            f"The gateway would not call the callback URL of {account}.",
-            "CALLBACK_BASE_URL must be https with a port from "
-            f"{CALLBACK_PORTS[0]} to {CALLBACK_PORTS[-1]}, as in https://shop.example:{CALLBACK_PORTS[0]}.",
-            serious=True,
-        )
-
-
-def _is_callable(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme == "https" and bool(parts.hostname) and parts.port in CALLBACK_PORTS
-    except ValueError:
-        return False

@@ -50,10 +50,12 @@ _NUMBERING = Numbering(
 MOZAMBIQUE = Market(
     name="mozambique",
     currency="MZN",
-    # Older clients use api.mpesa.vm.co.mz for production: set `host`.
     environments={
         "sandbox": Environment(host="api.sandbox.vm.co.mz"),
-        "production": Environment(host="api.vm.co.mz"),
+        "production": Environment(
+            host="api.vm.co.mz",
+            other_hosts=("api.mpesa.vm.co.mz",),  # of older clients; to be set as `host`
+        ),
         "local": Environment(host="127.0.0.1", port=LOCAL_PORT),
     },
     origin="developer.mpesa.vm.co.mz",
