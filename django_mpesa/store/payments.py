@@ -18,9 +18,9 @@ from mpesa_integrations.core.payments import records as core
 from mpesa_integrations.core.payments.lifecycle import OPEN_STATES, State
 from mpesa_integrations.core.payments.ownership import merged
 from mpesa_integrations.core.payments.refusals import (
-    recorded_already,
+    find_existing,
     refuse_claimed,
-    refuse_what_it_refers_to,
+    refuse_missing_row,
 )
 from mpesa_integrations.core.payments.reversals import after_reversal, refuse_too_much
 
@@ -61,10 +61,10 @@ class DjangoStore(OutboxTable, CallbackTable):
                 self._add_to_outbox(outbox, record)
                 self._refuse_too_much(record.original_id)
         except IntegrityError as error:
-            found = recorded_already(self, values)
+            found = find_existing(self, values)
             if found is None:
                 if is_on_its_own():
-                    refuse_what_it_refers_to(error)
+                    refuse_missing_row(error)
                 raise
             return found, False
         return record, True

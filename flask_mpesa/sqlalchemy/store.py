@@ -17,9 +17,9 @@ from mpesa_integrations.core.errors import CalledInTransaction
 from mpesa_integrations.core.payments import records as core
 from mpesa_integrations.core.payments.lifecycle import State
 from mpesa_integrations.core.payments.refusals import (
-    recorded_already,
+    find_existing,
     refuse_claimed,
-    refuse_what_it_refers_to,
+    refuse_missing_row,
 )
 from mpesa_integrations.core.payments.tables import Table
 
@@ -107,9 +107,9 @@ class SqlAlchemyStore:
             with self._sessions.writing(may_wait=record.original_id is not None) as session:
                 self._payments.insert(session, record, outbox)
         except IntegrityError as error:
-            found = recorded_already(self, values)
+            found = find_existing(self, values)
             if found is None:
-                refuse_what_it_refers_to(error)
+                refuse_missing_row(error)
                 raise
             return found, False
         except OperationalError as error:

@@ -13,7 +13,7 @@ from .records import Change, TransactionClaimed
 from .store import Store
 
 
-def recorded_already(store: Store[Any, Any], values: Mapping[str, Any]) -> Any | None:
+def find_existing(store: Store[Any, Any], values: Mapping[str, Any]) -> Any | None:
     """What keeps a payment from being written down, once a database has refused it as not unique.
 
     Args:
@@ -40,7 +40,7 @@ def recorded_already(store: Store[Any, Any], values: Mapping[str, Any]) -> Any |
     ) from None  # the database's own error shows what was to be written
 
 
-def refuse_what_it_refers_to(error: Exception) -> None:
+def refuse_missing_row(error: Exception) -> None:
     """Say what to do where a database refused a payment for a foreign key of the shop's.
 
     Args:
