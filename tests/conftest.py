@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from .core.conftest import API_KEY, CALLBACK_TOKEN, SECURITY_CREDENTIAL
+from .support.account import TOKEN
 
 # No test is about time: a busy machine must not fail one, nor the first draw of a text, for which
 # Hypothesis makes its table of characters.
@@ -17,8 +18,16 @@ settings.register_profile("suite", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("suite")
 
 _MSISDN = re.compile(r"(?<![0-9A-Za-z_])(258)?8[2-7][0-9]{7}(?![0-9A-Za-z])")
-_TOKEN = "a-callback-token-of-more-than-32-characters"
 _OURS = ("mpesa_integrations", "django_mpesa", "flask_mpesa", "urllib3", "requests", "django")
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> Iterator[None]:
+    from .support.databases import empty_quickly  # Django is not there in every run
+
+    with pytest.MonkeyPatch.context() as patch:
+        empty_quickly(patch)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +40,7 @@ def _no_secret_in_any_log(
         gateway = request.getfixturevalue("mpesa_simulator").credentials
     caplog.set_level(logging.DEBUG)
     yield
-    secrets = [API_KEY, SECURITY_CREDENTIAL, CALLBACK_TOKEN, _TOKEN, "Bearer "]
+    secrets = [API_KEY, SECURITY_CREDENTIAL, CALLBACK_TOKEN, TOKEN, "Bearer "]
     if gateway is not None:
         secrets += [gateway.api_key, gateway.security_credential]
     formatter = logging.Formatter()

@@ -20,7 +20,7 @@ from werkzeug.test import Client
 from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.payments.sending import Sender
 from mpesa_integrations.core.protocol.schemas import RequestSchema
-from tests.reports import NUMBER
+from tests.support.reports import NUMBER
 
 sent: list[Any] = []
 

@@ -20,6 +20,8 @@ from mpesa_integrations import CODES, MpesaClient, MpesaConfig
 from mpesa_integrations.cli import main
 from mpesa_integrations.simulator import Simulator
 
+from .support.gateways import directory_with_key
+
 PAYMENT = ["--msisdn", "84 123 4567", "--amount", "10", "--reference", "T1"]
 ERROR_KEYS = {
     "code", "description", "kind", "conversation_id", "transaction_id", "third_party_reference",
@@ -205,8 +207,10 @@ def test_doctor_says_what_the_gateway_finds_wrong(
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
-    state = tmp_path / "state"
+def running(
+    mpesa_simulator: Simulator, tmp_path: Path
+) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    state = directory_with_key(mpesa_simulator, tmp_path / "state")
     process = subprocess.Popen(
         [sys.executable, "-m", "mpesa_integrations.cli", "simulator", "--port", "0",
          "--state-dir", str(state)],

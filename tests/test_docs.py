@@ -24,8 +24,8 @@ from mpesa_integrations.core.payments.records import CALLBACK_REJECTED, Event, V
 from mpesa_integrations.core.settings.account import ACCOUNT_SETTINGS
 from mpesa_integrations.simulator import Simulator
 
-from .django.conftest import account_settings
 from .flask.conftest import flat_config
+from .support.account import account_settings
 
 ROOT = Path(__file__).parents[1]
 QUICK_STARTS = set(

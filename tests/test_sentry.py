@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import subprocess
 import sys
@@ -12,10 +11,10 @@ import pytest
 
 from mpesa_integrations.simulator import Simulator
 
-from .reports import leaks
+from .support.account import TOKEN, account_settings
+from .support.reports import leaks
 
 pytest.importorskip("sentry_sdk")
-TOKEN = "a-callback-token-of-more-than-32-characters"
 
 
 @pytest.mark.parametrize("framework", ["django", "flask"])
@@ -23,11 +22,10 @@ def test_no_event_shows_a_secret(
     mpesa_simulator: Simulator, tmp_path: Path, framework: str
 ) -> None:
     config = mpesa_simulator.config
-    account = {f.name.upper(): getattr(config, f.name) for f in dataclasses.fields(config)}
     mpesa_simulator.response_url = "https://127.0.0.1:18997/nobody"
     done = subprocess.run(
         [sys.executable, "-m", "tests.sentry_site", framework, str(tmp_path)],
-        input=json.dumps({**account, "CALLBACK_TOKEN": TOKEN, "TIMEOUT": (5, 5)}),
+        input=json.dumps(account_settings(mpesa_simulator)),
         cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -12,6 +12,7 @@ import pytest
 from example_sites.demo import FLASK, Shop, running, serving
 from mpesa_integrations.simulator import Simulator
 from mpesa_integrations.simulator.account import ACCOUNT_FILE
+from tests.support.gateways import directory_with_key
 
 from .conftest import DESKTOP, PHONE, Screenshot, problems, scrolls_sideways, sign_in
 
@@ -117,10 +118,11 @@ def test_an_order_that_the_customer_refuses_and_then_approves(
 
 
 def test_an_order_is_paid_once_the_cafe_has_the_renewed_api_key(
-    tmp_path: Path, new_page: Callable[..., Page], screenshot: Screenshot
-) -> None:
+    mpesa_simulator: Simulator, tmp_path: Path, new_page: Callable[..., Page],
+    screenshot: Screenshot,
+) -> None:  # fmt: skip
     # A gateway of its own: the other tests' café would not know the new key either.
-    with Simulator(tmp_path / "gateway") as simulator:
+    with Simulator(directory_with_key(mpesa_simulator, tmp_path / "gateway")) as simulator:
         page, owner = new_page(), new_page()
         sign_in(owner, simulator)
         with running(FLASK, simulator.state_dir / ACCOUNT_FILE, tmp_path / "cafe") as cafe:

@@ -13,8 +13,8 @@ import pytest
 from mpesa_integrations import MpesaClient
 from mpesa_integrations.core.markets.mozambique.operations import OPERATIONS
 from mpesa_integrations.simulator import Simulator
-from tests.simulator.endpoint import listening
-from tests.simulator.raw import RawClient, new_reference
+from tests.support.endpoint import listening
+from tests.support.raw import RawClient, new_reference
 
 from .conftest import PHONE, Screenshot, problems, scrolls_sideways, sign_in
 

@@ -12,6 +12,7 @@ import pytest
 from example_sites.demo import DJANGO, Shop, Site, buy, running
 from mpesa_integrations.simulator import Simulator
 from mpesa_integrations.simulator.account import ACCOUNT_FILE
+from tests.support.gateways import directory_with_key
 
 from .conftest import DESKTOP, PHONE, Screenshot, problems, scrolls_sideways, sign_in
 
@@ -24,7 +25,7 @@ HISTORY = """
 from datetime import timedelta
 from django.utils import timezone
 from django_mpesa.models import Transaction
-from tests import rows
+from tests.support import rows
 for n in range(90):
     state = "failed" if n % 7 == 3 else "cancelled" if n % 11 == 5 else "completed"
     made = rows.make(
@@ -197,10 +198,12 @@ def test_a_payment_that_got_no_answer_is_found_while_the_customer_looks_on(
 
 
 def test_an_api_key_that_was_renewed_without_telling_the_shop(
-    site: Site, tmp_path: Path, new_page: Callable[..., Page], screenshot: Screenshot
-) -> None:
+    site: Site, mpesa_simulator: Simulator, tmp_path: Path, new_page: Callable[..., Page],
+    screenshot: Screenshot,
+) -> None:  # fmt: skip
     # A gateway of its own: the other tests' shop would not know the new key either.
-    with Simulator(tmp_path / "gateway") as simulator, running(
+    directory = directory_with_key(mpesa_simulator, tmp_path / "gateway")
+    with Simulator(directory) as simulator, running(
         site, simulator.state_dir / ACCOUNT_FILE, tmp_path / "shop"
     ) as shop:  # fmt: skip
         simulator.response_url = shop.callback_url

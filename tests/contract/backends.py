@@ -22,7 +22,7 @@ from django_mpesa.times import stored
 from flask_mpesa.records import CallbackLogMixin, OutboxMixin, Records, TransactionMixin
 from flask_mpesa.sqlalchemy.protection import THE_LIBRARY
 from flask_mpesa.sqlalchemy.store import SqlAlchemyStore
-from tests import rows
+from tests.support import rows
 
 _DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}
 

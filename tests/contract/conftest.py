@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 
+from django_mpesa.store import DjangoStore
+from flask_mpesa.sqlalchemy.store import SqlAlchemyStore
 from mpesa_integrations import MpesaConfig
 from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.payments.records import Event, OutboxEntry, Verdict
 from mpesa_integrations.core.settings.account import AccountSettings
 from mpesa_integrations.simulator import Simulator
+from tests.support.account import TOKEN
 
 from .backends import Backend, DjangoBackend, SqlAlchemyBackend, url_of_test_database
-
-TOKEN = "a-callback-token-of-more-than-32-characters"
 
 
 @dataclass
@@ -54,6 +55,28 @@ def _sqlalchemy_backend(
         backend = SqlAlchemyBackend(url_of_test_database(str(file)))
     yield backend
     backend.engine.dispose()
+
+
+def _looked_at_once(kind: Any) -> Callable[[Any], Any]:
+    look = kind.tables
+    seen: list[Any] = []
+
+    def tables(store: Any) -> Any:
+        if not seen:
+            seen.append(look(store))
+        return seen[0]
+
+    return tables
+
+
+_LOOKED_AT = {kind: _looked_at_once(kind) for kind in (DjangoStore, SqlAlchemyStore)}
+
+
+@pytest.fixture(autouse=True)
+def _tables_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a process, whose first payment looks at the tables; each test has new accounts."""
+    for kind, tables in _LOOKED_AT.items():
+        monkeypatch.setattr(kind, "tables", tables)
 
 
 @pytest.fixture(params=["django", "sqlalchemy"])

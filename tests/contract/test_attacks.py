@@ -14,9 +14,10 @@ from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.payments.endpoint import CallbackRequest, answer_callback
 from mpesa_integrations.core.payments.registry import Accounts
 from mpesa_integrations.simulator import Simulator
+from tests.support.account import TOKEN
 
 from .backends import Backend
-from .conftest import TOKEN, Heard
+from .conftest import Heard
 from .test_payments import PAYMENT, callback, pending
 
 __all__ = ["pending"]

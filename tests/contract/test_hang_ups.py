@@ -31,6 +31,11 @@ _STATEMENTS_AFTER_SENDING = 8
 """More than there are; the test below says so."""
 
 
+@pytest.fixture
+def _tables_looked_at_once() -> None:
+    """They are looked at by each test's first payment: that statement may be hung up on, too."""
+
+
 @pytest.fixture(autouse=True)
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The pauses that were made; they take no time."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
@@ -13,6 +12,7 @@ import pytest
 
 from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.payments.reconcile import Reconciled
+from tests.support.waiting import until
 
 from .backends import Backend
 from .conftest import Heard, MakePayments
@@ -41,13 +41,6 @@ def other(backend: Backend) -> Iterator[Callable[[Callable[[], Any]], Any]]:
 
     with ThreadPoolExecutor(1) as pool:
         yield lambda call: pool.submit(work, call).result(30)
-
-
-def until(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def aware(moment: datetime) -> datetime:

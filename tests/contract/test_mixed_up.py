@@ -14,9 +14,10 @@ from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.payments.lifecycle import State
 from mpesa_integrations.core.settings.account import AccountSettings
 from mpesa_integrations.simulator import Simulator
+from tests.support.account import TOKEN
 
 from .backends import Backend
-from .conftest import TOKEN, Heard
+from .conftest import Heard
 from .test_payments import ASYNC_URL, PAYMENT, callback
 
 

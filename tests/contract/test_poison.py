@@ -23,9 +23,10 @@ from mpesa_integrations.core.payments.reconcile import Reconciled
 from mpesa_integrations.core.payments.registry import Accounts
 from mpesa_integrations.core.payments.schedule import MOST_ATTEMPTS
 from mpesa_integrations.simulator import Simulator
+from tests.support.account import TOKEN
 
 from .backends import Backend
-from .conftest import TOKEN, Heard, MakePayments
+from .conftest import Heard, MakePayments
 from .test_payments import ASYNC_URL, PAYMENT
 from .test_payments import callback as callback_with
 

@@ -199,7 +199,7 @@ def test_processes_share_the_work_and_signal_once(
     command = [sys.executable, "-m", "tests.contract.worker", *backend.address(), state_dir]
     workers = [
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(3)
+        for _ in range(2)
     ]
     printed: list[str] = []
     for worker in workers:

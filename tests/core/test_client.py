@@ -26,7 +26,7 @@ from mpesa_integrations import (
 )
 from mpesa_integrations.core.protocol.authentication import encrypt_api_key
 from mpesa_integrations.simulator import SCENARIOS, Simulator
-from tests.reports import NUMBER, leaks
+from tests.support.reports import NUMBER, leaks
 
 MSISDN = "84 123 4567"
 

@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from mpesa_integrations import bearer_token
 from mpesa_integrations.simulator import Simulator
+from tests.support.programs import QUICK_JAVA
+from tests.support.raw import RawClient
 
-from ..simulator.raw import RawClient
 from .conftest import API_KEY
 
 PRIVATE_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -43,7 +44,7 @@ def _need(program: str) -> str:
 def _java(*lines: str) -> str:
     source = Path(__file__).with_name("Bearer.java")
     done = subprocess.run(
-        [_need("java"), str(source)],
+        [_need("java"), *QUICK_JAVA, str(source)],
         input="\n".join(lines) + "\n",
         capture_output=True,
         text=True,

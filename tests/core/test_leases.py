@@ -6,13 +6,14 @@ import gc
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
 from mpesa_integrations.core.payments import leases
 from mpesa_integrations.core.payments.leases import hold
+from tests.support.waiting import until
 
 LASTS = timedelta(seconds=0.09)
 
@@ -33,13 +34,6 @@ class Kept:
         self.held.append((tuple(ids), until))
 
 
-def _until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.005)
-
-
 def _keepers() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "mpesa-leases"]
 
@@ -53,14 +47,14 @@ def no_lease_of_another_test() -> None:
 def test_a_lease_is_renewed_from_another_thread_until_it_is_ended() -> None:
     store = Kept()
     (lease,) = hold(store, ["one"], LASTS)
-    _until(lambda: len(store.held) >= 3)
+    until(lambda: len(store.held) >= 3)
     assert store.threads == {"mpesa-leases"}
-    ids, until = store.held[0]
+    ids, held_until = store.held[0]
     assert ids == ("one",)
-    assert until <= datetime.now(timezone.utc) + LASTS
+    assert held_until <= datetime.now(timezone.utc) + LASTS
     lease.end()
     seen = len(store.held) + 1  # what was under way
-    _until(lambda: not _keepers())  # nothing is left running
+    until(lambda: not _keepers())  # nothing is left running
     assert len(store.held) <= seen
 
 
@@ -77,16 +71,16 @@ def test_a_lease_that_nothing_refers_to_any_more_has_ended() -> None:
     """As where a transaction was rolled back with the event that waited for it."""
     store = Kept()
     held = hold(store, ["one"], LASTS)
-    _until(lambda: store.held)
+    until(lambda: store.held)
     held.clear()
-    _until(lambda: not _keepers())
+    until(lambda: not _keepers())
 
 
 def test_a_shorter_lease_is_not_kept_waiting_by_a_longer_one() -> None:
     store = Kept()
     longer = hold(store, ["longer"], timedelta(minutes=2))
     shorter = hold(store, ["shorter"], LASTS)
-    _until(lambda: len(store.held) >= 2)
+    until(lambda: len(store.held) >= 2)
     assert {ids for ids, _ in store.held} == {("shorter",)}
     for lease in [*longer, *shorter]:
         lease.end()
@@ -96,14 +90,14 @@ def test_a_database_that_is_away_is_tried_again() -> None:
     store = Kept()
     store.breaks = 2
     (lease,) = hold(store, ["one"], LASTS)
-    _until(lambda: store.held)
+    until(lambda: store.held)
     lease.end()
 
 
 def test_leases_of_many_events_are_renewed_together() -> None:
     store = Kept()
     held = hold(store, [str(number) for number in range(1_200)], LASTS)
-    _until(lambda: len(store.held) >= 3)
+    until(lambda: len(store.held) >= 3)
     renewed = [entry_id for ids, _ in store.held[:3] for entry_id in ids]
     assert max(len(ids) for ids, _ in store.held) == 500
     assert len(renewed) == len(set(renewed)) == 1_200
@@ -117,9 +111,9 @@ def test_a_receiver_that_never_returns_does_not_keep_its_event_for_ever(
     monkeypatch.setattr(leases, "LONGEST", 3 * LASTS)
     store = Kept()
     (lease,) = hold(store, ["one"], LASTS)
-    _until(lambda: "signal.not_ended event_id=one" in caplog.text)
+    until(lambda: "signal.not_ended event_id=one" in caplog.text)
     assert store.held
-    _until(lambda: not _keepers())
+    until(lambda: not _keepers())
     lease.end()
 
 
@@ -128,7 +122,7 @@ def test_a_receiver_that_never_returns_does_not_keep_its_event_for_ever(
 def test_a_forked_process_renews_its_own_and_not_its_parents() -> None:
     store = Kept()
     (lease,) = hold(store, ["parents"], LASTS)
-    _until(lambda: store.held)
+    until(lambda: store.held)
     child = os.fork()
     if not child:
         own = Kept()

@@ -16,7 +16,7 @@ from mpesa_integrations.core.client.transport import _prepared
 from mpesa_integrations.core.protocol.authentication import bearer_token
 from mpesa_integrations.core.redaction import Secret, forgetful, hide_secrets, without_secrets
 from mpesa_integrations.core.settings.account import AccountSettings
-from tests.reports import NUMBER, frames, leaks
+from tests.support.reports import NUMBER, frames, leaks
 
 from .conftest import API_KEY, CALLBACK_TOKEN, PUBLIC_KEY, SECURITY_CREDENTIAL, make_config
 

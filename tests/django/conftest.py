@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,18 +9,10 @@ from pytest_django import Settings
 
 from django_mpesa import signals
 from mpesa_integrations.simulator import Simulator
-from tests.hearing import hearing
+from tests.support.account import account_settings
+from tests.support.hearing import hearing
 
-TOKEN = "a-callback-token-of-more-than-32-characters"
 SIGNALS = {name: value for name, value in vars(signals).items() if isinstance(value, Signal)}
-
-
-def account_settings(simulator: Simulator, **changes: Any) -> dict[str, Any]:
-    config = simulator.config
-    found = {
-        field.name.upper(): getattr(config, field.name) for field in dataclasses.fields(config)
-    }
-    return {**found, "CALLBACK_TOKEN": TOKEN, "TIMEOUT": (5, 5), **changes}
 
 
 @pytest.fixture

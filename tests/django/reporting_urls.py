@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
 from django_mpesa import mpesa
-from tests.reports import NUMBER
+from tests.support.reports import NUMBER
 
 from .urls import urlpatterns as _urlpatterns
 

@@ -29,7 +29,7 @@ def main() -> None:
     from django.test import Client
 
     from django_mpesa import get_transaction_model
-    from tests import rows
+    from tests.support import rows
 
     call_command("makemigrations", "shop", verbosity=0)
     call_command("migrate", "shop", verbosity=0)

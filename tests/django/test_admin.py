@@ -28,9 +28,8 @@ from django_mpesa.admin import changelist, export, figures
 from django_mpesa.models import CallbackLog, Transaction
 from django_mpesa.times import stored
 from mpesa_integrations.simulator import Simulator
-from tests import rows
-
-from .conftest import TOKEN
+from tests.support import rows
+from tests.support.account import TOKEN
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "150.00", "reference": "ORDER 7"}

@@ -15,8 +15,7 @@ from django.db import connection
 from pytest_django import Settings
 
 from mpesa_integrations.simulator import Simulator
-
-from .conftest import TOKEN, account_settings
+from tests.support.account import TOKEN, account_settings
 
 
 def _ids(settings: Settings, simulator: Simulator, **changes: Any) -> list[str]:

@@ -26,9 +26,8 @@ from pytest_django import Settings
 from django_mpesa import mpesa
 from django_mpesa.models import CallbackLog
 from mpesa_integrations.simulator import Simulator
-from tests.chunked import KINDS, SERVERS_OWN, post_in_chunks, serving
-
-from .conftest import TOKEN, account_settings
+from tests.support.account import TOKEN, account_settings
+from tests.support.chunked import KINDS, SERVERS_OWN, post_in_chunks, serving
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.filterwarnings(SERVERS_OWN)]
 URL = f"/mpesa/callback/{TOKEN}/"

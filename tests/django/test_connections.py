@@ -25,7 +25,7 @@ from django_mpesa.store import database
 from mpesa_integrations import ValidationError
 from mpesa_integrations.core.errors import CalledInTransaction, RecordLocked, RecordsUnavailable
 from mpesa_integrations.simulator import Simulator
-from tests import rows
+from tests.support import rows
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "150.00", "reference": "ORDER 7"}

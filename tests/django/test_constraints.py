@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from io import StringIO
@@ -22,8 +19,8 @@ from django_mpesa import constraints, mpesa
 from django_mpesa.models import Transaction
 from mpesa_integrations import ConfigurationError
 from mpesa_integrations.simulator import Simulator
+from tests.support.projects import Project
 
-ROOT = Path(__file__).parents[2]
 PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "150.00", "reference": "ORDER 7"}
 SETTINGS = """
 from tests.django.settings import *
@@ -82,30 +79,15 @@ print("ok")
 
 
 def test_a_meta_of_its_own_loses_nothing(tmp_path: Path) -> None:
-    (tmp_path / "shop").mkdir()
-    for name, text in {
+    files = {
         "settings.py": SETTINGS, "story.py": STORY, "shop/__init__.py": "",
         "shop/models.py": MODELS,
-    }.items():  # fmt: skip
-        (tmp_path / name).write_text(text)
-    environment = {
-        **os.environ,
-        "DJANGO_SETTINGS_MODULE": "settings",
-        "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}",
-    }
-
-    def run(*words: str) -> str:
-        done = subprocess.run(
-            [sys.executable, *words], cwd=tmp_path, env=environment, timeout=60,
-            capture_output=True, text=True,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    run("-m", "django", "makemigrations", "shop")
-    run("-m", "django", "migrate")
-    run("-m", "django", "makemigrations", "--check", "--dry-run")
-    assert run("story.py").endswith("ok\n")
+    }  # fmt: skip
+    project = Project(tmp_path, files)
+    project.run("-m", "django", "makemigrations", "shop")
+    project.run("-m", "django", "migrate")
+    project.run("-m", "django", "makemigrations", "--check", "--dry-run")
+    assert project.run("story.py").endswith("ok\n")
 
 
 @pytest.fixture

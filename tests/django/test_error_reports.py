@@ -32,9 +32,8 @@ from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.protocol import outcomes
 from mpesa_integrations.core.protocol.schemas import RequestSchema
 from mpesa_integrations.simulator import Simulator
-from tests.reports import NUMBER, frames, leaks
-
-from .conftest import TOKEN, account_settings
+from tests.support.account import TOKEN, account_settings
+from tests.support.reports import NUMBER, frames, leaks
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),

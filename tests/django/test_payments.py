@@ -23,9 +23,8 @@ from django_mpesa.models import CallbackLog, OutboxEntry, Transaction
 from mpesa_integrations import ConfigurationError, DuplicateTransaction, ValidationError
 from mpesa_integrations.core.errors import CalledInTransaction, IdempotencyConflict
 from mpesa_integrations.simulator import Simulator
-from tests import rows
-
-from .conftest import TOKEN, account_settings
+from tests.support import rows
+from tests.support.account import TOKEN, account_settings
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "150.00", "reference": "ORDER 7"}

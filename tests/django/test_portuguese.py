@@ -18,7 +18,7 @@ from django_mpesa.admin import figures
 from django_mpesa.models import CallbackLog, Operation, State, Transaction, Verdict
 from django_mpesa.times import local
 from mpesa_integrations.simulator import Simulator
-from tests import rows
+from tests.support import rows
 
 pytestmark = pytest.mark.django_db(transaction=True)
 LIST = "/admin/django_mpesa/transaction/"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +13,8 @@ from django.db import connection
 
 from django_mpesa.models import CallbackLog
 from mpesa_integrations.simulator import Simulator
+from tests.support.projects import Project
 
-ROOT = Path(__file__).parents[2]
 NAME = os.environ.get("MPESA_TEST_NAME", "test_mpesa")
 SETTINGS = """
 from tests.django.settings import *
@@ -136,29 +134,12 @@ def _on_server(statements: Iterable[str]) -> None:
 
 
 def test_payments_in_a_database_of_their_own(tmp_path: Path, server: str) -> None:
-    for name, text in {
-        "settings.py": SETTINGS, "router.py": ROUTER, "urls.py": URLS, "story.py": STORY,
-    }.items():  # fmt: skip
-        (tmp_path / name).write_text(text)
-    environment = {
-        **os.environ,
-        "SERVER": server,
-        "DJANGO_SETTINGS_MODULE": "settings",
-        "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}",
-    }
-
-    def run(*words: str) -> str:
-        done = subprocess.run(
-            [sys.executable, *words], cwd=tmp_path, env=environment, timeout=120,
-            capture_output=True, text=True,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    run("-m", "django", "migrate", "--database", "payments")
-    run("-m", "django", "migrate")
-    run("-m", "django", "makemigrations", "--check", "--dry-run")
-    assert run("story.py").endswith("ok\n")
+    files = {"settings.py": SETTINGS, "router.py": ROUTER, "urls.py": URLS, "story.py": STORY}
+    project = Project(tmp_path, files, SERVER=server)
+    project.run("-m", "django", "migrate", "--database", "payments")
+    project.run("-m", "django", "migrate")
+    project.run("-m", "django", "makemigrations", "--check", "--dry-run")
+    assert project.run("story.py").endswith("ok\n")
 
 
 class CallbacksElsewhere:

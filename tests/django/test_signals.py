@@ -15,7 +15,8 @@ from django.dispatch import Signal
 from django_mpesa import mpesa, signals
 from django_mpesa.models import OutboxEntry, Transaction
 from mpesa_integrations.simulator import Simulator
-from tests.contract.test_leases import LASTS, short_leases, until
+from tests.contract.test_leases import LASTS, short_leases
+from tests.support.waiting import until
 
 __all__ = ["short_leases"]
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.support.projects import Project
+
 SETTINGS = """
 from tests.django.settings import *
 
@@ -171,32 +169,16 @@ def test_no_model_of_the_shops_own_loses_what_protects_the_librarys_columns(tmp_
 
 
 def _run(tmp_path: Path, models: str, story: str) -> None:
-    shop = tmp_path / "shop"
-    shop.mkdir()
-    for name, text in {
+    files = {
         "settings.py": SETTINGS,
         "urls.py": "from django.urls import include, path\n"
         'urlpatterns = [path("mpesa/", include("django_mpesa.urls"))]\n',
         "story.py": story,
         "shop/__init__.py": "",
         "shop/models.py": models,
-    }.items():
-        (tmp_path / name).write_text(text)
-    environment = {
-        **os.environ,
-        "DJANGO_SETTINGS_MODULE": "settings",
-        "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}",
     }
-
-    def run(*words: str) -> str:
-        done = subprocess.run(
-            [sys.executable, *words], cwd=tmp_path, env=environment, timeout=60,
-            capture_output=True, text=True,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    run("-m", "django", "makemigrations", "shop")
-    run("-m", "django", "migrate")
-    run("-m", "django", "makemigrations", "--check", "--dry-run")
-    assert run("story.py") == "ok\n"
+    project = Project(tmp_path, files)
+    project.run("-m", "django", "makemigrations", "shop")
+    project.run("-m", "django", "migrate")
+    project.run("-m", "django", "makemigrations", "--check", "--dry-run")
+    assert project.run("story.py") == "ok\n"

@@ -18,9 +18,9 @@ from pytest_django import Settings
 from django_mpesa import mpesa, times
 from django_mpesa.models import CallbackLog, OutboxEntry, Transaction
 from mpesa_integrations.simulator import Simulator
-from tests import rows
+from tests.support import rows
+from tests.support.account import account_settings
 
-from .conftest import account_settings
 from .test_payments import _callback, _names, _post
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -32,9 +32,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedCo
 from rich.table import Table
 
 from mpesa_integrations.simulator import Simulator
+from tests.support.account import TOKEN
 
 from . import sabotage
-from .apps import ACCOUNT, BROKERS, DATABASES_OF, PORTS, QUEUES, TOKEN, make_tables
+from .apps import ACCOUNT, BROKERS, DATABASES_OF, PORTS, QUEUES, make_tables
 from .compare import compare_signals, compare_with_ledger, count_twice_charged
 from .faults import FAULTS, QUERY_CUT, PlannedScenarios
 

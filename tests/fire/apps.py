@@ -13,8 +13,8 @@ from celery.signals import worker_process_init
 from mpesa_integrations.core.payments.records import Event
 from mpesa_integrations.core.payments.registry import Accounts
 from mpesa_integrations.core.settings.client import settings_in_account_file
+from tests.support.account import TOKEN
 
-TOKEN = "a-callback-token-of-more-than-32-characters"
 # Of this run alone: `__main__` chooses them, its workers are told.
 _RUN = os.environ.get("FIRE_RUN", "")
 _FIRST_PORT = int(os.environ.get("FIRE_PORT", "11811"))

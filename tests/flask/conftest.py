@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,27 +15,20 @@ from sqlalchemy.pool import NullPool
 from flask_mpesa import Mpesa, signals
 from flask_mpesa.records import Records
 from mpesa_integrations.simulator import Simulator
-from tests.hearing import hearing
+from tests.support.account import TOKEN, account_settings
+from tests.support.hearing import hearing
 
 from .models import Base, Payment, PaymentCallback, PaymentOutboxEntry
 
-TOKEN = "a-callback-token-of-more-than-32-characters"
 SIGNALS = {name: value for name, value in vars(signals).items() if isinstance(value, NamedSignal)}
 PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "150.00", "reference": "ORDER 7"}
 ASYNC_URL = "https://127.0.0.1:18997/nobody"
 Heard = list[tuple[str, Any]]
 
 
-def account_config(simulator: Simulator, **changes: Any) -> dict[str, Any]:
-    """An account's settings as MPESA_ACCOUNTS has them."""
-    config = simulator.config
-    found = {f.name.upper(): getattr(config, f.name) for f in dataclasses.fields(config)}
-    return {**found, "CALLBACK_TOKEN": TOKEN, "TIMEOUT": (5, 5), **changes}
-
-
 def flat_config(simulator: Simulator, **changes: Any) -> dict[str, Any]:
     """The same as the default account's MPESA_… keys."""
-    return {f"MPESA_{k}": v for k, v in account_config(simulator, **changes).items()}
+    return {f"MPESA_{k}": v for k, v in account_settings(simulator, **changes).items()}
 
 
 def event_names(heard: Heard) -> list[str]:

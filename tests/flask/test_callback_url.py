@@ -15,9 +15,10 @@ from sqlalchemy.orm import Session
 from flask_mpesa import Mpesa
 from mpesa_integrations import ConfigurationError
 from mpesa_integrations.simulator import Simulator
-from tests.chunked import KINDS, SERVERS_OWN, post_in_chunks, serving
+from tests.support.account import TOKEN, account_settings
+from tests.support.chunked import KINDS, SERVERS_OWN, post_in_chunks, serving
 
-from .conftest import TOKEN, account_config, flat_config
+from .conftest import flat_config
 from .models import PaymentCallback
 
 pytestmark = pytest.mark.filterwarnings(SERVERS_OWN)
@@ -120,8 +121,8 @@ def test_two_accounts_with_one_token_are_refused_at_start(
 ) -> None:
     app = Flask("two")
     app.config["MPESA_ACCOUNTS"] = {
-        "default": account_config(mpesa_simulator),
-        "payouts": account_config(mpesa_simulator),
+        "default": account_settings(mpesa_simulator),
+        "payouts": account_settings(mpesa_simulator),
     }
     with pytest.raises(ConfigurationError, match="'default' and 'payouts'") as caught:
         mpesa.init_app(app)

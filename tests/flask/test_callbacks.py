@@ -13,11 +13,11 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from flask_mpesa import Mpesa
 from mpesa_integrations.simulator import Simulator
+from tests.support.account import TOKEN
 
 from .conftest import (
     ASYNC_URL,
     PAYMENT,
-    TOKEN,
     Heard,
     callback_body,
     event_names,

@@ -19,9 +19,8 @@ from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.protocol import outcomes
 from mpesa_integrations.core.protocol.schemas import RequestSchema
 from mpesa_integrations.simulator import Simulator
-from tests.reports import NUMBER, frames, leaks
-
-from .conftest import TOKEN, account_config
+from tests.support.account import TOKEN, account_settings
+from tests.support.reports import NUMBER, frames, leaks
 
 Broken = Callable[[pytest.MonkeyPatch], None]
 
@@ -147,7 +146,7 @@ def test_a_page_for_nothing_found_that_fails_has_no_token(
 def test_the_apps_config_shows_no_secret(
     shop: Flask, secrets: list[str], mpesa_simulator: Simulator
 ) -> None:
-    account = account_config(mpesa_simulator, CALLBACK_BASE_URL=f"https://x:{TOKEN}@shop.example")
+    account = account_settings(mpesa_simulator, CALLBACK_BASE_URL=f"https://x:{TOKEN}@shop.example")
     shop.config["MPESA_ACCOUNTS"] = {"two": {**account, "PROXY": f"http://x:{TOKEN}@127.0.0.1:1"}}
     assert set(shop.extensions["mpesa"]) == {"default", "two"}
     assert leaks(f"{shop.config} {pformat(dict(shop.config))}", secrets) == []

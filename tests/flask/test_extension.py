@@ -19,14 +19,9 @@ from flask_mpesa.records import Records
 from mpesa_integrations import ConfigurationError, ValidationError
 from mpesa_integrations.core.errors import CalledInTransaction, IdempotencyConflict
 from mpesa_integrations.simulator import Simulator
+from tests.support.account import account_settings
 
-from .conftest import (
-    PAYMENT,
-    Heard,
-    account_config,
-    event_names,
-    flat_config,
-)
+from .conftest import PAYMENT, Heard, event_names, flat_config
 from .models import Payment, PaymentCallback, PaymentOutboxEntry
 
 HELD_BY_THE_SHOP: dict[str, Any] = {
@@ -106,8 +101,8 @@ def test_several_apps_and_accounts_are_separate(
     for name in ("one", "two"):
         app = Flask(name)
         app.config["MPESA_ACCOUNTS"] = {
-            "default": account_config(mpesa_simulator, SERVICE_PROVIDER_CODE="171717"),
-            "payouts": account_config(mpesa_simulator, CALLBACK_TOKEN=name * 11),
+            "default": account_settings(mpesa_simulator, SERVICE_PROVIDER_CODE="171717"),
+            "payouts": account_settings(mpesa_simulator, CALLBACK_TOKEN=name * 11),
         }
         app.testing = True
         mpesa.init_app(app)

@@ -21,8 +21,9 @@ from flask_mpesa import Mpesa, notifier, signals
 from flask_mpesa.records import Records
 from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.simulator import Simulator
+from tests.support.account import TOKEN
 
-from .conftest import TOKEN, flat_config
+from .conftest import flat_config
 from .models import Base, Payment, PaymentCallback, PaymentOutboxEntry
 
 PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "150.00", "reference": "ORDER 7"}

@@ -13,8 +13,8 @@ from sqlalchemy.pool import NullPool
 from flask_mpesa import Mpesa
 from flask_mpesa.records import Records
 from mpesa_integrations.core.settings.client import settings_in_account_file
-from tests.flask.conftest import TOKEN
 from tests.flask.models import Base, Payment, PaymentCallback, PaymentOutboxEntry
+from tests.support.account import TOKEN
 
 
 def make_flask_app(database: str, account_file: str) -> Flask:

@@ -9,9 +9,8 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,9 @@ from pytest_django import Settings
 from django_mpesa import mpesa
 from django_mpesa.models import CallbackLog, Transaction
 from mpesa_integrations.simulator import Simulator
-from tests import rows
-from tests.django.conftest import TOKEN, account_settings
+from tests.support import rows
+from tests.support.account import TOKEN, account_settings
+from tests.support.waiting import until
 
 PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "150.00", "reference": "ORDER 7"}
 BROKERS = {"redis": ("redis://127.0.0.1:6379/0", 6379), "rabbitmq": ("amqp://127.0.0.1", 5672)}
@@ -39,13 +39,6 @@ def _listens(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(2)
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _until(condition: Callable[[], bool], seconds: float = 40) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -149,7 +142,7 @@ def test_a_worker_reconciles_what_is_due(
         assert mpesa.c2b(**PAYMENT).state == "unknown"
     _make_due()
     reconcile.delay(batch=2)  # so that a batch starts the next
-    _until(lambda: Transaction.objects.filter(state="completed").count() == 5)
+    until(lambda: Transaction.objects.filter(state="completed").count() == 5)
 
 
 def test_a_worker_applies_callbacks_that_the_request_only_stored(
@@ -162,7 +155,7 @@ def test_a_worker_applies_callbacks_that_the_request_only_stored(
     assert record.state == "pending"
     process = _worker(celery_app, simulator)
     try:
-        _until(lambda: CallbackLog.objects.get().verdict == "applied")
+        until(lambda: CallbackLog.objects.get().verdict == "applied")
     finally:
         process.terminate()
         process.wait(20)
@@ -225,7 +218,7 @@ def test_a_flask_shops_worker_applies_callbacks_and_reconciles(
         MPESA_TEST_ACCOUNT=account,
     )
     try:
-        _until(lambda: {accounts.store.get(r).state for r in (lost, pending)} == {"completed"})
+        until(lambda: {accounts.store.get(r).state for r in (lost, pending)} == {"completed"})
     finally:
         process.terminate()
         process.wait(20)

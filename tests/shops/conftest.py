@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -16,10 +15,10 @@ from example_sites.demo import DJANGO, FLASK, Shop, Site, running
 from example_sites.flask_shop.app import create_app
 from mpesa_integrations.simulator import Simulator
 from mpesa_integrations.simulator.account import ACCOUNT_FILE
+from tests.support.waiting import until
 
 PHONE = "84 123 4567"
 MSISDN = "258841234567"
-DEADLINE = 20.0
 
 
 @dataclass(frozen=True)
@@ -95,13 +94,6 @@ def _run_in_flask(shop: Shop, command: tuple[str, ...]) -> None:
         result = pool.submit(app.test_cli_runner().invoke, args=command).result()
     app.extensions["mpesa"].forget()
     assert result.exit_code == 0, result.output
-
-
-def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE
-    while not true():
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.02)
 
 
 def page_with_status(browser: Browser, page: Page, status: str) -> Page:

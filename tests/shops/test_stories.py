@@ -9,8 +9,9 @@ import pytest
 import requests
 
 from example_sites.https_server import CA_FILE
+from tests.support.waiting import until
 
-from .conftest import MSISDN, PHONE, Open, page_with_status, until
+from .conftest import MSISDN, PHONE, Open, page_with_status
 
 
 def call_back(open_shop: Open, token: str, conversation_id: str, reference: str) -> int:

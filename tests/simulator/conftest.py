@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from mpesa_integrations.simulator import Simulator
-
-from .raw import RawClient
+from tests.support.gateways import directory_with_key
+from tests.support.raw import RawClient
 
 
 @pytest.fixture
@@ -15,6 +16,12 @@ def raw(mpesa_simulator: Simulator) -> Iterator[RawClient]:
     client = RawClient(mpesa_simulator)
     yield client
     client.session.close()
+
+
+@pytest.fixture
+def state_dir(_mpesa_gateway: Simulator, tmp_path: Path) -> Path:
+    """For a gateway of the test's own: it has the session's key, as to make one takes a second."""
+    return directory_with_key(_mpesa_gateway, tmp_path / "gateway")
 
 
 @pytest.fixture

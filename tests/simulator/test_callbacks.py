@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from mpesa_integrations.simulator import Simulator
-
-from .endpoint import Endpoint, acknowledge, listening
-from .raw import RawClient, new_reference
+from tests.support.endpoint import Endpoint, acknowledge, listening
+from tests.support.raw import RawClient, new_reference
 
 
 @pytest.fixture

@@ -12,9 +12,8 @@ import pytest
 
 from mpesa_integrations.simulator import Simulator, calls
 from mpesa_integrations.simulator.calls import Call, CallFilter, CallLog
-
-from .endpoint import listening
-from .raw import RawClient, new_reference
+from tests.support.endpoint import listening
+from tests.support.raw import RawClient, new_reference
 
 
 @pytest.fixture

@@ -18,8 +18,7 @@ from hypothesis import strategies as st
 from mpesa_integrations import CODES
 from mpesa_integrations.simulator import Simulator
 from mpesa_integrations.simulator.calls import CallFilter
-
-from .raw import MSISDN, PATHS, RawClient, new_reference
+from tests.support.raw import MSISDN, PATHS, RawClient, new_reference
 
 PAYMENTS = ("c2b", "b2c", "b2b")
 

@@ -13,9 +13,8 @@ import requests
 
 from mpesa_integrations.simulator import Simulator
 from mpesa_integrations.simulator.phones import MOST_WAITING, Phones
-
-from .endpoint import listening
-from .raw import MSISDN, RawClient, new_reference
+from tests.support.endpoint import listening
+from tests.support.raw import MSISDN, RawClient, new_reference
 
 Answer = Future[tuple[int, dict[str, Any]]]
 Pay = Callable[..., tuple[str, Answer]]
@@ -140,8 +139,8 @@ def test_the_control_interface_answers_prompts(mpesa_simulator: Simulator, pay: 
     assert mpesa_simulator.auto_approve
 
 
-def test_stopping_waits_for_nobody(tmp_path: Path) -> None:
-    with Simulator(tmp_path) as simulator, ThreadPoolExecutor(1) as pool:
+def test_stopping_waits_for_nobody(state_dir: Path) -> None:
+    with Simulator(state_dir) as simulator, ThreadPoolExecutor(1) as pool:
         simulator.auto_approve = False
         raw = RawClient(simulator)
         pool.submit(raw.code, "c2b", input_ThirdPartyReference="STOPPING")

@@ -11,8 +11,7 @@ import requests
 
 from mpesa_integrations.simulator import SCENARIOS, Simulator
 from mpesa_integrations.simulator.scenario_queue import Scenarios
-
-from .raw import RawClient, new_reference
+from tests.support.raw import RawClient, new_reference
 
 PAID = {
     "success", "timeout_but_paid", "internal_error_but_paid", "empty_body", "truncated_json",

@@ -14,8 +14,7 @@ import requests
 
 from mpesa_integrations import MpesaClient
 from mpesa_integrations.simulator import Ledger, PortTaken, Simulator
-
-from .raw import PATHS, RawClient, bearer
+from tests.support.raw import PATHS, RawClient, bearer
 
 
 def test_account_json_is_private_and_complete(tmp_path: Path) -> None:
@@ -35,18 +34,18 @@ def test_account_json_is_private_and_complete(tmp_path: Path) -> None:
         assert answer.json()["output_ResponseCode"] == "INS-2"
 
 
-def test_a_restart_keeps_keys_certificates_and_ledger(tmp_path: Path) -> None:
-    with Simulator(tmp_path) as simulator, MpesaClient(simulator.config) as client:
+def test_a_restart_keeps_keys_certificates_and_ledger(state_dir: Path) -> None:
+    with Simulator(state_dir) as simulator, MpesaClient(simulator.config) as client:
         before = simulator.account
         authority = Path(before.ca_file).read_bytes()
         paid = client.c2b(msisdn="841234567", amount=25, reference="R1")
-    with Simulator(tmp_path) as simulator, MpesaClient(simulator.config) as client:
+    with Simulator(state_dir) as simulator, MpesaClient(simulator.config) as client:
         assert simulator.account.api_key == before.api_key
         assert simulator.account.public_key == before.public_key
         assert Path(simulator.account.ca_file).read_bytes() == authority
         found = client.query_transaction_status(query_reference=str(paid.transaction_id))
         assert found.transaction_status is not None
-    with_no_gateway = Ledger.open(tmp_path)
+    with_no_gateway = Ledger.open(state_dir)
     assert [t.amount for t in with_no_gateway.transactions()] == [25]
     assert with_no_gateway.export()["total"] == "0.00"
     with_no_gateway.close()
@@ -66,8 +65,8 @@ def test_a_taken_port_is_named() -> None:
             Simulator(port=port).start()
 
 
-def test_stopping_is_quick_with_idle_connections_open(tmp_path: Path) -> None:
-    simulator = Simulator(tmp_path).start()
+def test_stopping_is_quick_with_idle_connections_open(state_dir: Path) -> None:
+    simulator = Simulator(state_dir).start()
     clients = [MpesaClient(simulator.config) for _ in range(5)]
     for client in clients:
         client.query_customer_name(msisdn="841234567")
@@ -85,9 +84,9 @@ def test_a_temporary_gateway_leaves_nothing_behind() -> None:
     assert not directory.exists()
 
 
-def test_each_documented_port_serves_its_own_operation(tmp_path: Path, own_address: str) -> None:
+def test_each_documented_port_serves_its_own_operation(state_dir: Path, own_address: str) -> None:
     """As an unmodified client calls: fixed ports, one host, certificate checked."""
-    with Simulator(tmp_path, host=own_address, documented_ports=True) as simulator:
+    with Simulator(state_dir, host=own_address, documented_ports=True) as simulator:
         account = simulator.account
         assert account.base_url == f"https://{own_address}"
         raw = RawClient(simulator)
@@ -116,8 +115,8 @@ def test_each_documented_port_serves_its_own_operation(tmp_path: Path, own_addre
         raw.session.close()
 
 
-def test_the_certificate_covers_names_that_are_asked_for(tmp_path: Path) -> None:
-    with Simulator(tmp_path, hostnames=["gateway.test"]) as simulator:
+def test_the_certificate_covers_names_that_are_asked_for(state_dir: Path) -> None:
+    with Simulator(state_dir, hostnames=["gateway.test"]) as simulator:
         import ssl
 
         context = ssl.create_default_context(cafile=simulator.account.ca_file)

@@ -11,8 +11,7 @@ from mpesa_integrations.simulator.calls import CallFilter
 from mpesa_integrations.simulator.exchange import Answer, Request
 from mpesa_integrations.simulator.gateway import steps_of_call
 from mpesa_integrations.simulator.steps import AskCustomer, Pause, Steps
-
-from .raw import RawClient
+from tests.support.raw import RawClient
 
 
 @pytest.fixture

@@ -1,0 +1,27 @@
+"""How Django's test database is made empty after a test that commits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.management.color import no_style
+from django.db import connections
+from django.test import TransactionTestCase
+
+_KEPT = {"django_content_type", "auth_permission"}
+"""What the migrations fill. Django's own `flush` deletes these too, and makes them anew."""
+
+
+def empty(self: Any) -> None:
+    """Delete the rows of all tables but those that the migrations fill."""
+    for alias in self._databases_names(include_mirrors=False):
+        connection = connections[alias]
+        found = connection.introspection.django_table_names(only_existing=True, include_views=False)
+        tables = [name for name in found if name not in _KEPT]
+        connection.ops.execute_sql_flush(connection.ops.sql_flush(no_style(), tables))
+
+
+def empty_quickly(patch: pytest.MonkeyPatch) -> None:
+    """Have every test that commits end with `empty`: it takes a quarter of `flush`'s time."""
+    patch.setattr(TransactionTestCase, "_fixture_teardown", empty)
