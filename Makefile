@@ -1,15 +1,19 @@
-# make demo: a first payment and two shops, against a local gateway (ONCE=1: end after it).  make test: the test suite.
+# make demo: a first payment and two shops, against a local gateway (ONCE=1: end after it).  make test: the test suite.  make test-fast: most of it.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo lock release test test-postgresql test-mariadb fire fuzz lint types build translations clean bench matrix docs screenshots
+.PHONY: demo lock release test test-fast test-postgresql test-mariadb fire fuzz lint types build translations clean bench matrix docs screenshots
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m example_sites.demo $(if $(ONCE),--once)
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2
+
+# The edit loop: no browser, no broker, hardly a process, and the contract over one of its stores.
+test-fast: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2 -m 'not slow and not service'
 
 # The records on a real PostgreSQL, at 127.0.0.1 with the user postgres.
 test-postgresql: $(VENV)/.dev

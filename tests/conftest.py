@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -19,6 +20,18 @@ settings.load_profile("suite")
 
 _MSISDN = re.compile(r"(?<![0-9A-Za-z_])(258)?8[2-7][0-9]{7}(?![0-9A-Za-z])")
 _OURS = ("mpesa_integrations", "django_mpesa", "flask_mpesa", "urllib3", "requests", "django")
+
+
+_HERE = Path(__file__).parent
+_SLOW = ("browser", "services", "shops")
+"""Folders of tests that start a browser, a broker's worker or a whole shop."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what is in those folders. Other tests that `make test-fast` omits say so."""
+    for item in items:
+        if any(_HERE / folder in item.path.parents for folder in _SLOW):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ALONE = [
     "bearer_cached",
     "bearer_cold_vs_cryptography",

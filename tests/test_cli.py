@@ -228,6 +228,7 @@ def running(
         process.communicate()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_gateway_of_its_own_process_serves_until_it_is_told_to_stop(
     running: tuple[subprocess.Popen[str], Path], number: int
@@ -263,6 +264,7 @@ def test_a_gateway_of_its_own_process_serves_until_it_is_told_to_stop(
     assert "Completed" in table
 
 
+@pytest.mark.slow
 def test_a_gateway_that_cannot_run_says_why(
     running: tuple[subprocess.Popen[str], Path], tmp_path: Path
 ) -> None:

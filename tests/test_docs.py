@@ -55,6 +55,7 @@ def project(tmp_path: Path, mpesa_simulator: Simulator, monkeypatch: pytest.Monk
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
 def test_every_python_block_runs(
@@ -96,6 +97,7 @@ def _pay_in(app: Flask, namespace: dict[str, Any]) -> None:
     app.extensions["mpesa"].forget()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
 def test_every_command_runs(page: Path, project: Path, mpesa_simulator: Simulator) -> None:
     for block in _blocks(page, "console"):
@@ -138,6 +140,7 @@ def test_each_section_of_the_protocol_that_the_code_names_is_there() -> None:
     assert not {name: file for name, file in named.items() if name not in headings}
 
 
+@pytest.mark.slow
 def test_the_site_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir",

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from pre_commit.clientlib import load_config
 
+pytestmark = pytest.mark.slow
+
 HOOKS = Path(__file__).parents[1] / ".pre-commit-config.yaml"
 
 

@@ -14,6 +14,8 @@ import pytest
 
 from mpesa_integrations.simulator import Simulator
 
+pytestmark = pytest.mark.slow
+
 DOCS = Path(__file__).parents[1] / "docs"
 STEP = re.compile(r'^```(console|python title="(.+?)")\n(.*?)^```', re.MULTILINE | re.DOTALL)
 DJANGO_CLIENT = """

@@ -14,6 +14,8 @@ from mpesa_integrations.simulator import Simulator
 from .support.account import TOKEN, account_settings
 from .support.reports import leaks
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("sentry_sdk")
 
 

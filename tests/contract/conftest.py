@@ -79,7 +79,8 @@ def _tables_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(kind, "tables", tables)
 
 
-@pytest.fixture(params=["django", "sqlalchemy"])
+# The edit loop makes do with one of the stores, as the rules are the same.
+@pytest.fixture(params=["django", pytest.param("sqlalchemy", marks=pytest.mark.slow)])
 def backend(request: pytest.FixtureRequest, transactional_db: None) -> Backend:
     if request.param == "django":
         return DjangoBackend()

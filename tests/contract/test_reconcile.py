@@ -190,6 +190,7 @@ def test_threads_are_handed_different_payments(
     assert sorted([*claimed, *(r.pk for r in rest)]) == sorted(r.pk for r in backend.records())
 
 
+@pytest.mark.slow
 def test_processes_share_the_work_and_signal_once(
     payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator
 ) -> None:

@@ -255,6 +255,7 @@ def test_a_key_renewed_under_sixteen_threads_leaves_no_thread_behind(
                 future.result(timeout=30)
 
 
+@pytest.mark.slow
 def test_32_threads_share_a_client_and_2000_payments_agree_with_the_ledger(
     mpesa_simulator: Simulator,
 ) -> None:

@@ -67,11 +67,13 @@ def test_openssl_decrypts_our_token(tmp_path: Path) -> None:
     assert done.stdout.decode() == API_KEY
 
 
+@pytest.mark.slow
 def test_java_decrypts_our_token() -> None:
     private = base64.b64encode(PRIVATE_DER).decode()
     assert _java("decrypt", private, bearer_token(API_KEY, PUBLIC_KEY)) == API_KEY
 
 
+@pytest.mark.slow
 def test_the_gateway_accepts_a_token_of_the_documented_java_recipe(
     mpesa_simulator: Simulator,
 ) -> None:

@@ -78,6 +78,7 @@ print("ok")
 """
 
 
+@pytest.mark.slow
 def test_a_meta_of_its_own_loses_nothing(tmp_path: Path) -> None:
     files = {
         "settings.py": SETTINGS, "story.py": STORY, "shop/__init__.py": "",

@@ -34,6 +34,7 @@ urlpatterns = [path(f"{name}/", site.urls) for name, site in SITES.items()]
 """
 
 
+@pytest.mark.slow
 def test_no_page_action_or_inline_of_any_site_changes_history(tmp_path: Path) -> None:
     (tmp_path / "shop").mkdir()
     (tmp_path / "shop" / "__init__.py").write_text("")

@@ -133,6 +133,7 @@ def _on_server(statements: Iterable[str]) -> None:
             cursor.execute(statement)
 
 
+@pytest.mark.slow
 def test_payments_in_a_database_of_their_own(tmp_path: Path, server: str) -> None:
     files = {"settings.py": SETTINGS, "router.py": ROUTER, "urls.py": URLS, "story.py": STORY}
     project = Project(tmp_path, files, SERVER=server)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.projects import Project
+
+pytestmark = pytest.mark.slow
 
 SETTINGS = """
 from tests.django.settings import *

@@ -321,6 +321,7 @@ _SAMPLES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("language", "name"), _SAMPLES)
 def test_each_sample_works_as_it_stands(
     portal: PortalClient, raw: RawClient, tmp_path: Path, language: str, name: str
@@ -336,6 +337,7 @@ def test_each_sample_works_as_it_stands(
         assert "User-Agent: my-shop/1.0" in calls[0].sent
 
 
+@pytest.mark.slow
 def test_on_the_documented_ports_the_pages_name_them(
     tmp_path: Path, state_dir: Path, own_address: str
 ) -> None:
