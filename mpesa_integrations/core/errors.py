@@ -1,7 +1,7 @@
 """The errors a caller can meet, one class per thing the caller can do about it.
 
 The rule: a call returns only when the gateway said yes (`Kind.SUCCESS` or `Kind.ACCEPTED`);
-everything else raises one of these, carrying what was learnt.
+everything else raises one of these, which carries the answer.
 """
 
 from __future__ import annotations
@@ -68,14 +68,14 @@ class ValidationError(MpesaError):
         self.errors: dict[str, list[str]] = dict(errors or {})
 
     def errors_in(self, language: str | None) -> dict[str, list[str]]:
-        """Give `errors` in the language of whoever is to read them.
+        """Give `errors` in the language of the person who reads them.
 
         Args:
             language: `pt`, `pt-MZ`, `pt_BR` and so on give Portuguese; any other, or None, English.
         """
         return {
-            argument: [in_language(problem, language) for problem in problems]
-            for argument, problems in self.errors.items()
+            argument: [in_language(message, language) for message in messages]
+            for argument, messages in self.errors.items()
         }
 
 
@@ -102,7 +102,8 @@ class PaymentDeclined(MpesaError):  # noqa: N818 - a business outcome, named as 
 class DuplicateTransaction(MpesaError):  # noqa: N818
     """The third-party reference was used before: the first request with it decides.
 
-    A status query by the reference tells of that one, and proves nothing of the request refused.
+    A status query by the reference is answered about that one, and proves nothing about the
+    request that was refused.
 
     Attributes:
         result: the gateway's answer; None where the records know the reference, and nothing was
@@ -147,10 +148,10 @@ class RecordLocked(CalledInTransaction, RecordsUnavailable):
 
 
 class ProtectedRecord(MpesaError):  # noqa: N818
-    """Code of the shop's would have written what the library owns of a payment. Nothing was.
+    """The application would have written a column that the library owns. Nothing was written.
 
     Attributes:
-        columns: those that it named, as `("state",)`; none where a whole record was to be made or
+        columns: those columns, as `("state",)`; none where a whole record was to be made or
             deleted.
     """
 
@@ -161,5 +162,5 @@ class ProtectedRecord(MpesaError):  # noqa: N818
 
 def nothing_sent(errors: Mapping[str, list[str]]) -> ValidationError:
     """Make the error for arguments that were refused before anything was sent."""
-    told = (f"{name}: {' '.join(problems).rstrip('.')}." for name, problems in errors.items())
-    return ValidationError(f"Nothing was sent. {' '.join(told)}", errors=errors)
+    parts = (f"{name}: {' '.join(messages).rstrip('.')}." for name, messages in errors.items())
+    return ValidationError(f"Nothing was sent. {' '.join(parts)}", errors=errors)

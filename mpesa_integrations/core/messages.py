@@ -1,4 +1,4 @@
-"""What is wrong with a value, in words for people: in English, and on request in Portuguese.
+"""Messages about wrong values, in words for people: in English, and on request in Portuguese.
 
 Core writes, raises and logs English. A translation is looked up where somebody asks for it.
 """
@@ -13,13 +13,13 @@ _CATALOGUES = Path(__file__).parent / "locale"
 
 
 class Message(str):
-    """What is wrong with a value: English text, which can be said in another language too."""
+    """A message: English text that can be given in another language, too."""
 
     template: str
     values: dict[str, object]
 
     def __new__(cls, template: str, /, *, english: str | None = None, **values: object) -> Message:
-        """Say it in English, and remember how.
+        """Write it in English, and keep the template and its values.
 
         Args:
             template: the English words, with places for the values, as in `at most %(left)s`.
@@ -27,13 +27,13 @@ class Message(str):
                 it.
             values: what goes into the places. Text that is in the catalogue is translated, too.
         """
-        problem = super().__new__(cls, english or (template % values if values else template))
-        problem.template = template
-        problem.values = values
-        return problem
+        message = super().__new__(cls, english or (template % values if values else template))
+        message.template = template
+        message.values = values
+        return message
 
     def in_language(self, language: str | None) -> str:
-        """The problem in a language.
+        """Give the message in a language.
 
         Args:
             language: as `pt`, `pt-MZ` or `pt_BR`. One that there is no catalogue of, or None,
@@ -43,11 +43,11 @@ class Message(str):
 
 
 def in_language(text: str, language: str | None) -> str:
-    """A text of core's in a language; English where there is no translation.
+    """Give a text of core's in a language; in English where there is no translation.
 
     Args:
-        text: a problem, or another text that core's catalogue holds.
-        language: as for `Problem.in_language`.
+        text: a message, or another text that core's catalogue holds.
+        language: as for `Message.in_language`.
     """
     translate = _catalogue((language or "").replace("_", "-").partition("-")[0].lower())
     if translate is None or not text:

@@ -1,1 +1,1 @@
-"""How requests reach a gateway and answers come back. What they mean is `protocol`'s."""
+"""How requests travel to a gateway and answers come back. What they mean is `protocol`'s."""

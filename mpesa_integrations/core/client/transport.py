@@ -137,7 +137,7 @@ _MASK_NUMBERS = _MaskNumbers()
 
 
 def mask_numbers_in_urllib3s_log() -> None:
-    """Keep phone numbers out of the log of whoever sends a query with them; once is enough."""
+    """Mask phone numbers in urllib3's own log, which has query strings; once is enough."""
     for name in ("urllib3.connectionpool", "urllib3.connection"):
         logging.getLogger(name).addFilter(_MASK_NUMBERS)
 

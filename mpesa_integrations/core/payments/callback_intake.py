@@ -17,9 +17,9 @@ from typing import Any, Generic
 from ..client.blocking import MpesaClient
 from ..errors import MpesaError
 from ..failures import log_failure
-from ..markets.mozambique import read_callback
 from ..protocol.answers import UnreadableBody
-from ..protocol.callbacks import Callback, acknowledgement
+from ..protocol.callbacks import Callback, acknowledgement, read_callback
+from ..protocol.market import Market
 from ..protocol.references import is_third_party_reference
 from ..settings.account import AccountSettings
 from ..telemetry import count_callback
@@ -100,7 +100,7 @@ class CallbackIntake(Generic[R, C]):
         callback: Callback | None = None
         problem = ""
         try:
-            callback = read_callback(body)
+            callback = read_callback(body, self._settings.config.market)
         except UnreadableBody as error:
             problem = f"The body {error}"
         entry = persist(self._store, lambda: self._store_or_apply(body, callback, apply, origin))
@@ -235,7 +235,7 @@ class CallbackIntake(Generic[R, C]):
         """Decide a stored callback; what went wrong is logged, given back, and stops nothing."""
         reference = ""
         try:
-            callback = _read_again(body)
+            callback = _read_again(body, self._settings.config.market)
             if callback is None:
                 persist(
                     self._store,
@@ -360,10 +360,10 @@ def is_token(given: str, expected: str | None) -> bool:
     )
 
 
-def _read_again(body: bytes) -> Callback | None:
+def _read_again(body: bytes, market: Market) -> Callback | None:
     """Read a stored callback; None where that cannot be, as it could when it was stored."""
     try:
-        return read_callback(body)
+        return read_callback(body, market)
     except UnreadableBody:
         return None
 

@@ -1,1 +1,1 @@
-"""What a gateway is told, and what it says: no I/O, no clock, no database."""
+"""What a gateway expects and answers, as values: no I/O, no clock, no database, no market."""

@@ -81,7 +81,7 @@ def read_callback(body: bytes, market: Market) -> Callback:
 
 
 def acknowledgement(callback: Callback) -> dict[str, str]:
-    """The JSON body, to be sent with HTTP 200, that tells the gateway its result has arrived."""
+    """The JSON body that acknowledges a callback; to be sent with HTTP 200."""
     return {
         "output_OriginalConversationID": callback.conversation_id,
         "output_ThirdPartyConversationID": callback.third_party_reference,

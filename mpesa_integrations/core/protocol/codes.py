@@ -99,7 +99,7 @@ class GatewayCode(str, Enum):
         return info.meaning if info else Message("Not in the documented table")
 
     def meaning_in(self, language: str | None) -> str:
-        """The meaning in the language of whoever is to read it.
+        """Give the meaning in the language of the person who reads it.
 
         Args:
             language: `pt`, `pt-MZ`, `pt_BR` and so on give Portuguese; any other, or None, English.

@@ -25,7 +25,7 @@ class Numbering:
         region: the country's ISO 3166 code, as `MZ`.
         length: how many digits follow the country code.
         mobile: the digit that a mobile number begins with, as a regular expression.
-        prefix_length: how many digits tell the operator.
+        prefix_length: the number of digits by which an operator is known.
         prefix_rule: both in words, for who sets the accepted prefixes.
         prefixes: the prefixes that are accepted unless an account sets others.
         operators: whose numbers those with another prefix are, by the prefix.
@@ -61,7 +61,7 @@ class MsisdnError(ValueError):
     """A text that is no phone number that M-Pesa is on.
 
     Attributes:
-        problem: what is wrong, in words for whoever typed it. The number is not repeated.
+        problem: what is wrong, in words for the person who typed it, without the number.
     """
 
     def __init__(self, problem: Message) -> None:

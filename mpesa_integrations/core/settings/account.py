@@ -37,7 +37,7 @@ class AccountSettings:
         apply_callbacks: `inline`, in the request; or `worker`: the request only stores them.
         not_found_after: from what age on a payment that the gateway does not know counts as never
             accepted; None means never.
-        stuck_after: from what age on a person is told of a payment that is still open.
+        stuck_after: from what age on a payment that is still open is reported to a person.
     """
 
     config: MpesaConfig

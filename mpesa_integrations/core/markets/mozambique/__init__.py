@@ -22,7 +22,7 @@ from .operations import (
 )
 
 LOCAL_PORT = 18443
-"""Where `mpesa simulator` listens unless told otherwise, and where `local` looks for it."""
+"""Where `mpesa simulator` listens by default, and where the environment `local` expects it."""
 SANDBOX_SHORTCODE = "171717"
 """The sandbox's own; on the live host it could collect for a merchant that others share."""
 CALLBACK_PORTS = range(11000, 19001)

@@ -1,4 +1,4 @@
-"""Problems in words: English as text, Portuguese on request, whatever a browser asks for."""
+"""Messages: English as text, Portuguese on request, whatever language a browser asks for."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def error() -> ValidationError:
 
 
 @pytest.mark.parametrize("language", ["pt", "pt-MZ", "pt_BR", "PT", "pt_PT.UTF-8"])
-def test_problems_in_portuguese(error: ValidationError, language: str) -> None:
+def test_messages_in_portuguese(error: ValidationError, language: str) -> None:
     assert error.errors_in(language) == PORTUGUESE
 
 
 @pytest.mark.parametrize("language", [None, "", "en", "fr", "p", "../pt", "\0", "*", "x" * 5000])
-def test_problems_in_a_language_that_there_is_not(
+def test_messages_in_a_language_that_there_is_not(
     error: ValidationError, language: str | None
 ) -> None:
     assert error.errors_in(language) == ENGLISH == error.errors
@@ -62,7 +62,7 @@ def test_the_errors_own_text_is_english(error: ValidationError) -> None:
     assert ".." not in str(error)
 
 
-def test_problems_outlive_a_copy_and_a_pickle(error: ValidationError) -> None:
+def test_messages_outlive_a_copy_and_a_pickle(error: ValidationError) -> None:
     for one in (copy.deepcopy(error), pickle.loads(pickle.dumps(error))):
         assert one.errors == ENGLISH
         assert one.errors_in("pt") == PORTUGUESE
