@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 from mpesa_integrations import MpesaConfig
 
@@ -23,3 +26,15 @@ def make_config(**changes: object) -> MpesaConfig:
         **changes,
     }
     return MpesaConfig(**settings)  # type: ignore[arg-type]
+
+
+def make_record(**columns: Any) -> Any:
+    """A payment's record as the payments room reads it: one that was just written down."""
+    return SimpleNamespace(
+        **{"pk": 1, "account": "default", "operation": "c2b", "state": "initiated",
+           "amount": Decimal("150.00"), "reversed_amount": Decimal("0.00"), "original_id": None,
+           "msisdn": "258841234567", "receiver_shortcode": "", "reference": "ORDER 7",
+           "third_party_reference": "REF7", "conversation_id": "", "transaction_id": "",
+           "claimed_transaction_id": None, "idempotency_key": None, "response_code": "",
+           "conflict": "", "checks": 0, "metadata": {}, **columns},
+    )  # fmt: skip
