@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo lock release test test-fast test-postgresql test-mariadb fire fuzz lint types build translations clean bench matrix docs screenshots
+.PHONY: demo lock release test test-fast test-postgresql test-mariadb fire fuzz lint types build translations clean mutants bench matrix docs screenshots
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m example_sites.demo $(if $(ONCE),--once)
@@ -37,6 +37,14 @@ SECONDS ?= 60
 fuzz: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet atheris
 	$(BIN)/python -m tests.fuzz -max_total_time=$(SECONDS)
+
+# Changes of one line each in what does no I/O, and those that no test of tests/core saw; mutants/ has
+# them: mutmut show NAME. make mutants MODULE=core.payments.lifecycle
+MODULE ?=
+mutants: $(VENV)/.dev
+	rm -rf mutants
+	$(BIN)/mutmut run --max-children 2 $(if $(MODULE),'mpesa_integrations.$(MODULE).*')
+	$(BIN)/mutmut results
 
 # What the library costs, and the charts of docs/benchmarks.md; on PostgreSQL too. Takes a while.
 bench: $(VENV)/.dev
@@ -91,7 +99,7 @@ screenshots: $(VENV)/.dev
 	$(BIN)/python -m tests.browser.screenshots
 
 clean:
-	rm -rf $(VENV) build dist .demo
+	rm -rf $(VENV) build dist .demo mutants
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
