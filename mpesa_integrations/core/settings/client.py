@@ -184,7 +184,8 @@ class MpesaConfig:
 
     def address_for(self, operation: str, documented_port: int) -> tuple[str, int]:
         """The host and port that are called for an operation of that name and documented port."""
-        host, port = values.split_place(self.endpoints.get(operation, ""))
+        place = self.endpoints.get(operation)
+        host, port = values.split_place(place) if place else ("", "")
         return host or self.address, int(port) if port else self.port_for(documented_port)
 
     def calls(self, environment: str) -> bool:
