@@ -140,6 +140,16 @@ def test_each_section_of_the_protocol_that_the_code_names_is_there() -> None:
     assert not {name: file for name, file in named.items() if name not in headings}
 
 
+@pytest.mark.parametrize("page", ["docs/design.md", "CONTRIBUTING.md"])
+def test_each_path_that_is_named_is_there(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:[\w.]+/)+[\w.]*|\w+\.(?:py|toml|md))`", text))
+    named |= set(re.findall(r"(?<=  )(?:core|simulator)/[\w./]+", text))
+    assert len(named) > 10
+    rooms = (ROOT, ROOT / "mpesa_integrations")
+    assert not {name for name in named if not any((room / name).exists() for room in rooms)}
+
+
 @pytest.mark.slow
 def test_the_site_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
     subprocess.run(

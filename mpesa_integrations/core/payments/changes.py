@@ -13,8 +13,6 @@ from .lifecycle import FINAL_STATES, MONEY_MOVED_STATES, OPEN_STATES, Transition
 from .records import Record
 from .schedule import FIRST_CHECK, backoff, utc_now
 
-_PAYMENTS = frozenset({"c2b", "b2c", "b2b"})
-
 
 def changed_columns(record: Record, step: Transition, report: StatusReport) -> dict[str, Any]:
     """The columns that a report changes; none where it says nothing new.
@@ -68,7 +66,7 @@ def _claims_transaction(record: Record, step: Transition) -> bool:
     A reversal has none of its own: its answer may name what it gives back.
     """
     return (
-        record.operation in _PAYMENTS
+        record.operation != "reversal"
         and step.state in MONEY_MOVED_STATES
         and record.claimed_transaction_id is None
     )
