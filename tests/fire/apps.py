@@ -24,8 +24,8 @@ QUEUES = {name: f"mpesa-fire{_RUN}-{name}" for name in BROKERS}
 DATABASES_OF = {"django": f"mpesa_fire{_RUN}_django", "flask": f"mpesa_fire{_RUN}_flask"}
 ACCOUNT: dict[str, Any] = {
     "CALLBACK_TOKEN": TOKEN,
-    # A busy machine takes seconds to connect. Without a connection to send it again, a payment that
-    # got in though INS-16 denied it ends as a conflict for a person, which is right, and counts here.
+    # A busy machine takes seconds to connect. A payment that got in though INS-16 denied it, and
+    # was then not sent again for want of a connection, ends as a conflict: right, but counted here.
     "TIMEOUT": (6, 4),
     "RETRIES": 1,
     # Longer than any answer takes: what the gateway does not know by then, it never had.

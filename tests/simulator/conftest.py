@@ -10,6 +10,8 @@ from mpesa_integrations.simulator import Simulator
 from tests.support.gateways import directory_with_key
 from tests.support.raw import RawClient
 
+from .portal_client import PortalClient
+
 
 @pytest.fixture
 def raw(mpesa_simulator: Simulator) -> Iterator[RawClient]:
@@ -29,3 +31,16 @@ def own_address() -> str:
     """A loopback address of this process alone, so that fixed ports of two runs do not meet."""
     number = os.getpid()
     return f"127.1.{number >> 8 & 255}.{number & 255}"
+
+
+@pytest.fixture
+def visitor(mpesa_simulator: Simulator) -> Iterator[PortalClient]:
+    client = PortalClient(mpesa_simulator)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def portal(visitor: PortalClient) -> PortalClient:
+    assert visitor.sign_in().url.endswith("/account")
+    return visitor
