@@ -48,9 +48,8 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     for name, module in list(sys.modules.items()):
-        for function in ("utc_now", "_now"):
-            if name.startswith("mpesa_integrations.core.payments.") and hasattr(module, function):
-                monkeypatch.setattr(module, function, clock.now)
+        if name.startswith("mpesa_integrations.core.payments.") and hasattr(module, "utc_now"):
+            monkeypatch.setattr(module, "utc_now", clock.now)
     return clock
 
 

@@ -435,6 +435,8 @@ def test_a_callback_is_read_and_acknowledged(code: Any, kind: Kind) -> None:
          "input_OriginalConversationID"),
         (json.dumps(CALLBACK).encode() + b" " * 70_000, "65536"),
         (b"[" * 60_000, "not JSON"),
+        (b'{"input_ResultCode": NaN}', "holds NaN, which is not JSON"),
+        (b'{"input_ResultCode": -Infinity}', "holds -Infinity, which is not JSON"),
         (b'{"input_ResultCode": "0", "input_ResultCode": "INS-6"}', "twice"),
     ],
 )  # fmt: skip

@@ -38,6 +38,7 @@ def test_a_key_is_text_a_whole_number_or_a_uuid(key: Any, text: str | None) -> N
         ("x" * 101, "must have 1 to 100 characters on one line"),
         ("a\nb", "must have 1 to 100 characters on one line"),
         (10**100, "must have 1 to 100 characters on one line"),
+        (10**5000, "must have 1 to 100 characters on one line"),  # more digits than Python writes
         (-(10**100), "must have 1 to 100 characters on one line"),
         (True, "must be text or a whole number, not bool"),
         (7.5, "must be text or a whole number, not float"),
