@@ -28,7 +28,6 @@ from .core.messages import Message
 from .core.payments.lifecycle import State
 from .core.payments.records import Event, Verdict
 from .core.protocol.answers import UnreadableBody
-from .core.protocol.authentication import bearer_token
 from .core.protocol.callbacks import Callback, acknowledgement
 from .core.protocol.codes import Kind
 from .core.protocol.http import HttpRequest, HttpResponse, NoAnswer, NotConnected, Transport
@@ -41,6 +40,7 @@ from .core.protocol.results import (
     TransactionStatusResult,
 )
 from .core.settings.client import MpesaConfig
+from .core.settings.public_key import bearer_token
 from .version import __version__
 
 Problem = Message

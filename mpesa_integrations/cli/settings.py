@@ -12,8 +12,8 @@ from ..commands import ExitCode, ask_harmlessly
 from ..core.client.blocking import MpesaClient
 from ..core.errors import ConfigurationError
 from ..core.markets.mozambique.codes import CODES
-from ..core.protocol.authentication import bearer_token
 from ..core.settings.client import MpesaConfig
+from ..core.settings.public_key import bearer_token
 from .options import read_settings, with_json, with_settings
 from .output import fail, print_table
 

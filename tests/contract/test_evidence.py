@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from mpesa_integrations import MpesaClient, TransactionStatus, ValidationError
+from mpesa_integrations.core.client.references import new_third_party_reference
 from mpesa_integrations.core.payments import recorder
 from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.payments.lifecycle import State
-from mpesa_integrations.core.protocol.references import new_third_party_reference
 from mpesa_integrations.simulator import Simulator
 
 from .backends import Backend

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mpesa_integrations import ResponseCode
+from mpesa_integrations.core.client.references import new_third_party_reference
 from mpesa_integrations.core.errors import (
     AuthenticationError,
     GatewayUnavailable,
@@ -30,7 +31,7 @@ from mpesa_integrations.core.payments.evidence import (
 from mpesa_integrations.core.payments.lifecycle import MONEY_MOVED_STATES, Evidence, State
 from mpesa_integrations.core.protocol.callbacks import Callback
 from mpesa_integrations.core.protocol.codes import Kind
-from mpesa_integrations.core.protocol.references import made_about, new_third_party_reference
+from mpesa_integrations.core.protocol.references import made_about
 from mpesa_integrations.core.protocol.results import Result
 
 from .conftest import make_record

@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 import requests
 
-from mpesa_integrations import CallContext, MpesaClient, MsisdnError, normalise_msisdn
+from mpesa_integrations import CallContext, MpesaClient, MsisdnError, bearer_token, normalise_msisdn
 from mpesa_integrations.core.client.transport import _prepared
-from mpesa_integrations.core.protocol.authentication import bearer_token
 from mpesa_integrations.core.redaction import Secret, forgetful, hide_secrets, without_secrets
 from mpesa_integrations.core.settings.account import AccountSettings
 from tests.support.reports import NUMBER, frames, leaks

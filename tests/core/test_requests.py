@@ -20,9 +20,9 @@ from mpesa_integrations import (
     ValidationError,
     normalise_msisdn,
 )
+from mpesa_integrations.core.client.references import new_third_party_reference
 from mpesa_integrations.core.markets.mozambique.operations import OPERATIONS
 from mpesa_integrations.core.masking import mask_msisdn, mask_msisdns_in
-from mpesa_integrations.core.protocol.references import new_third_party_reference
 from mpesa_integrations.core.protocol.schemas import amount_text, parse_amount
 from mpesa_integrations.core.text import clean, plain
 

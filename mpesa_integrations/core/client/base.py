@@ -16,12 +16,12 @@ from ..protocol import requests
 from ..protocol.authentication import encrypt_api_key
 from ..protocol.exchange import longest_pauses
 from ..protocol.operations import Operation
-from ..protocol.references import new_third_party_reference
 from ..protocol.requests import CallContext, PreparedRequest, http_request, operation_of
 from ..redaction import forgetful_calls
 from ..sentry import keep_from_sentry
 from ..settings.client import MpesaConfig
 from .attempts import MeasuredExchange
+from .references import new_third_party_reference
 
 
 @forgetful_calls

@@ -1,16 +1,15 @@
-"""Third-party references: unique per request, and sortable by the time they were made."""
+"""Third-party references: what they may be, and by what ours are known. No clock is read here."""
 
 from __future__ import annotations
 
 import re
-import secrets
-import time
 from datetime import datetime, timedelta
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _TIME_LENGTH = 11  # microseconds in base 36: enough until the year 6100
-_RANDOM_LENGTH = 9  # 46 bits per microsecond, from the operating system, so safe across a fork
+_RANDOM_LENGTH = 9  # 46 bits per microsecond
 
+RANDOM_NUMBERS = 36**_RANDOM_LENGTH
 _MADE = re.compile(f"[{_DIGITS}]{{{_TIME_LENGTH + _RANDOM_LENGTH}}}")
 _ABOUT = timedelta(days=1)  # forgives any clock and any time zone
 
@@ -23,18 +22,23 @@ def is_third_party_reference(text: str) -> bool:
     return re.fullmatch(THIRD_PARTY_REFERENCE, text) is not None
 
 
-def new_third_party_reference() -> str:
-    """Make a reference of 20 digits and capital letters (docs/protocol.md, "Call context").
+def reference_made_at(microseconds: int, random_number: int) -> str:
+    """Make a reference of 20 digits and capital letters.
 
-    The first eleven characters are the time in microseconds, so references sort by age; the rest
-    is random, so that processes and machines need not know of each other.
+    The first eleven characters are the time, so references sort by age; the rest is random, so that
+    processes and machines need not know of each other.
+
+    Args:
+        microseconds: since the epoch.
+        random_number: 0 or more, and below `RANDOM_NUMBERS`.
+
+    Source: docs/protocol.md, "Call context".
     """
-    stamp = _base36(time.time_ns() // 1000, _TIME_LENGTH)
-    return stamp + _base36(secrets.randbelow(36**_RANDOM_LENGTH), _RANDOM_LENGTH)
+    return _base36(microseconds, _TIME_LENGTH) + _base36(random_number, _RANDOM_LENGTH)
 
 
 def made_about(reference: str, moment: datetime) -> bool:
-    """Whether a reference is one that `new_third_party_reference` made about a moment.
+    """Whether a reference is one that this library made about a moment.
 
     Nobody else can have such a reference. One that a caller gave is seldom of this form, and then
     the time in it is another; so is that of a reference that was made before and is given again.

@@ -17,10 +17,11 @@ from urllib.parse import urlsplit
 from ...version import __version__
 from ..errors import ConfigurationError
 from ..markets.mozambique import MOZAMBIQUE
-from ..protocol.authentication import check_api_key_fits, normalise_api_key, normalise_public_key
+from ..protocol.authentication import check_api_key_fits, normalise_api_key
 from ..protocol.market import Environment
 from ..redaction import SECRET_SETTINGS, forgetful_calls, remember_secrets, secret
 from . import values
+from .public_key import normalise_public_key
 
 logger = logging.getLogger("mpesa_integrations")
 

@@ -9,9 +9,9 @@ from typing import Any
 from flask_babel import lazy_gettext as _
 from marshmallow import fields
 
+from mpesa_integrations.core.client.references import new_third_party_reference
 from mpesa_integrations.core.markets.mozambique import MOZAMBIQUE
 from mpesa_integrations.core.protocol.operations import Operation
-from mpesa_integrations.core.protocol.references import new_third_party_reference
 from mpesa_integrations.core.protocol.schemas import Amount, Msisdn
 from mpesa_integrations.simulator.account import Account
 
