@@ -66,7 +66,8 @@ def test_numbers_that_are_right() -> None:
 
 
 def test_a_task_that_would_look_at_nothing_is_refused() -> None:
-    pytest.importorskip("celery", reason="it runs without Celery, too")
+    celery = pytest.importorskip("celery", reason="it runs without Celery, too")
+    celery.Celery("limits").set_current()  # another test may have left one that it has closed
     from mpesa_integrations.tasks import make_tasks
 
     tasks = make_tasks("tests_of_limits", lambda: 1 / 0)  # type: ignore[arg-type, return-value]
