@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
+
+from flask import Flask
 
 from .application import make_application
 from .endpoints import DOCUMENTED_PORTS
@@ -69,6 +72,11 @@ class Simulator(GatewayState):
         """The e-mail and password of the portal's ready-made account."""
         return self._portal.ready_made
 
+    @cached_property
+    def application(self) -> Flask:
+        """The gateway and its portal as a WSGI application, made once."""
+        return make_application(self, self._portal)
+
     def start(self) -> Simulator:
         """Listen, and write `account.json` once connections are accepted.
 
@@ -109,13 +117,16 @@ class Simulator(GatewayState):
         self.stop()
 
     def _listen(self) -> None:
-        application = make_application(self, self._portal)
         ports = [(self._port, THREADS)]
         if self.documented_ports:
             ports += [(port, THREADS // 4) for port in DOCUMENTED_PORTS]
         for port, threads in ports:
             self._listeners.append(
                 Listener(
-                    application, self.host, port, certificate=self._certificate, threads=threads
+                    self.application,
+                    self.host,
+                    port,
+                    certificate=self._certificate,
+                    threads=threads,
                 )
             )

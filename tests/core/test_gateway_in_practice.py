@@ -324,6 +324,13 @@ def test_who_asks_the_sandbox_for_a_name_reads_that_it_has_no_such_service(
     assert caught.value.result is not None
 
 
+def test_a_broken_front_that_says_the_same_is_no_missing_service() -> None:
+    client, _ = _client(503, {"output_ResultCode": "INS-26"}, environment="sandbox")
+    with pytest.raises(GatewayUnavailable) as caught:
+        client.query_customer_name(msisdn=MSISDN)
+    assert "no customer name service" not in str(caught.value)
+
+
 # An amount as a JSON number is taken, too.
 
 

@@ -158,5 +158,6 @@ def _refused_argument(code: GatewayCode, label: str, market: Market) -> dict[str
 
 def _is_absent(result: Result, operation: Operation, settings: GatewaySettings) -> bool:
     """Whether the sandbox said that it has no such operation."""
-    absent = operation.absent_in_sandbox
-    return absent is not None and result.code == absent and settings.environment == "sandbox"
+    if result.kind is not Kind.AUTHENTICATION or settings.environment != "sandbox":
+        return False
+    return operation.absent_in_sandbox is not None and result.code == operation.absent_in_sandbox
