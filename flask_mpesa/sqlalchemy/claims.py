@@ -76,6 +76,8 @@ def read_claimed(session: Session, model: Any, keys: Sequence[Any]) -> list[Any]
     except Exception:  # noqa: BLE001 - whatever a column's type makes of what is in a row
         found = {}
         for key in keys:
+            # Of a row whose loading failed, the session would give the half of it that it has.
+            session.expunge_all()
             try:
                 found |= _by_key(session, model, [key])
             except Exception as error:  # noqa: BLE001

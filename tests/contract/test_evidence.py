@@ -289,6 +289,18 @@ def test_the_ids_of_an_answer_to_another_request_are_not_taken(
     assert (record.state, record.conversation_id, record.transaction_id) == ("unknown", "", "")
 
 
+def _resolve(payments: Payments[Any, Any], record: Any) -> Any:
+    return payments.resolve(record, State.FAILED, by="Ana", note="?")
+
+
+@pytest.mark.parametrize("part", ["alias", "settings", "client", "store", "notifier"])
+def test_what_an_account_is_made_of_cannot_be_exchanged(
+    payments: Payments[Any, Any], part: str
+) -> None:
+    with pytest.raises(AttributeError):
+        setattr(payments, part, getattr(payments, part))
+
+
 def test_each_account_decides_its_own_payments(
     make_payments: MakePayments, backend: Backend, mpesa_simulator: Simulator
 ) -> None:
@@ -306,6 +318,13 @@ def test_each_account_decides_its_own_payments(
         assert "“payouts”, not of “default”" in str(caught.value)
         assert 'use mpesa["payouts"]' in str(caught.value)
         assert "conta “payouts”" in caught.value.errors_in("pt")["record"][0]
+    (kept,) = backend.records()
+    assert (kept.state, kept.checks) == ("unknown", 0)
+    # An object that says that it is this account's does not make the record so.
+    pretended = default.store.with_values(payouts.store.get(record), {"account": "default"})
+    for call in (lambda: default.check(pretended), lambda: _resolve(default, pretended)):
+        with pytest.raises(ValidationError, match="not of “default”"):
+            call()
     (kept,) = backend.records()
     assert (kept.state, kept.checks) == ("unknown", 0)
     assert payouts.check(record).state == "completed"

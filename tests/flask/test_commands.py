@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from flask import Flask
 
 from flask_mpesa import Mpesa
@@ -44,3 +45,14 @@ def test_the_commands(app: Flask, mpesa: Mpesa, mpesa_simulator: Simulator) -> N
     assert run("callback-url").exit_code == 2
     assert run("c2b", "--account", "x", "--msisdn", "1", "--amount", "1", "--reference", "T"
                ).exit_code == 2  # fmt: skip
+
+
+def test_a_status_that_cannot_be_looked_up_shows_no_number(
+    app: Flask, mpesa: Mpesa, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(reference: str) -> None:
+        raise RuntimeError(f"row 258841234567 of {reference}")
+
+    monkeypatch.setattr(mpesa["default"].store, "find", broken)
+    result = app.test_cli_runner().invoke(args=["mpesa", "status", "T1"])
+    assert str(result.exception) == "row 25884•••4567 of T1"

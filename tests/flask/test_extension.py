@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import create_engine, select
+from sqlalchemy import create_engine, event, select
 from sqlalchemy.orm import Session
 
 import flask_mpesa
@@ -225,3 +225,25 @@ def test_views_that_are_coroutines_can_pay(app: Flask, mpesa: Mpesa) -> None:
 
     app.add_url_rule("/pay", view_func=pay)
     assert app.test_client().get("/pay").text == "completed"
+
+
+def test_a_row_that_the_shops_own_listener_refuses_is_left_out_and_said(
+    app: Flask, mpesa: Mpesa, caplog: pytest.LogCaptureFixture, mpesa_simulator: Simulator
+) -> None:
+    kept = []
+    for _ in range(3):
+        mpesa_simulator.scenarios.queue("cut_after", operation="c2b")
+        kept.append(mpesa.c2b(**PAYMENT).id)
+
+    def refuse(record: Payment, context: object) -> None:
+        if record.id == kept[1]:
+            raise RuntimeError("a listener of the shop's")
+
+    event.listen(Payment, "load", refuse)
+    try:
+        soon = datetime.now(timezone.utc) + timedelta(days=1)
+        due = mpesa["default"].store.claim_due(soon, soon, 10)
+    finally:
+        event.remove(Payment, "load", refuse)
+    assert sorted(record.id for record in due) == [kept[0], kept[2]]
+    assert "store.row_not_read" in caplog.text

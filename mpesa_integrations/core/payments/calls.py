@@ -26,7 +26,7 @@ from .lifecycle import State
 from .limits import check_counts
 from .notifier import Notifier
 from .outbox import Outbox
-from .ownership import check_metadata
+from .ownership import check_metadata, refuse_other_account
 from .reconcile import Reconciled, Reconciler
 from .recorder import Recorder
 from .records import C, R
@@ -64,11 +64,11 @@ class Payments(Generic[R, C]):
         store: Store[R, C],
         notifier: Notifier[R, C],
     ) -> None:
-        self.alias = alias
-        self.settings = settings
-        self.client = client = MpesaClient(settings.config, transport=settings.transport)
-        self.store = store
-        self.notifier = notifier
+        self._alias = alias
+        self._settings = settings
+        self._client = client = MpesaClient(settings.config, transport=settings.transport)
+        self._store = store
+        self._notifier = notifier
         self._outbox = Outbox(store, notifier)
         self._recorder = Recorder(alias, store, self._outbox, stuck_after=settings.stuck_after)
         queries = StatusQueries(settings, client, store)
@@ -81,10 +81,37 @@ class Payments(Generic[R, C]):
             recorder=self._recorder,
             queries=queries,
         )
-        self._checks = Checks(store, queries, self._recorder, self._callbacks)
+        self._checks = Checks(alias, store, queries, self._recorder, self._callbacks)
         self._sender = Sender(client, store, self._outbox, self._recorder, self._callbacks)
         self._reversals = Reversals(store, self._sender)
-        self._resolutions = Resolutions(store, self._recorder, self._callbacks)
+        self._resolutions = Resolutions(alias, store, self._recorder, self._callbacks)
+
+    # Read-only, since the parts have the same objects: another one would reach only some of them.
+
+    @property
+    def alias(self) -> str:
+        """The account's name in the settings."""
+        return self._alias
+
+    @property
+    def settings(self) -> AccountSettings:
+        """The account's settings."""
+        return self._settings
+
+    @property
+    def client(self) -> MpesaClient:
+        """What sends the account's calls."""
+        return self._client
+
+    @property
+    def store(self) -> Store[R, C]:
+        """The account's records."""
+        return self._store
+
+    @property
+    def notifier(self) -> Notifier[R, C]:
+        """What calls the application's receivers."""
+        return self._notifier
 
     def c2b(
         self,
@@ -207,7 +234,7 @@ class Payments(Generic[R, C]):
             RecordsUnavailable: the answer could not be written down; `reconcile` asks again.
             ValidationError: the record is another account's; nothing was asked.
         """
-        self._refuse_others(record)
+        refuse_other_account(record.account, self.alias)
         return self._checks.check(record)
 
     def resolve(self, record: R, state: State, *, by: str, note: str) -> R:
@@ -223,7 +250,7 @@ class Payments(Generic[R, C]):
             ValidationError: the state is none of these, the outcome is known, the record is
                 another account's, or the payment has the transaction ID of another that completed.
         """
-        self._refuse_others(record)
+        refuse_other_account(record.account, self.alias)
         return self._resolutions.resolve(record, state, by=by, note=note)
 
     def link(self, record: R, **columns: Any) -> R:
@@ -245,7 +272,7 @@ class Payments(Generic[R, C]):
             ValidationError: a name is the library's or nobody's, or the payment is another
                 account's or not on record; nothing was written.
         """
-        self._refuse_others(record)
+        refuse_other_account(record.account, self.alias)
         shops = self.store.shop_columns(columns)
         check_metadata(columns)
         written = {name: value for values in shops.values() for name, value in values.items()}
@@ -342,14 +369,3 @@ class Payments(Generic[R, C]):
             rate=rate,
             stop=stop,
         )
-
-    def _refuse_others(self, record: R) -> None:
-        """Refuse a record of another account: its gateway, shortcode and key are others."""
-        if record.account != self.alias:
-            problem = Message(
-                "the payment is of the account “%(account)s”, not of “%(alias)s”: "
-                'use mpesa["%(account)s"]',
-                account=record.account,
-                alias=self.alias,
-            )
-            raise nothing_sent({"record": [problem]})

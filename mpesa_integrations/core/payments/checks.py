@@ -11,6 +11,7 @@ from ..errors import MpesaError
 from ..protocol.results import TransactionStatusResult
 from .callback_intake import CallbackIntake
 from .lifecycle import FINAL_STATES, State
+from .ownership import refuse_other_account
 from .persistence import persist, reread
 from .recorder import Recorder
 from .records import C, R
@@ -22,6 +23,7 @@ class Checks(Generic[R, C]):
     """Finds out from the gateway what became of one account's payments.
 
     Args:
+        alias: the account's name.
         store: where the records are.
         queries: asks, and says what an answer proves.
         recorder: writes it down.
@@ -30,11 +32,13 @@ class Checks(Generic[R, C]):
 
     def __init__(
         self,
+        alias: str,
         store: Store[R, C],
         queries: StatusQueries[R, C],
         recorder: Recorder[R, C],
         callbacks: CallbackIntake[R, C],
     ) -> None:
+        self._alias = alias
         self._store = store
         self._queries = queries
         self._recorder = recorder
@@ -45,6 +49,7 @@ class Checks(Generic[R, C]):
         if State(record.state) in FINAL_STATES:
             return self._store.isolated(lambda: self._store.get(record), writes=False)
         known = persist(self._store, lambda: self._store.get(record))
+        refuse_other_account(known.account, self._alias)
         if State(known.state) in FINAL_STATES:
             return known
         self._store.disconnect()

@@ -99,6 +99,26 @@ def refuse_names(given: Iterable[str], shops: Collection[str]) -> None:
         raise nothing_sent(problems)
 
 
+def refuse_other_account(account: str, alias: str) -> None:
+    """Refuse a record of another account: its gateway, shortcode and key are others.
+
+    Args:
+        account: whose the record is.
+        alias: whose it must be.
+
+    Raises:
+        ValidationError: they differ; names both.
+    """
+    if account != alias:
+        problem = Message(
+            "the payment is of the account “%(account)s”, not of “%(alias)s”: "
+            'use mpesa["%(account)s"]',
+            account=account,
+            alias=alias,
+        )
+        raise nothing_sent({"record": [problem]})
+
+
 def refuse_unsaved(name: str) -> ValidationError:
     """The error for an object that has no key yet by which it could be kept."""
     return nothing_sent({name: [Message("must be an object that was saved")]})

@@ -11,6 +11,7 @@ from ..messages import Message
 from .callback_intake import CallbackIntake
 from .evidence import StatusReport
 from .lifecycle import FINAL_STATES, OPEN_STATES, Evidence, State
+from .ownership import refuse_other_account
 from .persistence import persist, reread
 from .recorder import Recorder
 from .records import C, R
@@ -27,14 +28,20 @@ class Resolutions(Generic[R, C]):
     """Applies what people decide of one account's payments, as any other evidence is applied.
 
     Args:
+        alias: the account's name.
         store: where the records are.
         recorder: writes a decision down.
         callbacks: of which some may have waited, since nothing proved them.
     """
 
     def __init__(
-        self, store: Store[R, C], recorder: Recorder[R, C], callbacks: CallbackIntake[R, C]
+        self,
+        alias: str,
+        store: Store[R, C],
+        recorder: Recorder[R, C],
+        callbacks: CallbackIntake[R, C],
     ) -> None:
+        self._alias = alias
         self._store = store
         self._recorder = recorder
         self._callbacks = callbacks
@@ -57,6 +64,7 @@ class Resolutions(Generic[R, C]):
 
     def _decide(self, record: R, report: StatusReport) -> R:
         known = self._store.get(record)
+        refuse_other_account(known.account, self._alias)
         if State(known.state) in FINAL_STATES:
             problem = Message("the payment is %(state)s, which is final", state=str(known.state))
             raise nothing_sent({"record": [problem]})
