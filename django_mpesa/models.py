@@ -26,6 +26,7 @@ from .protection import ProtectedModel
 __all__ = [
     "AbstractTransaction",
     "CallbackLog",
+    "Notice",
     "Operation",
     "OutboxEntry",
     "State",
@@ -231,3 +232,7 @@ class OutboxEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.event} {self.id}"
+
+
+Notice = OutboxEntry
+"""The model's name before the rows were called an outbox."""

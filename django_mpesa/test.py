@@ -84,4 +84,5 @@ def mpesa_gateway(*, account: str = "default", asynchronous: bool = False) -> It
         options.pop("CALLBACK_NETWORKS", None)
         options["TRANSPORT"] = gateway.transport
         with override_settings(MPESA={**account_options(), account: options}):
+            _ = mpesa[account]  # what is wrong with the other settings is said here
             yield TestGateway(gateway, account)

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.test import TestCase, override_settings
 from django.urls import include, path
 
-from django_mpesa import mpesa
+from django_mpesa import ConfigurationError, mpesa
 from django_mpesa.models import Transaction
 from django_mpesa.signals import payment_completed
 from django_mpesa.test import mpesa_gateway
@@ -128,3 +128,9 @@ def test_another_account() -> None:
     with mpesa_gateway(account="payouts"):
         record = mpesa["payouts"].b2c(**PAYMENT)
     assert (record.account, record.state) == ("payouts", "completed")
+
+
+def test_a_wrong_setting_is_said_before_the_first_payment(settings: Any) -> None:
+    settings.MPESA = {"default": {"STUCK_AFTER": "soon"}}
+    with pytest.raises(ConfigurationError, match="stuck_after"), mpesa_gateway():
+        pass
