@@ -107,7 +107,15 @@ def test_a_receiver_of_a_worker_that_takes_long_is_called_once_and_the_rest_goes
         until(others_are_dispatched)
 
     heard.at_work = work
-    assert payments.reconcile().dispatched == 1
+    dispatched: list[int] = []
+
+    def some_are_dispatched() -> bool:
+        # A machine so busy that half of the lease is over leaves all of them to others.
+        dispatched.append(payments.reconcile().dispatched)
+        return bool(dispatched[-1])
+
+    until(some_are_dispatched)
+    assert dispatched[-1] == 1
     assert len(heard.ids) == len(set(heard.ids)) == 4
     assert backend.outbox() == 0
 
