@@ -35,7 +35,6 @@ from .core.payments.persistence import persist
 from .core.payments.reconcile import Reconciled, Reconciler
 from .core.payments.registry import Accounts
 from .core.payments.tables import faults_in_database
-from .core.redaction import forgetful
 from .core.settings.account import AccountSettings
 from .core.settings.account_checks import check_account, check_callback_tokens
 
@@ -126,7 +125,6 @@ def pay(call: Callable[..., Any], arguments: Mapping[str, Any], echo: Echo) -> E
     return exit_code_of_state(State(record.state))
 
 
-@forgetful
 def show_status(payments: Payments[Any, Any], reference: str, echo: Echo) -> ExitCode:
     """Ask the gateway where a transaction stands; its record, if there is one, moves on by it.
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from ..errors import RecordsUnavailable
 from ..failures import log_failure
+from ..redaction import forgetful
 from .records import R
 from .store import Store
 
@@ -30,6 +31,7 @@ sleep = time.sleep
 clock = time.monotonic
 
 
+@forgetful
 def persist(store: Store[Any, Any], call: Callable[[], _T], *, patience: float = PATIENCE) -> _T:
     """Run a step of the store's work, isolated from the caller's transaction.
 
