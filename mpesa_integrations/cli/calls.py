@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -15,22 +15,23 @@ from ..core.settings.client import MpesaConfig
 from .options import read_settings, with_json, with_settings
 from .output import fail, print_result, result_fields
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
-
-
-def _with_reference(command: _Command) -> _Command:
-    return click.option(
-        "--third-party-reference", help="1 to 20 letters and digits; made if left out."
-    )(command)
+_msisdn = click.option("--msisdn", required=True, help="The customer's number, as 84 123 4567.")
+_amount = click.option("--amount", required=True, help="Meticais, as 150 or 99.50.")
+_reference = click.option(
+    "--reference", required=True, help="1 to 20 characters, for the statement."
+)
+_third_party_reference = click.option(
+    "--third-party-reference", help="1 to 20 letters and digits; made if left out."
+)
 
 
 @click.command()
 @with_settings
 @with_json
-@click.option("--msisdn", required=True, help="The customer's number, as 84 123 4567.")
-@click.option("--amount", required=True, help="Meticais, as 150 or 99.50.")
-@click.option("--reference", required=True, help="1 to 20 characters, for the statement.")
-@_with_reference
+@_msisdn
+@_amount
+@_reference
+@_third_party_reference
 def c2b(as_json: bool, **options: Any) -> None:
     """Take a payment from a customer."""
     _call(as_json, options, MpesaClient.c2b)
@@ -39,10 +40,10 @@ def c2b(as_json: bool, **options: Any) -> None:
 @click.command()
 @with_settings
 @with_json
-@click.option("--msisdn", required=True, help="The customer's number, as 84 123 4567.")
-@click.option("--amount", required=True, help="Meticais, as 150 or 99.50.")
-@click.option("--reference", required=True, help="1 to 20 characters, for the statement.")
-@_with_reference
+@_msisdn
+@_amount
+@_reference
+@_third_party_reference
 def b2c(as_json: bool, **options: Any) -> None:
     """Pay out to a customer."""
     _call(as_json, options, MpesaClient.b2c)
@@ -52,9 +53,9 @@ def b2c(as_json: bool, **options: Any) -> None:
 @with_settings
 @with_json
 @click.option("--receiver-shortcode", required=True, help="The other business's, 5 or 6 digits.")
-@click.option("--amount", required=True, help="Meticais, as 150 or 99.50.")
-@click.option("--reference", required=True, help="1 to 20 characters, for the statement.")
-@_with_reference
+@_amount
+@_reference
+@_third_party_reference
 def b2b(as_json: bool, **options: Any) -> None:
     """Pay another business."""
     _call(as_json, options, MpesaClient.b2b)
@@ -65,7 +66,7 @@ def b2b(as_json: bool, **options: Any) -> None:
 @with_json
 @click.option("--transaction-id", required=True, help="The payment to reverse, as 4XDF12345.")
 @click.option("--amount", help="Meticais to give back; all if left out.")
-@_with_reference
+@_third_party_reference
 def reverse(as_json: bool, **options: Any) -> None:
     """Give a payment's money back, all of it or a part."""
     _call(as_json, options, MpesaClient.reverse)
@@ -77,7 +78,7 @@ def reverse(as_json: bool, **options: Any) -> None:
 @click.option(
     "--query-reference", required=True, help="Transaction ID, conversation ID or reference."
 )
-@_with_reference
+@_third_party_reference
 def status(as_json: bool, **options: Any) -> None:
     """Ask where a transaction stands."""
     _call(as_json, options, MpesaClient.query_transaction_status)
@@ -86,8 +87,8 @@ def status(as_json: bool, **options: Any) -> None:
 @click.command()
 @with_settings
 @with_json
-@click.option("--msisdn", required=True, help="The customer's number, as 84 123 4567.")
-@_with_reference
+@_msisdn
+@_third_party_reference
 def name(as_json: bool, **options: Any) -> None:
     """Ask for the name that a number is registered under."""
     _call(as_json, options, MpesaClient.query_customer_name)

@@ -160,6 +160,11 @@ class ProtectedRecord(MpesaError):  # noqa: N818
         self.columns = columns
 
 
+def wrong_setting(setting: str, what: str) -> ConfigurationError:
+    """Make the error for a setting's value that cannot be, as in `port must be …`."""
+    return ConfigurationError(f"{setting} {what}", setting=setting)
+
+
 def nothing_sent(errors: Mapping[str, list[str]]) -> ValidationError:
     """Make the error for arguments that were refused before anything was sent."""
     parts = (f"{name}: {' '.join(messages).rstrip('.')}." for name, messages in errors.items())

@@ -3,37 +3,22 @@
 from __future__ import annotations
 
 import logging
-import time
 
 from ..protocol.exchange import Exchange
-from ..protocol.http import HttpRequest, NotConnected
-from ..protocol.operations import Operation
-from ..protocol.outcomes import Answer
-from ..protocol.requests import GatewaySettings
+from ..protocol.http import NotConnected
+from ..protocol.outcomes import Answer, Outcome
 from ..protocol.results import Result
 from ..telemetry import note_duration
 
 logger = logging.getLogger("mpesa_integrations")
 
 
-class MeasuredExchange(Exchange):
-    """An exchange that measures from its making on, and writes a line per attempt."""
+class LoggedExchange(Exchange):
+    """An exchange that writes a line per attempt, and measures how long it took."""
 
-    def __init__(
-        self,
-        operation: Operation,
-        settings: GatewaySettings,
-        *,
-        request: HttpRequest,
-        reference: str | None,
-    ) -> None:
-        super().__init__(operation, settings, request=request, reference=reference)
-        self._started = time.monotonic()
-
-    def take(self, answer: Answer) -> None:
-        """Take in what came of an attempt: the answer, or the transport's failure."""
-        elapsed = time.monotonic() - self._started
-        outcome = self.receive(answer, elapsed)
+    def receive(self, answer: Answer, elapsed: float) -> Outcome:
+        """Take in what came of an attempt; as `Exchange.receive`."""
+        outcome = super().receive(answer, elapsed)
         if outcome.result is not None:
             self._note_result(outcome.result)
         elif isinstance(answer, NotConnected):
@@ -53,6 +38,7 @@ class MeasuredExchange(Exchange):
                 self.operation.name,
                 self.reference,
             )
+        return outcome
 
     def _warn(self, line: str, *values: object) -> None:
         logger.warning(line, self.operation.name, self.reference, *values)

@@ -20,7 +20,7 @@ from ..protocol.requests import CallContext, PreparedRequest, http_request, oper
 from ..redaction import forgetful_calls
 from ..sentry import keep_from_sentry
 from ..settings.client import MpesaConfig
-from .attempts import MeasuredExchange
+from .attempts import LoggedExchange
 from .references import new_third_party_reference
 
 
@@ -42,6 +42,11 @@ class BaseClient:
     def config(self) -> MpesaConfig:
         """The settings that the next call uses."""
         return self._source if isinstance(self._source, MpesaConfig) else self._source()
+
+    @property
+    def longest_attempt(self) -> timedelta:
+        """The time within which one attempt is connected and answered, or given up."""
+        return timedelta(seconds=sum(self.config.timeout))
 
     @property
     def longest_call(self) -> timedelta:
@@ -84,13 +89,13 @@ class BaseClient:
         given.setdefault("third_party_reference", new_third_party_reference())
         return requests.prepare(operation_name, given, self.config)
 
-    def _exchange(self, request: PreparedRequest) -> MeasuredExchange:
+    def _exchange(self, request: PreparedRequest) -> LoggedExchange:
         """Begin the exchange of a prepared request."""
         return self._begin(
             self.config, request.operation, request.parameters, request.third_party_reference
         )
 
-    def _exchange_of(self, context: CallContext) -> MeasuredExchange:
+    def _exchange_of(self, context: CallContext) -> LoggedExchange:
         """Begin the exchange of a call that is in no table.
 
         Raises:
@@ -109,12 +114,12 @@ class BaseClient:
         parameters: Mapping[str, str],
         reference: str | None,
         headers: Mapping[str, str] | None = None,
-    ) -> MeasuredExchange:
+    ) -> LoggedExchange:
         keep_from_sentry()
         request = http_request(
             operation, parameters, config, bearer=self._bearer_for(config), headers=headers
         )
-        return MeasuredExchange(operation, config, request=request, reference=reference)
+        return LoggedExchange(operation, config, request=request, reference=reference)
 
     def _bearer_for(self, config: MpesaConfig) -> str:
         kept = self._bearer

@@ -17,7 +17,7 @@ from ..protocol.requests import CallContext, PreparedRequest
 from ..protocol.results import CustomerNameResult, Result, TransactionStatusResult
 from ..redaction import forgetful_calls
 from ..settings.client import MpesaConfig
-from .attempts import MeasuredExchange
+from .attempts import LoggedExchange
 from .base import BaseClient
 from .transport import RequestsTransport
 
@@ -236,7 +236,8 @@ class MpesaClient(BaseClient):
         """
         return self._run(self._exchange(request))
 
-    def _run(self, exchange: MeasuredExchange) -> Result:
+    def _run(self, exchange: LoggedExchange) -> Result:
+        started = time.monotonic()
         while not exchange.finished:
             if exchange.pause:
                 time.sleep(exchange.pause)
@@ -245,5 +246,5 @@ class MpesaClient(BaseClient):
                 answer = self._transport.send(exchange.request)
             except (NotConnected, NoAnswer) as failure:
                 answer = failure
-            exchange.take(answer)
+            exchange.receive(answer, time.monotonic() - started)
         return exchange.result()

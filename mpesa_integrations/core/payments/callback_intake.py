@@ -131,7 +131,7 @@ class CallbackIntake(Generic[R, C]):
             How many were looked at, and how many of them failed.
         """
         # One that must be confirmed takes a query; what a worker that died had, waits no longer.
-        longest = timedelta(seconds=sum(self._client.config.timeout))
+        longest = self._client.longest_attempt
         until = utc_now() + DISPATCH_GRACE + longest
         claimed = persist(
             self._store,

@@ -234,7 +234,6 @@ class Payments(Generic[R, C]):
             RecordsUnavailable: the answer could not be written down; `reconcile` asks again.
             ValidationError: the record is another account's; nothing was asked.
         """
-        refuse_other_account(record.account, self.alias)
         return self._checks.check(record)
 
     def resolve(self, record: R, state: State, *, by: str, note: str) -> R:
@@ -250,7 +249,6 @@ class Payments(Generic[R, C]):
             ValidationError: the state is none of these, the outcome is known, the record is
                 another account's, or the payment has the transaction ID of another that completed.
         """
-        refuse_other_account(record.account, self.alias)
         return self._resolutions.resolve(record, state, by=by, note=note)
 
     def link(self, record: R, **columns: Any) -> R:

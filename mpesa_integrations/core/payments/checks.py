@@ -46,6 +46,7 @@ class Checks(Generic[R, C]):
 
     def check(self, record: R) -> R:
         """Ask the gateway, and move the record on; as `Payments.check`."""
+        refuse_other_account(record.account, self._alias)
         if State(record.state) in FINAL_STATES:
             return self._store.isolated(lambda: self._store.get(record), writes=False)
         known = persist(self._store, lambda: self._store.get(record))

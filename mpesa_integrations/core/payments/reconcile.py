@@ -145,7 +145,7 @@ class Reconciler(Generic[R, C]):
 
     def _run_batch(self, pool: ThreadPoolExecutor, now: datetime) -> Reconciled:
         done = self._dispatch(now) + self._decide(now)
-        until = utc_now() + LEASE + self._timeout
+        until = utc_now() + LEASE + self._client.longest_attempt
         for record, answer in self._ask(pool, now, until):
             done += Reconciled(asked=1, failed=int(not self._apply(record, answer)))
         return done
@@ -239,8 +239,4 @@ class Reconciler(Generic[R, C]):
         if self._pause:
             self._stop.wait(max(0.0, self._next_query - time.monotonic()))
             self._next_query = time.monotonic() + self._pause
-        return not self._stop.is_set() and utc_now() + self._timeout < until
-
-    @property
-    def _timeout(self) -> timedelta:
-        return timedelta(seconds=sum(self._client.config.timeout))
+        return not self._stop.is_set() and utc_now() + self._client.longest_attempt < until

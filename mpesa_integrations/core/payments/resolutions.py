@@ -48,6 +48,7 @@ class Resolutions(Generic[R, C]):
 
     def resolve(self, record: R, state: State, *, by: str, note: str) -> R:
         """As `Payments.resolve`."""
+        refuse_other_account(record.account, self._alias)
         evidence = _EVIDENCE.get(State(state))
         if evidence is None:
             problem = Message("must be completed, failed or cancelled")

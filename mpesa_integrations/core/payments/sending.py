@@ -8,7 +8,6 @@ answer means for the record is in `recorder`; docs/design.md, "Invariants".
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
 from ..client.blocking import MpesaClient
@@ -134,9 +133,7 @@ class Sender(Generic[R, C]):
             "third_party_reference": request.third_party_reference,
             "idempotency_key": idempotency_key,
             # If this process dies now, reconcile asks once no answer can come to a first try.
-            "next_check_at": utc_now()
-            + timedelta(seconds=sum(self._client.config.timeout))
-            + FIRST_CHECK,
+            "next_check_at": utc_now() + self._client.longest_attempt + FIRST_CHECK,
         }
         return self._record_and_send(request, values, extra)
 

@@ -103,8 +103,9 @@ def read_answer(
             raw={"unreadable_body": body[:_EXCERPT].decode("utf-8", "replace")},
         )
     values = reading(operation.answer_schema).load(raw)
-    code, description = _code_and_description(values, codes)
     other = codes.of_result(values.get("result_code"))
+    code = codes(values["code"]) if values["code"] else other
+    description = _description(values, code)
     kind, remark = _judge(operation, http_status, (code, other), values, third_party_reference)
     if _names_another(values, third_party_reference):
         # The IDs of another request are nothing to know this one by; they stay in `raw`.
@@ -136,15 +137,11 @@ def contradiction(code: GatewayCode, transaction_id: str | None) -> str | None:
     return None
 
 
-def _code_and_description(
-    values: dict[str, Any], codes: type[GatewayCode]
-) -> tuple[GatewayCode | None, str]:
-    text = values["code"]
-    code = codes(text) if text else codes.of_result(values.get("result_code"))
-    description = values["description"] or values.get("result_description") or values["error"]
-    if description is None:
-        description = code.meaning if code else "The answer names no response code"
-    return code, description
+def _description(values: dict[str, Any], code: GatewayCode | None) -> str:
+    said = values["description"] or values.get("result_description") or values["error"]
+    if said is not None:
+        return str(said)
+    return code.meaning if code else "The answer names no response code"
 
 
 def _judge(

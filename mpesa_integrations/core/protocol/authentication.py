@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from ..errors import ConfigurationError
+from ..errors import wrong_setting
 from ..redaction import Secret, remember_secrets
 from ..text import clean, plain_dashes
 
@@ -29,9 +29,13 @@ def normalise_api_key(api_key: object) -> str:
     """
     text = clean(api_key) if isinstance(api_key, str) else ""
     if not text:
-        raise _wrong("api_key", "is missing; copy it from the account page of the developer portal")
+        raise wrong_setting(
+            "api_key", "is missing; copy it from the account page of the developer portal"
+        )
     if not text.isprintable() or " " in text:
-        raise _wrong("api_key", "has spaces or line breaks inside; copy it again, as one word")
+        raise wrong_setting(
+            "api_key", "has spaces or line breaks inside; copy it again, as one word"
+        )
     return text
 
 
@@ -62,15 +66,17 @@ def load_public_key(bare: str) -> RSAPublicKey:
         der = base64.b64decode(bare, validate=True)
         key = load_der_public_key(der)
     except (binascii.Error, ValueError, UnsupportedAlgorithm) as error:
-        raise _wrong(
+        raise wrong_setting(
             "public_key",
             "is not a public key in Base64 (nor the path of a file that exists); "
             "copy it again from the account page, whole",
         ) from error
     if not isinstance(key, RSAPublicKey):
-        raise _wrong("public_key", f"is a {type(key).__name__}; M-Pesa needs an RSA public key")
+        raise wrong_setting(
+            "public_key", f"is a {type(key).__name__}; M-Pesa needs an RSA public key"
+        )
     if key.key_size < MINIMUM_KEY_BITS:
-        raise _wrong(
+        raise wrong_setting(
             "public_key",
             f"is an RSA key of {key.key_size} bits; it must have at least {MINIMUM_KEY_BITS} "
             "(the gateway's own has 4096)",
@@ -105,7 +111,7 @@ def check_api_key_fits(api_key: str, bare_public_key: str) -> None:
     room = load_public_key(bare_public_key).key_size // 8 - _PKCS1_OVERHEAD
     length = len(api_key.encode())
     if length > room:
-        raise _wrong(
+        raise wrong_setting(
             "api_key",
             f"has {length} bytes, and this public key can encrypt {room} at the most; "
             "check that the two were not mixed up (an API key has 32 characters)",
@@ -117,8 +123,6 @@ def _refuse_other_armour(text: str) -> None:
     if not armour or armour[2] == "PUBLIC KEY":
         return
     label = armour[2].lower()
-    raise _wrong("public_key", f"is a {label}; it must be a PUBLIC KEY (SubjectPublicKeyInfo)")
-
-
-def _wrong(setting: str, what: str) -> ConfigurationError:
-    return ConfigurationError(f"{setting} {what}", setting=setting)
+    raise wrong_setting(
+        "public_key", f"is a {label}; it must be a PUBLIC KEY (SubjectPublicKeyInfo)"
+    )

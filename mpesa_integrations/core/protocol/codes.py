@@ -10,6 +10,7 @@ from enum import Enum
 from typing import NamedTuple, TypeVar
 
 from ..messages import Message, in_language
+from .words import Word
 
 _Code = TypeVar("_Code", bound="GatewayCode")
 
@@ -52,7 +53,7 @@ class CodeInfo(NamedTuple):
     kind: Kind
 
 
-class GatewayCode(str, Enum):
+class GatewayCode(Word):
     """A response code of a gateway. Each market's own enum derives from it and brings its table.
 
     Gateways give one code different meanings, so a code is known only with its market. A code that
@@ -70,16 +71,6 @@ class GatewayCode(str, Enum):
         if text is None:
             return None
         return cls(SUCCESS_CODE if text == "0" else text)
-
-    @classmethod
-    def _missing_(cls, value: object) -> GatewayCode | None:
-        if not isinstance(value, str) or not value:
-            return None
-        # Made anew each time: remembering every code a stranger can send would never end.
-        member = str.__new__(cls, value)
-        member._name_ = value
-        member._value_ = value
-        return member
 
     @property
     def known(self) -> bool:
@@ -111,6 +102,3 @@ class GatewayCode(str, Enum):
         """The HTTP status the code is documented with, None for an undocumented code."""
         info = self.table().get(self.value)
         return info.http_status if info else None
-
-    def __str__(self) -> str:
-        return str(self.value)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any
 
 from .codes import GatewayCode, Kind
+from .words import Word
 
 
-class TransactionStatus(str, Enum):
+class TransactionStatus(Word):
     """`output_ResponseTransactionStatus` of a status query; unknown words become members too."""
 
     COMPLETED = "Completed"
@@ -21,23 +21,15 @@ class TransactionStatus(str, Enum):
 
     @classmethod
     def _missing_(cls, value: object) -> TransactionStatus | None:
-        if not isinstance(value, str) or not value:
-            return None
         for member in cls:
-            if member.value.lower() == value.lower():
+            if isinstance(value, str) and member.value.lower() == value.lower():
                 return member
-        member = str.__new__(cls, value)
-        member._name_ = value
-        member._value_ = value
-        return member
+        return super()._missing_(value)
 
     @property
     def known(self) -> bool:
         """Whether the word is one the gateway documents."""
         return self.value in type(self)._value2member_map_
-
-    def __str__(self) -> str:
-        return self.value
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

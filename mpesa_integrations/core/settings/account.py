@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal, cast
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, wrong_setting
 from ..markets.mozambique import CALLBACK_PORTS
 from ..protocol.http import Transport
 from ..redaction import Secret, forgetful_calls
@@ -86,25 +86,27 @@ def _transport(name: str, value: object) -> Transport:
     try:
         found = pkgutil.resolve_name(clean(value)) if isinstance(value, str) else value
     except (ImportError, AttributeError, ValueError) as error:
-        raise _wrong(name, f"cannot be imported ({type(error).__name__}: {error})") from error
+        raise wrong_setting(
+            name.lower(), f"cannot be imported ({type(error).__name__}: {error})"
+        ) from error
     if isinstance(found, type):
         found = found()
     if callable(getattr(found, "send", None)) and callable(getattr(found, "close", None)):
         return cast("Transport", found)
-    raise _wrong(name, "must have the methods send and close of Transport")
+    raise wrong_setting(name.lower(), "must have the methods send and close of Transport")
 
 
 def _flag(name: str, value: object) -> bool:
     if isinstance(value, bool):
         return value
-    raise _wrong(name, "must be True or False")
+    raise wrong_setting(name.lower(), "must be True or False")
 
 
 def _base_url(name: str, value: object) -> str:
     text = clean(value).rstrip("/") if isinstance(value, str) else ""
     if text:
         return Secret(text)
-    raise _wrong(name, f"must be as https://shop.example:{CALLBACK_PORTS[0]}")
+    raise wrong_setting(name.lower(), f"must be as https://shop.example:{CALLBACK_PORTS[0]}")
 
 
 def _networks(name: str, value: object) -> tuple[Network, ...]:
@@ -117,7 +119,7 @@ def _networks(name: str, value: object) -> tuple[Network, ...]:
         networks = ()
     if networks or value in ([], ()):
         return networks
-    raise _wrong(name, 'must be a list of networks, as ["10.0.0.0/8"]')
+    raise wrong_setting(name.lower(), 'must be a list of networks, as ["10.0.0.0/8"]')
 
 
 def _proxies(name: str, value: object) -> tuple[Proxy, ...]:
@@ -134,7 +136,7 @@ def _way(name: str, value: object) -> str:
     text = clean(value) if isinstance(value, str) else value
     if text in ("inline", "worker"):
         return str(text)
-    raise _wrong(name, 'must be "inline" or "worker"')
+    raise wrong_setting(name.lower(), 'must be "inline" or "worker"')
 
 
 def _seconds(name: str, value: object) -> timedelta:
@@ -142,11 +144,7 @@ def _seconds(name: str, value: object) -> timedelta:
         return value
     if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
         return timedelta(seconds=value)
-    raise _wrong(name, "must be seconds, more than 0")
-
-
-def _wrong(name: str, what: str) -> ConfigurationError:
-    return ConfigurationError(f"{name.lower()} {what}", setting=name.lower())
+    raise wrong_setting(name.lower(), "must be seconds, more than 0")
 
 
 _READERS: dict[str, Callable[[str, object], Any]] = {

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ...version import __version__
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, wrong_setting
 from ..markets.mozambique import MOZAMBIQUE
 from ..protocol.authentication import check_api_key_fits, normalise_api_key
 from ..protocol.market import Environment
@@ -205,7 +205,7 @@ class MpesaConfig:
     def _refuse_shared_shortcode(self) -> None:
         shared = self.market.sandbox_shortcode
         if self.service_provider_code == shared and self.calls("production"):
-            raise values.wrong(
+            raise wrong_setting(
                 "service_provider_code",
                 f"is the sandbox's {shared}, and the live gateway is called: others would be paid; "
                 "use the shortcode of your contract",
@@ -213,11 +213,11 @@ class MpesaConfig:
 
     def _refuse_unsafe_transport(self) -> None:
         if self.environment == "production" and self.verify is False:
-            raise values.wrong(
+            raise wrong_setting(
                 "verify", "is off in production; use True, or the path of the gateway's CA bundle"
             )
         if not self.ssl and (self.environment == "production" or not self.host):
-            raise values.wrong("ssl", "is off; the gateway speaks HTTPS only, so set ssl to True")
+            raise wrong_setting("ssl", "is off; the gateway speaks HTTPS only, so set ssl to True")
         if self.verify is False:
             logger.warning(
                 "config.verify_off: the gateway's certificate is not checked; anybody on the way "

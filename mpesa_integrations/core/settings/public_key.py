@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from ..errors import ConfigurationError
+from ..errors import wrong_setting
 from ..protocol.authentication import bare_public_key, encrypt_api_key, normalise_api_key
 from ..redaction import forgetful
 from ..text import clean
@@ -52,7 +52,9 @@ def normalise_public_key(public_key: object) -> str:
         path = public_key.strip() if _is_file(public_key.strip()) else clean(public_key)
         text = _read_key_file(Path(path)) if _is_path(path) else public_key
     else:
-        raise _wrong("public_key", "is missing; copy it from the account page, or give a file path")
+        raise wrong_setting(
+            "public_key", "is missing; copy it from the account page, or give a file path"
+        )
     return bare_public_key(text)
 
 
@@ -77,13 +79,11 @@ def _read_key_file(path: Path) -> str:
         with open(os.path.expanduser(path), "rb") as file:
             return file.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _wrong("public_key", "names a binary file; it must be Base64 or PEM") from error
+        raise wrong_setting(
+            "public_key", "names a binary file; it must be Base64 or PEM"
+        ) from error
     except (OSError, ValueError) as error:
         why = (isinstance(error, OSError) and error.strerror) or "no possible path"
-        raise _wrong(
+        raise wrong_setting(
             "public_key", f"is neither Base64 nor PEM, and as a file path it cannot be read ({why})"
         ) from error
-
-
-def _wrong(setting: str, what: str) -> ConfigurationError:
-    return ConfigurationError(f"{setting} {what}", setting=setting)

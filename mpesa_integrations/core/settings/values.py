@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from ..errors import ConfigurationError
+from ..errors import wrong_setting
 from ..protocol.market import Market
 from ..text import clean, plain
 
@@ -28,16 +28,11 @@ _PLACE = re.compile(r"(\[[^]]+\]|[^:]*)(?::([0-9]{1,5}))?")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,128}")
 
 
-def wrong(setting: str, what: str) -> ConfigurationError:
-    """Make the error for a value that cannot be, by its setting's name."""
-    return ConfigurationError(f"{setting} {what}", setting=setting)
-
-
 def read_environment(value: object, market: Market) -> str:
     """Read the environment: one that the market has."""
     text = clean(value) if isinstance(value, str) else ""
     if text not in market.environments:
-        raise wrong("environment", f"must be one of {', '.join(market.environments)}")
+        raise wrong_setting("environment", f"must be one of {', '.join(market.environments)}")
     return text
 
 
@@ -45,7 +40,7 @@ def read_shortcode(value: object, market: Market) -> str:
     """Read the business's shortcode."""
     text = plain(str(value)) if isinstance(value, (str, int)) else ""
     if not re.fullmatch(market.shortcode, text):
-        raise wrong("service_provider_code", market.shortcode_rule)
+        raise wrong_setting("service_provider_code", market.shortcode_rule)
     return text
 
 
@@ -56,7 +51,7 @@ def read_host(value: object) -> str | None:
     text = clean(value) if isinstance(value, str) else ""
     if _HOST.fullmatch(text) or _is_ip(text):
         return text
-    raise wrong(
+    raise wrong_setting(
         "host",
         "must be a host name or address alone, as in api.vm.co.mz: no https://, path or port "
         "(the port is a setting of its own)",
@@ -75,7 +70,7 @@ def _integer(setting: str, value: object, low: int, high: int) -> int:
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", plain(value)):
         value = int(plain(value))
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise wrong(setting, f"must be a whole number from {low} to {high}")
+        raise wrong_setting(setting, f"must be a whole number from {low} to {high}")
     return value
 
 
@@ -96,7 +91,7 @@ def read_flag(setting: str, value: object) -> bool:
     word = clean(value).lower() if isinstance(value, str) else ""
     if word in _TRUE | _FALSE:
         return word in _TRUE
-    raise wrong(setting, "must be true or false")
+    raise wrong_setting(setting, "must be true or false")
 
 
 def read_verify(value: object) -> bool | str:
@@ -109,8 +104,8 @@ def read_verify(value: object) -> bool | str:
         for path in map(os.path.expanduser, (str(value).strip(), clean(str(value)))):
             if "\0" not in path and os.path.exists(path):
                 return path
-        raise wrong("verify", f"names a CA bundle that does not exist: {path!r}")
-    raise wrong("verify", "must be True, or the path of a CA bundle")
+        raise wrong_setting("verify", f"names a CA bundle that does not exist: {path!r}")
+    raise wrong_setting("verify", "must be True, or the path of a CA bundle")
 
 
 def read_optional_text(setting: str, value: object) -> str | None:
@@ -119,7 +114,7 @@ def read_optional_text(setting: str, value: object) -> str | None:
         return None
     text = clean(value) if isinstance(value, str) else ""
     if not text or not text.isprintable():
-        raise wrong(setting, "must be text on one line, as the account page shows it")
+        raise wrong_setting(setting, "must be text on one line, as the account page shows it")
     return text
 
 
@@ -127,7 +122,7 @@ def read_header(setting: str, value: object, what: str) -> str:
     """Read a header's value."""
     text = read_optional_text(setting, value)
     if text is None or not text.isascii():
-        raise wrong(setting, f"must be {what}")
+        raise wrong_setting(setting, f"must be {what}")
     return text
 
 
@@ -148,7 +143,7 @@ def _endpoint(operation: str, value: object, market: Market) -> str:
     right_host = not host or _HOST.fullmatch(host) or _is_ip(host)
     right_port = not port or 0 < int(port) <= 65535
     if operation not in market.operations or not (host or port) or not (right_host and right_port):
-        raise wrong(
+        raise wrong_setting(
             "endpoints",
             'must give operations a place, as in {"c2b": "relay.example:443"}; the operations are '
             + ", ".join(market.operations),
@@ -179,7 +174,7 @@ def read_proxy(value: object) -> str | None:
         right = False
     if not right or not text.isascii() or not text.isprintable() or " " in text:
         # It is not repeated: it can hold a password.
-        raise wrong(
+        raise wrong_setting(
             "proxy",
             "must be a URL with http or https, a host and a port, as in "
             "http://user:password@proxy.example:3128, special characters (of Latin-1 at the most) "
@@ -199,7 +194,7 @@ def read_callback_token(value: object) -> str | None:
     text = clean(value) if isinstance(value, str) else ""
     if _TOKEN.fullmatch(text):
         return text
-    raise wrong(
+    raise wrong_setting(
         "callback_token",
         "must have 16 to 128 letters, digits, - or _, hard to guess; make one with: "
         'python -c "import secrets; print(secrets.token_urlsafe(32))"',
@@ -219,7 +214,7 @@ def read_timeout(value: object) -> tuple[float, float]:
         parts = [DEFAULT_TIMEOUT[0], *parts]
     seconds = [_seconds(part) for part in parts]
     if len(seconds) != 2 or not all(0 < s <= 3600 for s in seconds):
-        raise wrong(
+        raise wrong_setting(
             "timeout",
             "must be (connect, read) in seconds, each more than 0 and 3600 at the most, "
             f"as in {DEFAULT_TIMEOUT}",
@@ -245,5 +240,5 @@ def read_prefixes(value: object, market: Market) -> tuple[str, ...]:
         items = list(value)
     texts = tuple(plain(str(item)) for item in items)
     if not texts or not all(map(market.numbering.is_prefix, texts)):
-        raise wrong("msisdn_prefixes", f"must be {market.numbering.prefix_rule}")
+        raise wrong_setting("msisdn_prefixes", f"must be {market.numbering.prefix_rule}")
     return texts
