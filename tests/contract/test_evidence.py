@@ -15,10 +15,12 @@ from mpesa_integrations.core.payments import recorder
 from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.payments.lifecycle import State
 from mpesa_integrations.simulator import Simulator
+from tests.support.callbacks import ASYNC_URL
+from tests.support.callbacks import TRANSACTION_ID as ID
 
 from .backends import Backend
 from .conftest import Heard, MakePayments
-from .test_payments import ASYNC_URL, ID, PAYMENT, callback, pending
+from .test_payments import PAYMENT, callback, pending
 
 __all__ = ["pending"]
 

@@ -15,10 +15,11 @@ from mpesa_integrations.core.payments.lifecycle import State
 from mpesa_integrations.core.settings.account import AccountSettings
 from mpesa_integrations.simulator import Simulator
 from tests.support.account import TOKEN
+from tests.support.callbacks import ASYNC_URL
 
 from .backends import Backend
 from .conftest import Heard
-from .test_payments import ASYNC_URL, PAYMENT, callback
+from .test_payments import PAYMENT, callback
 
 
 def _naming(payments: Payments[Any, Any], monkeypatch: pytest.MonkeyPatch, **said: Any) -> None:

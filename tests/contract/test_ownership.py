@@ -18,10 +18,11 @@ from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.payments.lifecycle import State
 from mpesa_integrations.core.payments.ownership import OWNED, differing_argument
 from mpesa_integrations.simulator import Simulator
+from tests.support.callbacks import ASYNC_URL
 
 from .backends import Backend
 from .conftest import Heard, MakePayments
-from .test_payments import ASYNC_URL, PAYMENT, callback
+from .test_payments import PAYMENT, callback
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
 

@@ -15,37 +15,23 @@ from mpesa_integrations.core.errors import GatewayUnavailable, IdempotencyConfli
 from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.payments.lifecycle import State
 from mpesa_integrations.simulator import Simulator
+from tests.support.callbacks import ASYNC_URL, accepted_payment, callback_body
+from tests.support.callbacks import TRANSACTION_ID as ID
 
 from .backends import Backend
 from .conftest import Heard, MakePayments
 
 PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "150.00", "reference": "ORDER 7"}
-ASYNC_URL = "https://127.0.0.1:18997/nobody"
-ID = "4XDF12345"
 
 
 def callback(record: Any, code: str = "0", **changes: str) -> bytes:
-    return json.dumps(
-        {
-            "input_OriginalConversationID": record.conversation_id,
-            "input_ThirdPartyReference": record.third_party_reference,
-            "input_TransactionID": ID if code == "0" else "N/A",
-            "input_ResultCode": code,
-            "input_ResultDesc": "said the callback",
-            **changes,
-        }
-    ).encode()
+    return json.dumps(callback_body(record, code, **changes)).encode()
 
 
 @pytest.fixture
 def pending(payments: Payments[Any, Any], mpesa_simulator: Simulator) -> Any:
     """A payment that the gateway has accepted, and whose callback never comes by itself."""
-    mpesa_simulator.response_url = ASYNC_URL
-    mpesa_simulator.scenarios.queue("callback_never", operation="c2b")
-    record = payments.c2b(**PAYMENT)
-    assert record.state == "pending"
-    mpesa_simulator.callbacks.drain()
-    return record
+    return accepted_payment(payments, mpesa_simulator, **PAYMENT)
 
 
 def test_a_payment_is_recorded_paid_and_its_events_dispatched(

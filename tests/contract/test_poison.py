@@ -24,10 +24,11 @@ from mpesa_integrations.core.payments.registry import Accounts
 from mpesa_integrations.core.payments.schedule import MOST_ATTEMPTS
 from mpesa_integrations.simulator import Simulator
 from tests.support.account import TOKEN
+from tests.support.callbacks import ASYNC_URL
 
 from .backends import Backend
 from .conftest import Heard, MakePayments
-from .test_payments import ASYNC_URL, PAYMENT
+from .test_payments import PAYMENT
 from .test_payments import callback as callback_with
 
 MSISDN = "258841234567"

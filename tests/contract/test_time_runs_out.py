@@ -17,10 +17,11 @@ from mpesa_integrations.core.payments.reconcile import LEASE, Reconciled
 from mpesa_integrations.core.payments.records import Change
 from mpesa_integrations.core.payments.schedule import DISPATCH_GRACE
 from mpesa_integrations.simulator import Simulator
+from tests.support.callbacks import ASYNC_URL
 
 from .backends import Backend, DjangoBackend, SqlAlchemyBackend
 from .conftest import Heard
-from .test_payments import ASYNC_URL, PAYMENT, callback
+from .test_payments import PAYMENT, callback
 
 SOON = timedelta(seconds=2)
 

@@ -11,10 +11,11 @@ import pytest
 from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.payments.reconcile import Reconciled
 from mpesa_integrations.simulator import Simulator
+from tests.support.callbacks import ASYNC_URL
 
 from .backends import Backend, SqlAlchemyBackend
 from .conftest import Heard, MakePayments
-from .test_payments import ASYNC_URL, PAYMENT, callback, pending
+from .test_payments import PAYMENT, callback, pending
 
 __all__ = ["pending"]
 

@@ -25,11 +25,11 @@ from mpesa_integrations.core.errors import CalledInTransaction, IdempotencyConfl
 from mpesa_integrations.simulator import Simulator
 from tests.support import rows
 from tests.support.account import TOKEN, account_settings
+from tests.support.callbacks import ASYNC_URL, accepted_payment, callback_body
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "150.00", "reference": "ORDER 7"}
 Heard = list[tuple[str, Any]]
-ASYNC_URL = "https://127.0.0.1:18997/nobody"
 
 
 def _names(heard: Heard) -> list[str]:
@@ -45,25 +45,10 @@ def _post(body: Any, token: str = TOKEN, **extra: Any) -> Any:
     )
 
 
-def _callback(record: Any, code: str = "0", **changes: str) -> dict[str, str]:
-    return {
-        "input_OriginalConversationID": record.conversation_id,
-        "input_ThirdPartyReference": record.third_party_reference,
-        "input_TransactionID": "4XDF12345" if code == "0" else "N/A",
-        "input_ResultCode": code,
-        "input_ResultDesc": "said the callback",
-        **changes,
-    }
-
-
 @pytest.fixture
 def pending(simulator: Simulator) -> Transaction:
     """A payment that the gateway has accepted, and whose callback never comes by itself."""
-    simulator.response_url = ASYNC_URL
-    simulator.scenarios.queue("callback_never", operation="c2b")
-    record = mpesa.c2b(**PAYMENT)
-    assert record.state == "pending"
-    simulator.callbacks.drain()
+    record = accepted_payment(mpesa, simulator, **PAYMENT)
     assert isinstance(record, Transaction)
     return record
 
@@ -221,8 +206,8 @@ def test_an_account_that_is_broken_keeps_no_other_from_being_reconciled(
     with pytest.raises(SystemExit):
         call_command("mpesa_check", "--offline")
     assert "the M-Pesa account 'default'" in capsys.readouterr().out
-    assert _post(_callback(record)).status_code == 200
-    assert _post(_callback(record), "b" * 32).status_code == 500
+    assert _post(callback_body(record)).status_code == 200
+    assert _post(callback_body(record), "b" * 32).status_code == 500
     assert CallbackLog.objects.get().verdict == "applied"
 
 
@@ -327,7 +312,7 @@ def test_accounts_are_separate(simulator: Simulator, settings: Settings) -> None
 
 
 def test_a_callback_completes_a_pending_payment_once(pending: Transaction, heard: Heard) -> None:
-    answer = _post(_callback(pending))
+    answer = _post(callback_body(pending))
     assert (answer.status_code, answer["Content-Type"]) == (200, "application/json")
     assert answer.json() == {
         "output_OriginalConversationID": pending.conversation_id,
@@ -335,7 +320,7 @@ def test_a_callback_completes_a_pending_payment_once(pending: Transaction, heard
         "output_ResponseCode": "0",
         "output_ResponseDesc": "Successfully Accepted Result",
     }
-    assert _post(_callback(pending)).json() == answer.json()
+    assert _post(callback_body(pending)).json() == answer.json()
     pending.refresh_from_db()
     assert (pending.state, pending.transaction_id) == ("completed", "4XDF12345")
     assert _names(heard) == ["completed"]
@@ -345,7 +330,7 @@ def test_a_callback_completes_a_pending_payment_once(pending: Transaction, heard
 
 
 def test_a_refusal_by_callback(pending: Transaction, heard: Heard) -> None:
-    _post(_callback(pending, "INS-5"))
+    _post(callback_body(pending, "INS-5"))
     pending.refresh_from_db()
     assert (pending.state, pending.response_code) == ("cancelled", "INS-5")
     assert _names(heard)[-1] == "cancelled"
@@ -361,7 +346,7 @@ def test_a_refusal_by_callback(pending: Transaction, heard: Heard) -> None:
 def test_a_forged_callback_is_kept_told_and_changes_nothing(
     pending: Transaction, heard: Heard, changes: dict[str, str], verdict: str
 ) -> None:
-    assert _post(_callback(pending, **changes)).status_code == 200
+    assert _post(callback_body(pending, **changes)).status_code == 200
     pending.refresh_from_db()
     assert pending.state == "pending"
     log = CallbackLog.objects.get()
@@ -371,10 +356,10 @@ def test_a_forged_callback_is_kept_told_and_changes_nothing(
 
 
 def test_contradicting_news_is_kept_for_a_person(pending: Transaction, heard: Heard) -> None:
-    _post(_callback(pending))
+    _post(callback_body(pending))
     for _ in range(2):
-        assert _post(_callback(pending, "INS-6")).status_code == 200
-    _post(_callback(pending, input_TransactionID="ANOTHER1"))
+        assert _post(callback_body(pending, "INS-6")).status_code == 200
+    _post(callback_body(pending, input_TransactionID="ANOTHER1"))
     pending.refresh_from_db()
     assert (pending.state, pending.transaction_id) == ("completed", "4XDF12345")
     assert "ANOTHER1" in pending.conflict
@@ -396,7 +381,7 @@ def test_a_callback_that_overtakes_the_answer_counts_once_the_answer_names_it(
         result = send(request)
         early = Transaction.objects.get()
         early.conversation_id = str(result.conversation_id)
-        _post(_callback(early))
+        _post(callback_body(early))
         assert Transaction.objects.get().state == "initiated"
         assert CallbackLog.objects.get().verdict == "early"
         return result
@@ -415,21 +400,21 @@ def test_a_success_is_confirmed_before_it_counts_where_that_is_asked_for(
     simulator.response_url = ASYNC_URL
     simulator.scenarios.queue("callback_delayed", operation="c2b", delay=600)
     record = mpesa.c2b(**PAYMENT)
-    _post(_callback(record))
+    _post(callback_body(record))
     record.refresh_from_db()
     assert record.state == "pending"
     assert CallbackLog.objects.get().verdict == "unconfirmed"
     transaction_ = simulator.ledger.find(record.third_party_reference)
     assert transaction_ is not None
     booked = simulator.ledger.settle(transaction_)
-    _post(_callback(record, input_TransactionID=str(booked.transaction_id)))
+    _post(callback_body(record, input_TransactionID=str(booked.transaction_id)))
     record.refresh_from_db()
     assert (record.state, record.transaction_id) == ("completed", booked.transaction_id)
 
 
 def test_a_wrong_token_is_nothing_to_be_found(pending: Transaction) -> None:
     for token in ("x", TOKEN + "x", TOKEN[:-1], "ação"):
-        answer = _post(_callback(pending), token)
+        answer = _post(callback_body(pending), token)
         assert answer.status_code == 404
         assert b"token" not in answer.content.lower() or TOKEN.encode() not in answer.content
     assert not CallbackLog.objects.exists()
@@ -457,7 +442,7 @@ def test_only_a_post_is_taken(simulator: Simulator) -> None:
 
 def test_a_post_needs_no_csrf_token(pending: Transaction) -> None:
     answer = Client(enforce_csrf_checks=True).post(
-        f"/mpesa/callback/{TOKEN}/", json.dumps(_callback(pending)), "application/json"
+        f"/mpesa/callback/{TOKEN}/", json.dumps(callback_body(pending)), "application/json"
     )
     assert answer.status_code == 200
 
@@ -487,7 +472,7 @@ def test_only_allowed_networks_may_call(
     extra: dict[str, Any] = {"REMOTE_ADDR": address}
     if forwarded:
         extra["HTTP_X_FORWARDED_FOR"] = forwarded
-    assert _post(_callback(record), **extra).status_code == status
+    assert _post(callback_body(record), **extra).status_code == status
 
 
 def test_the_database_holds_what_must_hold() -> None:
@@ -542,7 +527,7 @@ def test_inside_atomic_the_record_outlives_a_rollback_or_the_call_is_refused(
 def test_many_callbacks_at_once_win_once(pending: Transaction, heard: Heard) -> None:
     def post(number: int) -> int:
         try:
-            return int(_post(_callback(pending)).status_code)
+            return int(_post(callback_body(pending)).status_code)
         finally:
             connections.close_all()
 
@@ -594,9 +579,9 @@ def test_with_autocommit_off_no_callback_is_acknowledged_and_then_lost(
     pending: Transaction, heard: Heard, autocommit_off: None
 ) -> None:
     if connection.vendor == "sqlite":
-        assert _post(_callback(pending)).status_code == 500
+        assert _post(callback_body(pending)).status_code == 500
         return
-    assert _post(_callback(pending)).status_code == 200
+    assert _post(callback_body(pending)).status_code == 200
     transaction.rollback()
     assert CallbackLog.objects.get().verdict == "applied"
     assert Transaction.objects.get().state == "completed"

@@ -20,8 +20,9 @@ from django_mpesa.models import CallbackLog, OutboxEntry, Transaction
 from mpesa_integrations.simulator import Simulator
 from tests.support import rows
 from tests.support.account import account_settings
+from tests.support.callbacks import callback_body
 
-from .test_payments import _callback, _names, _post
+from .test_payments import _names, _post
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "150.00", "reference": "ORDER 7"}
@@ -57,7 +58,7 @@ def test_payments_callbacks_and_reconcile(simulator: Simulator, heard: Heard) ->
     waiting = mpesa.c2b(**PAYMENT)
     assert waiting.next_check_at is not None
     assert timedelta(0) < waiting.next_check_at - _now() < timedelta(minutes=1)
-    assert _post(_callback(waiting)).status_code == 200
+    assert _post(callback_body(waiting)).status_code == 200
     assert _is_recent(CallbackLog.objects.get().received_at)
     unknown = mpesa.c2b(**PAYMENT)  # whose callback does not come
     assert mpesa.reconcile().asked == 0

@@ -22,7 +22,6 @@ from .models import Base, Payment, PaymentCallback, PaymentOutboxEntry
 
 SIGNALS = {name: value for name, value in vars(signals).items() if isinstance(value, NamedSignal)}
 PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "150.00", "reference": "ORDER 7"}
-ASYNC_URL = "https://127.0.0.1:18997/nobody"
 Heard = list[tuple[str, Any]]
 
 
@@ -34,18 +33,6 @@ def flat_config(simulator: Simulator, **changes: Any) -> dict[str, Any]:
 def event_names(heard: Heard) -> list[str]:
     """The events of the payments' signals, without their prefix."""
     return [name.removeprefix("payment_") for name, _ in heard]
-
-
-def callback_body(record: Any, code: str = "0", **changes: str) -> dict[str, str]:
-    """The body of a callback about a payment, as the gateway sends it."""
-    return {
-        "input_OriginalConversationID": record.conversation_id,
-        "input_ThirdPartyReference": record.third_party_reference,
-        "input_TransactionID": "4XDF12345" if code == "0" else "N/A",
-        "input_ResultCode": code,
-        "input_ResultDesc": "said the callback",
-        **changes,
-    }
 
 
 def post_callback(app: Flask, body: Any, token: str = TOKEN, **options: Any) -> Any:

@@ -14,12 +14,11 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from flask_mpesa import Mpesa
 from mpesa_integrations.simulator import Simulator
 from tests.support.account import TOKEN
+from tests.support.callbacks import accepted_payment, callback_body
 
 from .conftest import (
-    ASYNC_URL,
     PAYMENT,
     Heard,
-    callback_body,
     event_names,
     flat_config,
     post_callback,
@@ -29,12 +28,7 @@ from .models import PaymentCallback
 
 @pytest.fixture
 def pending(app: Flask, mpesa: Mpesa, mpesa_simulator: Simulator) -> Any:
-    mpesa_simulator.response_url = ASYNC_URL
-    mpesa_simulator.scenarios.queue("callback_never", operation="c2b")
-    record = mpesa.c2b(**PAYMENT)
-    assert record.state == "pending"
-    mpesa_simulator.callbacks.drain()
-    return record
+    return accepted_payment(mpesa, mpesa_simulator, **PAYMENT)
 
 
 def test_a_callback_completes_a_pending_payment_once(

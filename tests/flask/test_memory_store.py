@@ -12,12 +12,11 @@ from flask_mpesa import Mpesa
 from flask_mpesa.records import Records
 from mpesa_integrations import ValidationError
 from mpesa_integrations.simulator import Simulator
+from tests.support.callbacks import ASYNC_URL, callback_body
 
 from .conftest import (
-    ASYNC_URL,
     PAYMENT,
     Heard,
-    callback_body,
     event_names,
     flat_config,
     post_callback,

@@ -27,6 +27,7 @@ from django_mpesa.models import CallbackLog, Transaction
 from mpesa_integrations.simulator import Simulator
 from tests.support import rows
 from tests.support.account import TOKEN, account_settings
+from tests.support.callbacks import accepted_payment, callback_body
 from tests.support.waiting import until
 
 PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "150.00", "reference": "ORDER 7"}
@@ -104,32 +105,14 @@ def _make_due() -> None:
 
 
 def _pending(simulator: Simulator) -> Transaction:
-    record = _pending_in(mpesa, simulator)
+    record = accepted_payment(mpesa, simulator, **PAYMENT)
     assert isinstance(record, Transaction)
     return record
 
 
-def _pending_in(accounts: Any, simulator: Simulator) -> Any:
-    simulator.response_url = "https://127.0.0.1:18997/nobody"
-    simulator.scenarios.queue("callback_never", operation="c2b")
-    record = accounts.c2b(**PAYMENT)
-    simulator.callbacks.drain()
-    return record
-
-
-def _body(record: Any) -> dict[str, str]:
-    return {
-        "input_OriginalConversationID": record.conversation_id,
-        "input_ThirdPartyReference": record.third_party_reference,
-        "input_TransactionID": "4XDF12345",
-        "input_ResultCode": "0",
-        "input_ResultDesc": "Request processed successfully",
-    }
-
-
 def _call_back(record: Transaction) -> int:
     url = f"/mpesa/callback/{TOKEN}/"
-    return Client().post(url, json.dumps(_body(record)), "application/json").status_code
+    return Client().post(url, json.dumps(callback_body(record)), "application/json").status_code
 
 
 def test_a_worker_reconciles_what_is_due(
@@ -203,8 +186,8 @@ def test_a_flask_shops_worker_applies_callbacks_and_reconciles(
     accounts = app.extensions["mpesa"]
     mpesa_simulator.scenarios.queue("cut_after", operation="c2b")
     lost = accounts.c2b(**PAYMENT)
-    pending = _pending_in(accounts, mpesa_simulator)
-    answer = app.test_client().post(f"/mpesa/callback/{TOKEN}/", json=_body(pending))
+    pending = accepted_payment(accounts, mpesa_simulator, **PAYMENT)
+    answer = app.test_client().post(f"/mpesa/callback/{TOKEN}/", json=callback_body(pending))
     assert answer.status_code == 200
     assert accounts.store.get(pending).state == "pending"
     _make_due_in(database)
