@@ -30,6 +30,11 @@ def version_of(root: Path) -> str:
     return found[1]
 
 
+def documented_version(root: Path) -> str:
+    """The version under which the documentation is kept: 1.2 for 1.2.0, 1.2.1 and so on."""
+    return ".".join(version_of(root).split(".")[:2])
+
+
 def faults_before_build(root: Path) -> list[str]:
     """Say what keeps this commit from being released; nothing is built yet."""
     version = version_of(root)
@@ -63,6 +68,8 @@ Version {version} is built and checked, in dist/. Left to you, once CI is green 
   git tag --annotate v{version} --message 'Version {version}'
   git push origin v{version}
   twine upload dist/*
+  make docs-version
+  git push origin gh-pages
 
 Then raise mpesa_integrations/version.py, begin CHANGELOG.md's next part with '(unreleased)', and
 run make docs."""
@@ -103,7 +110,13 @@ def _git(root: Path, *words: str) -> str:
 
 
 def main(step: str) -> None:
-    """Run the checks of one step, `check` or `built`, and end with 1 if one fails."""
+    """Run the checks of one step, `check` or `built`, and end with 1 if one fails.
+
+    `docs` prints the version that the documentation is kept under.
+    """
+    if step == "docs":
+        print(documented_version(ROOT))
+        return
     faults = {"check": faults_before_build, "built": faults_of_build}[step](ROOT)
     if faults:
         raise SystemExit("No release yet:\n" + "\n".join(f"* {fault}" for fault in faults))

@@ -9,12 +9,15 @@ import json
 NAMES = (
     "c2b_vs_requests_session",
     "c2b_vs_reconnecting_client",
+    "async_c2b_vs_httpx",
+    "in_flight",
     "bearer_cached",
     "bearer_cold_vs_cryptography",
     "import_core",
     "threads",
     "recorded_c2b_vs_plain_insert",
     "callback_vs_bare_view",
+    "page_while_prompts",
     "reconcile_scaling",
     "admin_list_scaling",
 )

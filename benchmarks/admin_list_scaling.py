@@ -27,6 +27,7 @@ _PAGES = {
     "search_by_reference": f"{_LIST}?q=ORDER+77",
     "search_for_nothing": f"{_LIST}?q=NOWHERE",
     "list_of_few": f"{_LIST}?state__exact=unknown",
+    "list_needing_attention": f"{_LIST}?attention=any",
     "report": f"{_LIST}report/",
 }
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from flask_mpesa import Mpesa
 from flask_mpesa.records import Records
-from flask_mpesa.sqlalchemy.protection import THE_LIBRARY
+from mpesa_integrations.sqlalchemy.protection import THE_LIBRARY
 from tests.flask.models import Base, Payment, PaymentCallback, PaymentOutboxEntry
 
 from . import databases

@@ -55,21 +55,28 @@ def gateway(*, delay: float = 0.0) -> Iterator[MpesaConfig]:
         authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(
             f"{directory}/server.pem"
         )
-        command = [sys.executable, "-m", "benchmarks.gateway", directory, str(delay)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            try:
-                yield MpesaConfig(
-                    api_key=API_KEY,
-                    public_key=KEY_FILE.read_text(),
-                    service_provider_code="171717",
-                    environment="local",
-                    host="127.0.0.1",
-                    port=int(process.stdout.readline()),
-                    verify=f"{directory}/ca.pem",
-                )
-            finally:
-                process.terminate()
+        with served("benchmarks.gateway", directory, str(delay)) as port:
+            yield MpesaConfig(
+                api_key=API_KEY,
+                public_key=KEY_FILE.read_text(),
+                service_provider_code="171717",
+                environment="local",
+                host="127.0.0.1",
+                port=port,
+                verify=f"{directory}/ca.pem",
+            )
+
+
+@contextlib.contextmanager
+def served(module: str, *arguments: str) -> Iterator[int]:
+    """Run a module that serves in a process of its own; gives the port, which it prints first."""
+    command = [sys.executable, "-m", module, *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield int(process.stdout.readline())
+        finally:
+            process.terminate()
 
 
 def _serve(directory: str, delay: float) -> None:

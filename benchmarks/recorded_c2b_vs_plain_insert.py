@@ -76,9 +76,9 @@ def _flask(database: str, config: MpesaConfig, call: _Call, *, rounds: int) -> I
     from sqlalchemy import update
     from sqlalchemy.orm import Session
 
-    from flask_mpesa.notifier import SignalNotifier
     from flask_mpesa.signals import payment_completed
-    from flask_mpesa.sqlalchemy.protection import THE_LIBRARY
+    from mpesa_integrations.signals.notifier import Application, SignalNotifier
+    from mpesa_integrations.sqlalchemy.protection import THE_LIBRARY
     from tests.flask.models import Payment
 
     with flask_site.engine(database) as engine:
@@ -96,7 +96,9 @@ def _flask(database: str, config: MpesaConfig, call: _Call, *, rounds: int) -> I
                 session.execute(update(Payment).where(Payment.id == key).values(**answered))
 
         store = flask_site.records(engine).store("default")
-        notifier = SignalNotifier(Flask("shop"), store)
+        app = Flask("shop")
+        receiving = Application(sender=app, context=app.app_context, as_sync=app.ensure_sync)
+        notifier = SignalNotifier(receiving, store)
         payments: Any = Payments("default", AccountSettings(config=config), store, notifier)
         yield _compare("flask", database, payments, by_hand, rounds)
         with payment_completed.connected_to(_receive):

@@ -11,11 +11,12 @@ _TABLES = {
 _INSERT = """
     INSERT INTO {table} (account, operation, state, amount, reversed_amount, currency, msisdn,
         receiver_shortcode, reference, third_party_reference, conversation_id, transaction_id,
-        response_code, response_description, conflict, created_at, updated_at, checks, metadata
-        {columns})
+        response_code, response_description, conflict, created_at, updated_at, checks, metadata,
+        reversal_pending, order_key {columns})
     SELECT 'default', 'c2b', '{state}', 150, 0, 'MZN',
         '25884' || lpad(mod(n, 9999999)::text, 7, '0'), '', 'ORDER ' || n, 'R' || n, 'AG_' || n,
-        {transaction_id}, '', '', '', moment, moment + interval '5 seconds', 0, '{{}}' {values}
+        {transaction_id}, '', '', '', moment, moment + interval '5 seconds', 0, '{{}}', 0, ''
+        {values}
     FROM generate_series({first}, {last}) AS n,
         LATERAL (SELECT now() - interval '{days_ago} days' - n * interval '10 seconds') AS t(moment)
 """

@@ -2,11 +2,12 @@
 
 from django_mpesa import mpesa
 
-transaction = mpesa.c2b(msisdn="84 123 4567", amount="150.00", reference="ORDER 7")
+payment = mpesa.c2b(order="ORDER-7", msisdn="84 123 4567", amount="150.00")
 """
 
 from mpesa_integrations.core.errors import (
     AuthenticationError,
+    CalledInEventLoop,
     CalledInTransaction,
     ConfigurationError,
     DuplicateTransaction,
@@ -18,14 +19,17 @@ from mpesa_integrations.core.errors import (
     RecordsUnavailable,
     ValidationError,
 )
+from mpesa_integrations.core.payments.events import Event
+from mpesa_integrations.core.payments.handler_runs import Ran
 from mpesa_integrations.core.payments.lifecycle import State
-from mpesa_integrations.core.payments.records import Event, Verdict
+from mpesa_integrations.core.payments.records import UnfinishedHandler, Verdict
 
 from .accounts import mpesa
 from .swapping import get_transaction_model
 
 __all__ = [
     "AuthenticationError",
+    "CalledInEventLoop",
     "CalledInTransaction",
     "ConfigurationError",
     "DuplicateTransaction",
@@ -34,9 +38,11 @@ __all__ = [
     "IdempotencyConflict",
     "MpesaError",
     "ProtectedRecord",
+    "Ran",
     "RecordLocked",
     "RecordsUnavailable",
     "State",
+    "UnfinishedHandler",
     "ValidationError",
     "Verdict",
     "get_transaction_model",

@@ -19,10 +19,10 @@ class DjangoMpesaConfig(AppConfig):
         from django.core.signals import setting_changed
 
         from . import checks
-        from .accounts import account_options, on_setting_changed
+        from .accounts import hide_settings, on_setting_changed
         from .logs import hide_tokens_in_log
 
         checks.register_checks()
-        account_options()
+        hide_settings()
         hide_tokens_in_log()
         setting_changed.connect(on_setting_changed, dispatch_uid="django_mpesa")

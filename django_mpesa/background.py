@@ -1,48 +1,46 @@
-"""Has stored callbacks applied by a worker: Django's own tasks where configured, or Celery's."""
+"""Leaves work to Django's own tasks, where the project configures them, or to Celery's."""
 
 from __future__ import annotations
 
+import importlib
 import logging
 from typing import Any, cast
 
+import django
 from django.conf import settings
 
-from .accounts import mpesa
+from mpesa_integrations.background import enqueue, enqueue_sending
 
-logger = logging.getLogger("mpesa_integrations")
+logger: logging.Logger = logging.getLogger("mpesa_integrations")
 
-apply_callbacks: Any = None
-try:
-    from django.tasks import task
-except ImportError:  # before Django 6
-    pass
-else:
-
-    @task()
-    def _apply_callbacks(alias: str) -> None:
-        """Decide an account's stored callbacks."""
-        while mpesa[alias].apply_callbacks(100) == 100:
-            pass
-
-    apply_callbacks = _apply_callbacks
+# Loaded once they are needed: of Celery's and of Django's, a project need not have either.
+_CELERYS, _DJANGOS = "django_mpesa.tasks", "django_mpesa.django_tasks"
 
 
 def uses_django_tasks() -> bool:
     """Whether the project configures Django's tasks."""
-    return apply_callbacks is not None and cast("Any", settings).is_overridden("TASKS")
+    return django.VERSION >= (6, 0) and cast("Any", settings).is_overridden("TASKS")
 
 
 def enqueue_callbacks(alias: str) -> None:
-    """Have them applied soon; if that fails, reconcile finds them."""
-    if not uses_django_tasks():
-        # Here, since they need Celery, which is an extra of its own.
-        from mpesa_integrations.tasks import enqueue
+    """Have them applied soon; if nobody is told, `mpesa_worker` or reconcile finds them."""
+    if uses_django_tasks():
+        _enqueue("apply_callbacks", alias)
+    else:
+        enqueue(_CELERYS, "apply_callbacks", alias)
 
-        from . import tasks
 
-        enqueue(tasks.apply_callbacks, alias)
-        return
+def enqueue_queued(alias: str, third_party_reference: str) -> None:
+    """Have a queued payment sent soon; if nobody is told, `mpesa_worker` finds it."""
+    if uses_django_tasks():
+        _enqueue("send_queued", alias, third_party_reference)
+    else:
+        enqueue_sending(_CELERYS, alias, third_party_reference)
+
+
+def _enqueue(name: str, *arguments: str) -> None:
+    task = getattr(importlib.import_module(_DJANGOS), name)
     try:
-        apply_callbacks.enqueue(alias)
+        task.enqueue(*arguments)
     except Exception as error:  # noqa: BLE001 - whatever the backend raises
-        logger.warning("task.not_sent task=apply_callbacks problem=%s", type(error).__name__)
+        logger.warning("task.not_sent task=%s problem=%s", name, type(error).__name__)

@@ -21,6 +21,7 @@ class Operation(models.TextChoices):
 class State(models.TextChoices):
     """Where a payment stands; the words are core's."""
 
+    QUEUED = CoreState.QUEUED.value, _("Queued")
     INITIATED = CoreState.INITIATED.value, _("Started")
     PENDING = CoreState.PENDING.value, _("Waiting")
     UNKNOWN = CoreState.UNKNOWN.value, _("Being checked")

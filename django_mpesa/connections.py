@@ -11,6 +11,8 @@ import sys
 from django.db import InterfaceError, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from mpesa_integrations.core.payments.wakeups import LISTEN, Listening, can_listen
+
 HUNG_UP = (OperationalError, InterfaceError)
 """What Django raises where a server hung up, is away or is locked."""
 _REFERENCES = 2
@@ -57,6 +59,23 @@ def another(connection: BaseDatabaseWrapper) -> BaseDatabaseWrapper:
     options = {k: v for k, v in connection.settings_dict["OPTIONS"].items() if k != "pool"}
     settings = {**kept, "OPTIONS": options, "AUTOCOMMIT": True, "CONN_MAX_AGE": 0}
     return type(connection)(settings, connection.alias)
+
+
+def listen(alias: str) -> Listening | None:
+    """Open a connection that listens, outside the caller's pool; None where that cannot be."""
+    if connections[alias].vendor != "postgresql":
+        return None
+    own = another(connections[alias])
+    try:
+        with own.cursor() as cursor:
+            cursor.execute(LISTEN)
+        if can_listen(own.connection):
+            return Listening(own.connection, own.close)
+    except BaseException:
+        own.close()
+        raise
+    own.close()
+    return None
 
 
 def close_if_broken(connection: BaseDatabaseWrapper) -> None:

@@ -5,19 +5,19 @@ Which events are in the outbox, and when a worker dispatches what was left there
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Callable
 from typing import Any
 
-from asgiref.sync import async_to_sync
 from django.db import router
 from django.dispatch import Signal
 
 from mpesa_integrations.core.failures import log_failure
-from mpesa_integrations.core.payments.records import Event, OutboxEntry, Verdict
+from mpesa_integrations.core.payments.events import Event
+from mpesa_integrations.core.payments.records import OutboxEntry, Verdict
 
 from . import signals
+from .coroutines import as_sync
 from .isolation import after_commit
 from .models import AbstractTransaction, CallbackLog
 
@@ -33,7 +33,7 @@ class SignalNotifier:
 
     def wants(self, event: Event) -> bool:
         """Whether a receiver is connected."""
-        return _signal(event).has_listeners(self._model)
+        return signals.signal_of(event).has_listeners(self._model)
 
     def notify(
         self, entry: OutboxEntry, record: AbstractTransaction, dispatched: Callable[[], None]
@@ -50,11 +50,21 @@ class SignalNotifier:
 
         def send() -> None:
             now = record if at_once else self._reread(record)
-            self._send(_signal(entry.event), now, entry.id)
+            self._send(signals.signal_of(entry.event), now, entry.id)
             dispatched()
 
         after_commit(self._alias, send)
         at_once = False
+
+    def run(self, handler: str, work: Callable[[], None]) -> None:
+        """Do it now, or when the caller's transaction commits."""
+        after_commit(self._alias, work)
+
+    def handler_failed(self, handler: str, record: AbstractTransaction, event_id: str) -> None:
+        """Send the signal now: the handler was run outside any transaction of the caller's."""
+        signals.handler_failed.send_robust(
+            sender=self._model, transaction=record, handler=handler, event_id=event_id
+        )
 
     def callback_rejected(self, entry: CallbackLog, verdict: Verdict) -> None:
         """Send the signal now: a callback is taken in outside any transaction of the caller's."""
@@ -74,9 +84,8 @@ class SignalNotifier:
 
     def _call(self, receiver: Callable[..., Any], **values: Any) -> None:
         """Call one receiver as `send_robust` does, and log its error as that does."""
-        call = async_to_sync(receiver) if inspect.iscoroutinefunction(receiver) else receiver
         try:
-            call(sender=self._model, **values)
+            as_sync(receiver)(sender=self._model, **values)
         except Exception as error:
             name = getattr(receiver, "__qualname__", type(receiver).__qualname__)
             _dispatch_logger.error(
@@ -94,11 +103,6 @@ class SignalNotifier:
             log_failure("signal.record_not_read", error, third_party_reference=reference)
             return record
         return found
-
-
-def _signal(event: Event) -> Signal:
-    found: Signal = getattr(signals, event.value)
-    return found
 
 
 def _receivers(signal: Any, sender: object) -> list[Callable[..., Any]]:

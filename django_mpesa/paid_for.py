@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
-from django.core.exceptions import ObjectDoesNotExist
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db import models, router
 
 
@@ -26,6 +27,37 @@ class PaidForKey(GenericForeignKey):
             return _Kind(types.filter(pk=id).first())
         meant = obj if obj is not None else model
         return types.get_for_model(meant, for_concrete_model=self.for_concrete_model)
+
+
+def texts_of(named: Iterable[tuple[int | None, str]]) -> dict[tuple[int, str], str]:
+    """What payments are for, as text: by one query for each kind of thing, however many there are.
+
+    Args:
+        named: content types' keys and objects' keys, as payments have them; of what is not there
+            any more there is no text.
+    """
+    keys: dict[int, set[str]] = {}
+    for content_type, key in named:
+        if content_type is not None and key:
+            keys.setdefault(content_type, set()).add(key)
+    types = ContentType.objects.db_manager(router.db_for_read(ContentType)).in_bulk(keys)
+    texts: dict[tuple[int, str], str] = {}
+    for number, kind in types.items():
+        model = kind.model_class()
+        if model is None:
+            continue
+        meant = [key for key in keys[number] if _may_be_key(model, key)]
+        for found in _Kind(kind).get_all_objects_for_this_type(pk__in=meant):
+            texts[number, str(found.pk)] = str(found)
+    return texts
+
+
+def _may_be_key(model: type[models.Model], key: str) -> bool:
+    try:
+        model._meta.pk.to_python(key)
+    except ValidationError:
+        return False
+    return True
 
 
 class _Kind:

@@ -12,7 +12,7 @@ Needs the extra `simulator`, and no network.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any
@@ -20,9 +20,11 @@ from typing import Any
 from django.test import Client, override_settings
 
 from mpesa_integrations.core.settings.client import MpesaConfig
+from mpesa_integrations.core.settings.loader import AccountLoader, AccountsSetting
 from mpesa_integrations.simulator.in_process import InProcessGateway, in_process_gateway
+from mpesa_integrations.simulator.ledger import Ledger
 
-from .accounts import account_options, mpesa
+from .accounts import account_source, mpesa
 from .routing import callback_path
 
 __all__ = ["TestGateway", "mpesa_gateway"]
@@ -41,7 +43,7 @@ class TestGateway:
     def __init__(self, gateway: InProcessGateway, account: str) -> None:
         self._gateway = gateway
         self._account = account
-        self.ledger = gateway.ledger
+        self.ledger: Ledger = gateway.ledger
         self.outcome = gateway.outcome
 
     def deliver(self, code: str | None = None) -> int:
@@ -67,6 +69,37 @@ class TestGateway:
         return self._gateway.deliver(post, code)
 
 
+class _Replaced:
+    """An account loader that gives the settings of one account, and leaves the others to another.
+
+    Args:
+        loader: the other.
+        account: the account's name.
+        options: its settings.
+    """
+
+    def __init__(self, loader: AccountLoader, account: str, options: Mapping[str, Any]) -> None:
+        self._loader = loader
+        self._account = account
+        self._options = options
+
+    def aliases(self) -> list[str]:
+        return list(dict.fromkeys([self._account, *self._loader.aliases()]))
+
+    def load(self, alias: str) -> Mapping[str, Any] | None:
+        return self._options if alias == self._account else self._loader.load(alias)
+
+    def aliases_by_token(self, token: str) -> list[str]:
+        return list(dict.fromkeys([self._account, *self._loader.aliases_by_token(token)]))
+
+
+def _with_account(account: str, options: Mapping[str, Any]) -> AccountsSetting:
+    found = account_source()
+    if isinstance(found, Mapping):
+        return {**found, account: options}
+    return _Replaced(found, account, options)
+
+
 @contextmanager
 def mpesa_gateway(*, account: str = "default", asynchronous: bool = False) -> Iterator[TestGateway]:
     """Run an account's payments against a gateway in this process, with an empty ledger.
@@ -76,13 +109,13 @@ def mpesa_gateway(*, account: str = "default", asynchronous: bool = False) -> It
         asynchronous: whether payments are only accepted, and their results come with `deliver`.
     """
     with in_process_gateway(asynchronous=asynchronous) as gateway:
-        options = dict(account_options().get(account, {}))
+        options = dict(mpesa.options(account) or {})
         for field in fields(MpesaConfig):
             if field.name != "callback_token":
                 options[field.name.upper()] = getattr(gateway.config, field.name)
         options.setdefault("CALLBACK_TOKEN", secrets.token_urlsafe(32))
         options.pop("CALLBACK_NETWORKS", None)
         options["TRANSPORT"] = gateway.transport
-        with override_settings(MPESA={**account_options(), account: options}):
+        with override_settings(MPESA=_with_account(account, options)):
             _ = mpesa[account]  # what is wrong with the other settings is said here
             yield TestGateway(gateway, account)

@@ -5,11 +5,13 @@ Core knows aware times only.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, datetime, time
 from datetime import timezone as utc
+from typing import Any
 
 from django.conf import settings
-from django.utils import timezone
+from django.utils import formats, timezone
 
 
 def stored(moment: datetime) -> datetime:
@@ -17,6 +19,14 @@ def stored(moment: datetime) -> datetime:
     if settings.USE_TZ or timezone.is_naive(moment):
         return moment
     return timezone.make_naive(moment, timezone.get_default_timezone())
+
+
+def stored_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Columns' values, those that are times as `stored` gives them."""
+    return {
+        name: stored(value) if isinstance(value, datetime) else value
+        for name, value in values.items()
+    }
 
 
 def aware(moment: datetime) -> datetime:
@@ -34,6 +44,12 @@ def aware(moment: datetime) -> datetime:
 def local(moment: datetime) -> datetime:
     """A column's time as the project's clocks show it."""
     return timezone.localtime(moment) if timezone.is_aware(moment) else moment
+
+
+def moment_text(moment: datetime) -> str:
+    """A column's time for people: in their language, to the second, and with the zone."""
+    shown = aware(moment).astimezone(timezone.get_current_timezone())
+    return f"{formats.date_format(shown, 'DATE_FORMAT')} {shown:%H:%M:%S %Z}"
 
 
 def local_now() -> datetime:

@@ -25,14 +25,17 @@ from mpesa_integrations.core.redaction import hide_token, hide_token_in
 from .accounts import mpesa
 from .background import enqueue_callbacks
 
+_REACHED = "mpesa_integrations.callback_reached"
 
-def _login_not_required(view: Callable[..., Any]) -> Callable[..., Any]:
+
+def login_not_required(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Let strangers call a view, also where LoginRequiredMiddleware keeps them out."""
     # What django.contrib.auth.decorators.login_not_required sets, which came with Django 5.1.
     view.login_required = False  # type: ignore[attr-defined]
     return view
 
 
-@_login_not_required
+@login_not_required
 @csrf_exempt
 @transaction.non_atomic_requests
 def callback(request: HttpRequest, token: str) -> HttpResponse:
@@ -40,6 +43,7 @@ def callback(request: HttpRequest, token: str) -> HttpResponse:
 
     A wrong token, or a stranger's address, is answered 404 with no detail.
     """
+    request.META[_REACHED] = True
     try:
         response = (
             _answer(request, token) if request.method == "POST" else HttpResponseNotAllowed("POST")
@@ -52,6 +56,11 @@ def callback(request: HttpRequest, token: str) -> HttpResponse:
     # Django would log the path of what was not answered 200, and the token with it.
     response._has_been_logged = True  # type: ignore[attr-defined]
     return response
+
+
+def was_reached(request: HttpRequest) -> bool:
+    """Whether the endpoint has been called for a request, and no middleware in its place."""
+    return _REACHED in request.META
 
 
 def _forget_token(request: HttpRequest, token: str) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 from urllib.parse import urljoin
 
 import requests
@@ -26,6 +27,10 @@ class Page:
     status: int
     text: str
     forms: list[Form]
+    shown: str
+    """Where an order stands, in the page's own word, as `waiting` or `completed`; or ""."""
+    asks: str
+    """Where the page's script asks how the payment stands; "" where it asks nothing."""
 
     def form(self, *fields: str, action: str = "") -> Form:
         """Find the first form with these fields and this in its action.
@@ -70,11 +75,11 @@ class Browser:
         """Open a page, by its path or its whole URL."""
         return self._page(self._session.get(urljoin(self._base_url, path), timeout=30))
 
-    def json(self, path: str) -> dict[str, str]:
+    def json(self, path: str) -> dict[str, Any]:
         """Ask for what a page's script asks for."""
         response = self._session.get(urljoin(self._base_url, path), timeout=30)
         response.raise_for_status()
-        found: dict[str, str] = response.json()
+        found: dict[str, Any] = response.json()
         return found
 
     def submit(self, page: Page, form: Form, **values: str) -> Page:
@@ -87,18 +92,23 @@ class Browser:
         return self._page(self._session.post(url, data=sent, headers=headers, timeout=30))
 
     def _page(self, response: requests.Response) -> Page:
-        parser = _Forms()
-        parser.feed(response.text)
-        return Page(response.url, response.status_code, response.text, parser.forms)
+        read = _Reader()
+        read.feed(response.text)
+        return Page(
+            response.url, response.status_code, response.text, read.forms, read.shown, read.asks
+        )
 
 
-class _Forms(HTMLParser):
+class _Reader(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.forms: list[Form] = []
+        self.shown = self.asks = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         found = {name: value or "" for name, value in attrs}
+        self.shown = found.get("data-status", self.shown)
+        self.asks = found.get("data-ask", self.asks)
         if tag == "form":
             self.forms.append(Form(found.get("action", ""), found.get("method", "get").lower()))
         elif tag == "input" and self.forms and "name" in found:

@@ -12,11 +12,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import requests
+from rich.table import Table
 
 from mpesa_integrations.simulator import Simulator
 from mpesa_integrations.simulator.account import ACCOUNT_FILE
@@ -44,6 +45,12 @@ def choose_in_flask(browser: Browser) -> Page:
     return browser.submit(page, page.form("galao"), galao="2")
 
 
+def choose_in_fastapi(browser: Browser) -> Page:
+    """Book two seats of a trip, and come to the booking's page."""
+    page = browser.get("/")
+    return browser.submit(page, page.form("seats"), trip="catembe", seats="2")
+
+
 @dataclass(frozen=True)
 class Site:
     """One of the example sites.
@@ -51,27 +58,53 @@ class Site:
     Attributes:
         framework: its name, to be shown.
         module: as in `python -m module serve`.
-        port: the preferred one.
+        port: the preferred one; its gateway's is the next.
         reconcile: its command that reconciles.
+        worker: its command that does all that no request does.
         choose: chooses something, and comes to the page that asks for a phone number.
-        has_admin: whether there is an admin, for the user `admin`.
+        owner: what its admin asks for beside the password; "" where that is all, and None where
+            there is no admin.
     """
 
     framework: str
     module: str
     port: int
     reconcile: tuple[str, ...]
+    worker: tuple[str, ...]
     choose: Callable[[Browser], Page]
-    has_admin: bool
+    owner: str | None
 
 
+# SQLite does not wake a worker, so it looks often.
+_OFTEN = ("--poll", "0.2")
 DJANGO = Site(
-    "Django", "example_sites.django_shop", 12000, ("mpesa_reconcile",), choose_in_django, True
+    framework="Django",
+    module="example_sites.django_shop",
+    port=12000,
+    reconcile=("mpesa_reconcile",),
+    worker=("mpesa_worker", *_OFTEN),
+    choose=choose_in_django,
+    owner="admin",
 )
 FLASK = Site(
-    "Flask", "example_sites.flask_shop", 13000, ("mpesa", "reconcile"), choose_in_flask, False
+    framework="Flask",
+    module="example_sites.flask_shop",
+    port=13000,
+    reconcile=("mpesa", "reconcile"),
+    worker=("mpesa", "worker", *_OFTEN),
+    choose=choose_in_flask,
+    owner="",
 )
-SHOPS = (DJANGO, FLASK)
+FASTAPI = Site(
+    framework="FastAPI",
+    module="example_sites.fastapi_shop",
+    port=14000,
+    reconcile=("reconcile",),
+    worker=("worker", *_OFTEN),
+    choose=choose_in_fastapi,
+    owner=None,
+)
+SHOPS = (DJANGO, FLASK, FASTAPI)
 
 
 @dataclass(frozen=True)
@@ -84,7 +117,7 @@ class Shop:
         directory: its database and certificates.
         environment: what its commands need.
         callback_token: the secret part of its callback URL.
-        admin_password: of the user `admin`, where there is an admin.
+        admin_password: of its owner, for the admin.
     """
 
     site: Site
@@ -120,7 +153,12 @@ class Shop:
 
 @contextmanager
 def running(
-    site: Site, account_file: Path, directory: Path, port: int | None = None
+    site: Site,
+    account_file: Path,
+    directory: Path,
+    port: int | None = None,
+    *,
+    has_worker: bool = False,
 ) -> Iterator[Shop]:
     """Serve a shop over HTTPS.
 
@@ -129,13 +167,17 @@ def running(
         account_file: the local gateway's `account.json`.
         directory: where the shop keeps its things.
         port: the preferred one; None means any.
+        has_worker: whether a worker runs beside it; the Django shop's payments are then its to
+            send.
     """
     directory.mkdir(parents=True, exist_ok=True)
     while True:
         shop = _shop(site, account_file, directory.absolute(), free_port(port))
+        shop.environment["SHOP_SEND"] = "worker" if has_worker else "now"
         with serving(shop) as served:
             if served:
-                yield shop
+                with working(shop) if has_worker else nullcontext():
+                    yield shop
                 return
 
 
@@ -149,6 +191,16 @@ def serving(shop: Shop) -> Iterator[bool]:
         _end(server)
 
 
+@contextmanager
+def working(shop: Shop) -> Iterator[None]:
+    """Run a shop's worker beside it."""
+    worker = shop.start(*shop.site.worker)
+    try:
+        yield
+    finally:
+        _end(worker)
+
+
 def _shop(site: Site, account_file: Path, directory: Path, port: int) -> Shop:
     token, password = secrets.token_urlsafe(32), secrets.token_urlsafe(9)
     environment = {
@@ -158,6 +210,7 @@ def _shop(site: Site, account_file: Path, directory: Path, port: int) -> Shop:
         "SHOP_SECRET_KEY": secrets.token_urlsafe(50),
         "DJANGO_SETTINGS_MODULE": f"{site.module}.settings",
         "DJANGO_SUPERUSER_PASSWORD": password,
+        "SHOP_ADMIN_PASSWORD": password,
         "MPESA_ACCOUNT_FILE": str(account_file.absolute()),
         "MPESA_CALLBACK_TOKEN": token,
     }
@@ -176,15 +229,17 @@ def buy(shop: Shop) -> None:
         page = browser.submit(page, page.form("msisdn"), msisdn="84 123 4567")
         console.print(f"Typed a phone number, and came to {page.url}")
         deadline = time.monotonic() + _PATIENCE
-        shown = ""
-        while shown != "paid":
-            status = browser.json(f"{page.url}status/")
-            if status["status"] != shown:
-                shown = status["status"]
-                console.print(f"The page says: {status['message']}")
+        said = ""
+        while page.shown != "completed":
+            told = browser.json(page.asks) if page.asks else {"message": said}
+            if told["message"] != said:
+                said = told["message"]
+                console.print(f"The page says: {said}")
             if time.monotonic() > deadline:
                 raise SystemExit("The purchase was not paid")
             time.sleep(0.1)
+            page = browser.get(page.url)
+        console.print("The page says that it is paid")
 
 
 @contextmanager
@@ -195,9 +250,10 @@ def opened(site: Site) -> Iterator[tuple[Shop, Simulator]]:
     shutil.rmtree(data, ignore_errors=True)
     console.rule(f"A shop in {site.framework}, paid asynchronously")
     # A gateway of its own, since an account has one asynchronous response URL.
-    with Simulator(directory / "gateway") as simulator:
+    with Simulator(directory / "gateway", port=free_port(site.port + 1)) as simulator:
         simulator.reset()
-        with running(site, simulator.state_dir / ACCOUNT_FILE, data, site.port) as shop:
+        account_file = simulator.state_dir / ACCOUNT_FILE
+        with running(site, account_file, data, site.port, has_worker=True) as shop:
             simulator.response_url = shop.callback_url
             buy(shop)
             shop.run("show")
@@ -210,19 +266,27 @@ def go_on(shops: list[tuple[Shop, Simulator]]) -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    reconcilers = [shop.start(*shop.site.reconcile, "--every", "10") for shop, _ in shops]
     console.rule("Open until Ctrl-C; the certificates are the demo's own, so a browser warns")
-    for shop, simulator in shops:
-        console.print(f"Shop     {shop.url}/ ({shop.site.framework})")
-        if shop.site.has_admin:
-            console.print(
-                f"Admin    {shop.url}/admin/ (user admin, password {shop.admin_password})"
-            )
-        console.print(f"Gateway  {simulator.base_url} (account in {simulator.state_dir})")
+    console.print(_addresses(shops))
     console.print("Phone numbers that refuse, cancel or keep silent: docs/simulator.md")
     stop.wait()
-    for reconciler in reconcilers:
-        _end(reconciler)
+
+
+def _addresses(shops: list[tuple[Shop, Simulator]]) -> Table:
+    """What is open, where, and how to sign in."""
+    table = Table("what", "address", "sign in with")
+    for shop, simulator in shops:
+        name, site = f"{shop.site.framework} shop", shop.site
+        portal = simulator.portal_account
+        table.add_row(name, f"{shop.url}/", "nothing")
+        if site.owner is not None:
+            table.add_row(
+                "  its admin", f"{shop.url}/admin/", f"{site.owner} {shop.admin_password}".strip()
+            )
+        table.add_row(
+            "  its gateway's portal", simulator.portal_url, f"{portal.email} {portal.password}"
+        )
+    return table
 
 
 def _wait_until_served(shop: Shop, server: subprocess.Popen[bytes]) -> bool:

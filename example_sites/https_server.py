@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from cheroot.errors import FatalSSLAlert, NoSSLError
 from cheroot.ssl.builtin import BuiltinSSLAdapter
 from cheroot.wsgi import Server
 
@@ -70,6 +71,6 @@ class _Server(Server):
     """Logs through logging rather than to the terminal."""
 
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
-        # A browser that has gone away is no news.
-        gone = isinstance(sys.exc_info()[1], OSError)
+        # A browser that has gone away, or does not trust the certificate yet, is no news.
+        gone = isinstance(sys.exc_info()[1], (OSError, FatalSSLAlert, NoSSLError))
         logger.log(logging.DEBUG if gone else level, "%s", msg, exc_info=traceback)

@@ -1,11 +1,12 @@
 """M-Pesa for Flask: payments, callbacks and signals, over the framework-free core.
 
 mpesa = Mpesa(app)
-payment = mpesa.c2b(msisdn="84 123 4567", amount="150.00", reference="ORDER 7")
+payment = mpesa.c2b(order="ORDER-7", msisdn="84 123 4567", amount="150.00")
 """
 
 from mpesa_integrations.core.errors import (
     AuthenticationError,
+    CalledInEventLoop,
     CalledInTransaction,
     ConfigurationError,
     DuplicateTransaction,
@@ -17,14 +18,17 @@ from mpesa_integrations.core.errors import (
     RecordsUnavailable,
     ValidationError,
 )
+from mpesa_integrations.core.payments.events import Event
+from mpesa_integrations.core.payments.handler_runs import Ran
 from mpesa_integrations.core.payments.lifecycle import State
-from mpesa_integrations.core.payments.records import Event, Verdict
+from mpesa_integrations.core.payments.records import UnfinishedHandler, Verdict
 
 from .current import current_mpesa
 from .extension import Mpesa
 
 __all__ = [
     "AuthenticationError",
+    "CalledInEventLoop",
     "CalledInTransaction",
     "ConfigurationError",
     "DuplicateTransaction",
@@ -34,9 +38,11 @@ __all__ = [
     "Mpesa",
     "MpesaError",
     "ProtectedRecord",
+    "Ran",
     "RecordLocked",
     "RecordsUnavailable",
     "State",
+    "UnfinishedHandler",
     "ValidationError",
     "Verdict",
     "current_mpesa",

@@ -1,55 +1,46 @@
-"""A view of payments for Flask-Admin: their columns, filters and badges, and two actions.
+"""A view of payments for Flask-Admin: their columns, filters and badges, actions and files.
 
-The actions query the gateway and reverse payments. That nothing else can be changed is held by
+What can be done with one of them is in `payment_pages`. That nothing else can be changed is held by
 `history_view`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, ClassVar
 
-from flask import flash
+from flask import Response, flash, redirect, stream_with_context
 from flask_admin.actions import action
+from flask_admin.contrib.sqla import ModelView
 from flask_admin.contrib.sqla.filters import BaseSQLAFilter
 from flask_admin.form import SecureForm
 from markupsafe import Markup
+from sqlalchemy.orm import object_session
+from werkzeug.utils import secure_filename
 
-from mpesa_integrations.core.errors import MpesaError, ValidationError
-from mpesa_integrations.core.payments.lifecycle import State
+from mpesa_integrations.core.errors import MpesaError
+from mpesa_integrations.core.payments.lifecycle import AWAITED_STATES, State
+from mpesa_integrations.core.payments.listings import csv_lines
 
+from .admin_texts import (
+    error_text,
+    exported_moment,
+    exported_money,
+    gettext,
+    lazy_gettext,
+    moment,
+    money,
+    ngettext,
+    point,
+    zone,
+)
 from .current import accounts_of_current_app
-from .history_view import HistoryView, masked_notes
+from .history_view import masked_notes
+from .payment_pages import PaymentPages
 
-try:
-    from flask_babel import Domain, format_datetime, format_decimal, get_locale
-except ImportError:
-    from flask_admin.babel import gettext, lazy_gettext, ngettext  # English as it stands
-
-    def get_locale() -> str:
-        """The language of the page."""
-        return "en"
-
-    def _moment(at: datetime) -> str:
-        return f"{at:%Y-%m-%d %H:%M:%S %Z}"
-
-    def _money(amount: Decimal) -> str:
-        return f"{amount:,.2f}"
-
-else:
-
-    def _moment(at: datetime) -> str:
-        # With the zone: an application that set none shows UTC, not what the shop's clock says.
-        return f"{format_datetime(at, 'medium')} {format_datetime(at, 'z')}"
-
-    def _money(amount: Decimal) -> str:
-        return str(format_decimal(amount, "#,##0.00"))
-
-    _texts = Domain(str(Path(__file__).parent / "translations"), domain="flask_mpesa")
-    gettext, lazy_gettext, ngettext = _texts.gettext, _texts.lazy_gettext, _texts.ngettext
+__all__ = ["TransactionView", "badge", "gettext", "lazy_gettext", "ngettext"]
 
 # Background and text, each pair with a contrast of more than 4.5 to 1.
 _BADGES = {
@@ -58,11 +49,13 @@ _BADGES = {
     State.CANCELLED: ("#e5e5e5", "#333333"),
     State.UNKNOWN: ("#ffe8b3", "#5c4000"),
     State.PENDING: ("#d6e6ff", "#0b3a75"),
+    State.QUEUED: ("#e5e5e5", "#333333"),
     State.INITIATED: ("#d6e6ff", "#0b3a75"),
     State.REVERSED: ("#e9dcf7", "#432068"),
     State.PARTLY_REVERSED: ("#e9dcf7", "#432068"),
 }
 _STATES = {
+    State.QUEUED: lazy_gettext("Queued"),
     State.INITIATED: lazy_gettext("Started"),
     State.PENDING: lazy_gettext("Waiting"),
     State.UNKNOWN: lazy_gettext("Being checked"),
@@ -83,6 +76,7 @@ _LABELS = {
     "amount": lazy_gettext("Amount"),
     "checks": lazy_gettext("Checks"),
     "conflict": lazy_gettext("Contradicting news"),
+    "conflict_decided_at": lazy_gettext("Contradiction decided"),
     "conversation_id": lazy_gettext("Conversation ID"),
     "created_at": lazy_gettext("Created"),
     "currency": lazy_gettext("Currency"),
@@ -91,10 +85,15 @@ _LABELS = {
     "next_check_at": lazy_gettext("Next check"),
     "operation": lazy_gettext("Operation"),
     "receiver_shortcode": lazy_gettext("Receiver"),
+    "order_key": lazy_gettext("Shop's order"),
+    "original_reference": lazy_gettext("Reverses the reference"),
+    "original_transaction_id": lazy_gettext("Reverses the transaction"),
     "reference": lazy_gettext("Reference"),
     "response_code": lazy_gettext("Response code"),
     "response_description": lazy_gettext("Response"),
+    "reversal_pending": lazy_gettext("Amount being given back"),
     "reversed_amount": lazy_gettext("Amount given back"),
+    "send_before": lazy_gettext("To be sent by"),
     "state": lazy_gettext("State"),
     "stuck_at": lazy_gettext("Given to a person"),
     "third_party_reference": lazy_gettext("Third-party reference"),
@@ -104,27 +103,24 @@ _LABELS = {
 _LIST = ("created_at", "operation", "state", "amount", "msisdn", "reference", "transaction_id")
 
 
-def _badge(view: Any, context: Any, record: Any, name: str) -> Markup:
-    background, text = _BADGES[State(record.state)]
+def badge(label: object, background: str, text: str) -> Markup:
+    """A word with colours, as `#d1f0d9`."""
     colours = f"background:{background};color:{text}"
     style = f"{colours};padding:2px 8px;border-radius:9px;white-space:nowrap"
-    return Markup('<span style="{}">{}</span>').format(style, _STATES[State(record.state)])
+    return Markup('<span style="{}">{}</span>').format(style, label)
 
 
-def _error_text(error: MpesaError) -> str:
-    """An error in the language of the page, as far as core has words for it."""
-    if not isinstance(error, ValidationError):
-        return str(error)
-    messages = error.errors_in(str(get_locale()))
-    return "; ".join(f"{argument}: {' '.join(texts)}" for argument, texts in messages.items())
+def _badge(view: Any, context: Any, record: Any, name: str) -> Markup:
+    state = State(record.state)
+    return badge(_STATES[state], *_BADGES[state])
 
 
 def _amount(view: Any, context: Any, record: Any, name: str) -> str:
-    return _money(getattr(record, name))
+    return money(getattr(record, name))
 
 
 def _aligned(view: Any, context: Any, record: Any, name: str) -> Markup:
-    return Markup('<div class="text-right">{}</div>').format(_money(getattr(record, name)))
+    return Markup('<div class="text-right">{}</div>').format(money(getattr(record, name)))
 
 
 def _wrapped(view: Any, context: Any, record: Any, name: str) -> Markup:
@@ -140,25 +136,32 @@ def _breakable(text: str) -> Markup:
     return Markup('<span style="overflow-wrap:anywhere">{}</span>').format(text)
 
 
-class TransactionView(HistoryView):
-    """Payments, to look at and to query; `is_accessible` says who may, as in any view of yours.
+def _original(name: str) -> Callable[..., str]:
+    """A formatter for a column of the payment that a reversal gives back."""
 
-    Attributes:
-        can_reverse: whether those who may see the view may reverse payments, too; True, False, or a
-            property that decides by the user.
-    """
+    def of_original(view: Any, context: Any, record: Any, _name: str) -> str:
+        session: Any = object_session(record)
+        found = session.get(view.model, record.original_id) if record.original_id else None
+        return "" if found is None else str(getattr(found, name))
 
-    can_reverse = False
+    return of_original
+
+
+class TransactionView(PaymentPages, ModelView):  # type: ignore[misc] # Flask-Admin is not typed
+    """Payments, to look at and to query; `is_accessible` says who may, as in any view of yours."""
+
+    can_export = True
     # Actions move money: they need a token that only our own pages have.
-    form_base_class = SecureForm
+    form_base_class: type[Any] = SecureForm
     column_list: Sequence[str] = _LIST
     column_labels: ClassVar[dict[str, Any]] = _LABELS
-    column_default_sort = ("id", True)
+    column_default_sort: Any = ("id", True)
     column_sortable_list: Sequence[str] = (
         "created_at", "operation", "state", "amount", "reference", "transaction_id"
     )  # fmt: skip
-    column_searchable_list = ("third_party_reference", "transaction_id", "conversation_id",
-                              "reference", "msisdn")  # fmt: skip
+    column_searchable_list: Sequence[str] = (
+        "third_party_reference", "transaction_id", "conversation_id", "reference", "msisdn"
+    )  # fmt: skip
     column_filters: Sequence[str | BaseSQLAFilter] = (
         "state", "operation", "account", "created_at"
     )  # fmt: skip
@@ -173,16 +176,35 @@ class TransactionView(HistoryView):
         "state": _badge,
         "amount": _amount,
         "reversed_amount": _amount,
+        "reversal_pending": _amount,
         "third_party_reference": _wrapped,
         "conversation_id": _wrapped,
         "transaction_id": _wrapped,
         "metadata_": _notes,
     }
     column_type_formatters: ClassVar[dict[Any, Any]] = {
-        **HistoryView.column_type_formatters, datetime: lambda view, at, name: _moment(at)
+        **ModelView.column_type_formatters, datetime: lambda view, at, name: moment(at)
     }  # fmt: skip
-    column_type_formatters_detail = column_type_formatters
-    column_details_exclude_list = ("idempotency_key", "claimed_transaction_id")
+    column_type_formatters_detail: ClassVar[dict[Any, Any]] = column_type_formatters
+    column_export_list: Sequence[str] = (
+        "id", "created_at", "updated_at", "account", "operation", "state", "amount",
+        "reversed_amount", "currency", "msisdn", "receiver_shortcode", "reference", "order_key",
+        "third_party_reference", "conversation_id", "transaction_id", "original_reference",
+        "original_transaction_id", "response_code", "response_description", "conflict",
+    )  # fmt: skip
+    column_formatters_export: ClassVar[dict[str, Any]] = {
+        "original_reference": _original("third_party_reference"),
+        "original_transaction_id": _original("transaction_id"),
+        "time_zone": lambda view, context, record, name: zone(record.created_at),
+    }
+    column_type_formatters_export: ClassVar[dict[Any, Any]] = {
+        type(None): lambda view, value, name: "",
+        datetime: lambda view, at, name: exported_moment(at),
+        Decimal: lambda view, amount, name: exported_money(amount),
+    }
+    column_details_exclude_list: Sequence[str] = (
+        "idempotency_key", "claimed_transaction_id", "claimed_order_key"
+    )  # fmt: skip
 
     def is_action_allowed(self, name: str) -> bool:
         """Reversals need a right of their own."""
@@ -204,11 +226,17 @@ class TransactionView(HistoryView):
     def ask_gateway(self, ids: Sequence[str]) -> None:
         """Query the status of the chosen payments."""
         asked = 0
-        for record in self._chosen(ids):
+        chosen = [r for r in self._chosen(ids) if State(r.state) in AWAITED_STATES]
+        if not chosen:
+            flash(
+                gettext("There was nothing to ask: the result is final, or nothing was sent yet."),
+                "info",
+            )
+        for record in chosen:
             try:
                 accounts_of_current_app()[record.account].check(record)
             except MpesaError as error:
-                flash(f"{record.third_party_reference}: {_error_text(error)}", "error")
+                flash(f"{record.third_party_reference}: {error_text(error)}", "error")
             else:
                 asked += 1
         if asked:
@@ -220,30 +248,40 @@ class TransactionView(HistoryView):
             flash(message, "success")
 
     @action(  # type: ignore[untyped-decorator]
-        "reverse",
-        lazy_gettext("Give the money back"),
-        lazy_gettext("Give back all that is left of these payments' money?"),
+        "reverse", lazy_gettext("Give the money back…")
     )
-    def reverse(self, ids: Sequence[str]) -> None:
-        """Reverse what is left of the chosen payments, each once however often this is called.
+    def reverse(self, ids: Sequence[str]) -> Any:
+        """Go to the page on which one payment's reversal is confirmed."""
+        if len(ids) == 1:
+            return redirect(self.get_url(".reverse_view", id=ids[0]))
+        flash(gettext("Payments are given back one at a time: choose just one."), "error")
+        return None
 
-        After a failed reversal of a payment, the next call makes another.
-        """
-        for record in self._chosen(ids):
-            given = f"{record.third_party_reference}-{record.reversed_amount}"
-            key = f"admin-{given}-{self._failed_reversals(record)}"
-            try:
-                reversal = accounts_of_current_app()[record.account].reverse(
-                    transaction_id=record.transaction_id, idempotency_key=key
-                )
-            except MpesaError as error:
-                flash(f"{record.third_party_reference}: {_error_text(error)}", "error")
-            else:
-                state = _STATES[State(reversal.state)]
-                message = gettext("the reversal is now: %(state)s.", state=state)
-                flash(f"{record.third_party_reference}: {message}", "info")
+    @action("export_chosen", lazy_gettext("Export as CSV"))  # type: ignore[untyped-decorator]
+    def export_chosen(self, ids: Sequence[str]) -> Response:
+        """The chosen payments, as CSV."""
+        return self._as_file(self._chosen(ids))
 
-    def _failed_reversals(self, record: Any) -> int:
-        ended = self.model.state.in_([State.FAILED.value, State.CANCELLED.value])
-        of_it = self.get_query().filter(self.model.original_id == record.id, ended)
-        return int(of_it.count())
+    def state_name(self, record: Any) -> Any:
+        """A payment's state in words."""
+        return _STATES[State(record.state)]
+
+    def _export_csv(self, return_url: str) -> Response:
+        """What the list's filters and search find, as CSV."""
+        return self._as_file(self._export_data()[1])
+
+    def _as_file(self, records: Iterable[Any]) -> Response:
+        def lines() -> Iterator[str]:
+            columns = [*self._export_columns, ("time_zone", gettext("Time zone"))]
+            before_cents = point()
+            yield "\ufeff" + csv_lines([[str(title) for _name, title in columns]], before_cents)
+            for record in records:
+                cells = (self.get_export_value(record, name) for name, _title in columns)
+                yield csv_lines([cells], before_cents)
+
+        name = secure_filename(self.get_export_name(export_type="csv"))
+        return Response(
+            stream_with_context(lines()),
+            mimetype="text/csv",
+            headers={"Content-Disposition": f"attachment; filename={name}"},
+        )

@@ -12,12 +12,15 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BuildError
 
+from mpesa_integrations.background import enqueue
 from mpesa_integrations.core.errors import ConfigurationError
 from mpesa_integrations.core.failures import log_failure
 from mpesa_integrations.core.payments.endpoint import CallbackRequest, answer_callback, wsgi_reader
 from mpesa_integrations.core.redaction import hide_token, hide_token_in
 
 from .current import accounts_of_current_app
+
+_REACHED = "mpesa_integrations.callback_reached"
 
 
 def callback_blueprint() -> Blueprint:
@@ -71,6 +74,7 @@ def callback(token: str) -> ResponseReturnValue:
 
     A wrong token, or a stranger's address, is answered 404 with no detail.
     """
+    request.environ[_REACHED] = True
     try:
         return _answer(token)
     except HTTPException:
@@ -80,6 +84,11 @@ def callback(token: str) -> ResponseReturnValue:
         return "", 500
     finally:
         _forget_token(token)
+
+
+def was_reached(request: Request) -> bool:
+    """Whether the endpoint has been called for a request, and no hook in its place."""
+    return _REACHED in request.environ
 
 
 def _forget_token(token: str) -> None:
@@ -107,12 +116,7 @@ def _answer(token: str) -> ResponseReturnValue:
     if answer.status == 404:
         abort(404)
     if answer.waiting_in is not None:
-        # Celery, which an app need not have, is loaded where a worker is to apply callbacks.
-        from mpesa_integrations.tasks import enqueue
-
-        from . import tasks
-
-        enqueue(tasks.apply_callbacks, answer.waiting_in)
+        enqueue("flask_mpesa.tasks", "apply_callbacks", answer.waiting_in)
     return jsonify(answer.body), answer.status
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -11,19 +12,31 @@ from flask import current_app
 from flask.cli import AppGroup
 
 from mpesa_integrations.commands import (
+    DECISIONS,
     ExitCode,
+    apply_callback_again,
     check_accounts,
     exit_code_of,
     pay,
     reconcile,
+    resolve,
+    run_handlers_again,
+    show_callbacks,
+    show_handlers,
     show_status,
+    work,
 )
 from mpesa_integrations.core.errors import ConfigurationError, MpesaError
+from mpesa_integrations.worker.loops import Surroundings
+from mpesa_integrations.worker.options import WorkerOptions
+from mpesa_integrations.worker.run import Worker
 
 from .callbacks import callback_path
-from .current import accounts_of_current_app, records_of_current_app
+from .current import accounts_of_current_app, log_doubts, records_of_current_app
+from .login_walls import why_kept_out
 
-mpesa_cli = AppGroup("mpesa", help="M-Pesa payments.")
+mpesa_cli: AppGroup = AppGroup("mpesa", help="M-Pesa payments.")
+_CHOSEN = WorkerOptions()
 _account = click.option("--account", default="default", show_default=True)
 
 
@@ -35,17 +48,18 @@ def check(offline: bool) -> None:
     code = check_accounts(
         accounts_of_current_app(), in_production=production, offline=offline, echo=click.echo
     )
-    problem = _unfit_engine()
-    if problem:
-        click.echo(f"problem  records: {problem}")
-    sys.exit(code or (ExitCode.PROBLEM if problem else ExitCode.OK))
+    problems = [*_unfit_engine(), *_kept_out()]
+    for problem in problems:
+        click.echo(f"problem  {problem}")
+    sys.exit(code or (ExitCode.PROBLEM if problems else ExitCode.OK))
 
 
 @mpesa_cli.command()
 @_account
 @click.option("--msisdn", required=True, help="The customer's number, as 84 123 4567.")
 @click.option("--amount", required=True, help="Meticais, as 150 or 99.50.")
-@click.option("--reference", required=True, help="1 to 20 characters, for the statement.")
+@click.option("--order", help="What is sold: it is paid once, however often tried.")
+@click.option("--reference", help="1 to 20 characters, for the statement; the order's if left out.")
 @click.option("--third-party-reference", help="Made if left out.")
 @click.option("--idempotency-key", help="The same key pays once.")
 def c2b(account: str, **arguments: Any) -> None:
@@ -71,12 +85,29 @@ def reverse(account: str, **arguments: Any) -> None:
     _end(lambda: pay(accounts_of_current_app()[account].reverse, arguments, click.echo))
 
 
+@mpesa_cli.command("resolve")
+@_account
+@click.argument("reference")
+@click.argument("state", type=click.Choice(DECISIONS))
+@click.option("--by", required=True, help="Who decides.")
+@click.option("--note", required=True, help="On what grounds.")
+def resolve_command(account: str, **decision: str) -> None:
+    """Decide what became of a payment that the gateway does not tell of, or contradicted.
+
+    REFERENCE is the payment's third-party reference.
+    """
+    _end(lambda: resolve(accounts_of_current_app()[account], **decision, echo=click.echo))
+
+
 @mpesa_cli.command("reconcile")
 @click.option("--every", type=float, help="Go on, with this many seconds between.")
 @click.option("--batch", default=100, show_default=True, help="Payments in memory at a time.")
 @click.option("--workers", default=4, show_default=True, help="Questions at a time.")
 @click.option("--rate", type=float, help="Questions a second at the most.")
-def reconcile_command(every: float | None, batch: int, workers: int, rate: float | None) -> None:
+@click.option("--now", is_flag=True, help="Ask for those, too, that are not due yet.")
+def reconcile_command(
+    every: float | None, batch: int, workers: int, rate: float | None, now: bool
+) -> None:
     """Ask the gateway what became of payments whose outcome is open."""
     _end(
         lambda: reconcile(
@@ -85,9 +116,79 @@ def reconcile_command(every: float | None, batch: int, workers: int, rate: float
             batch=batch,
             workers=workers,
             rate=rate,
+            now=now,
             echo=click.echo,
         )
     )
+
+
+@mpesa_cli.command("worker")
+@click.option("--account", help="All of them, if left out.")
+@click.option(
+    "--concurrency",
+    default=_CHOSEN.concurrency,
+    show_default=True,
+    help="Prompts on customers' phones at a time, for each account.",
+)
+@click.option("--rate", type=float, help="Requests a second, for each account.")
+@click.option(
+    "--batch", default=_CHOSEN.batch, show_default=True, help="Records in memory at a time."
+)
+@click.option(
+    "--poll", default=_CHOSEN.poll, show_default=True, help="Seconds between two looks at the most."
+)
+@click.option(
+    "--stop-within",
+    default=_CHOSEN.stop_within,
+    show_default=True,
+    help="Seconds for what is under way, once told to stop.",
+)
+@click.option(
+    "--health-file", type=click.Path(path_type=Path), help="Where to say how it is, as JSON."
+)  # fmt: skip
+def worker_command(account: str | None, **options: Any) -> None:
+    """Do all there is to do for the payments, until told to stop."""
+    app = current_app._get_current_object()  # type: ignore[attr-defined]
+
+    def run() -> ExitCode:
+        if records_of_current_app() is None:
+            raise ConfigurationError(
+                "this app has no records, so there is nothing that a worker could do",
+                setting="records",
+            )
+        log_doubts(app)
+        return work(
+            Worker(
+                accounts_of_current_app(),
+                account=account,
+                options=WorkerOptions(**options),
+                around=Surroundings(context=app.app_context),
+                echo=click.echo,
+            )
+        )
+
+    _end(run)
+
+
+@mpesa_cli.command()
+@click.option("--run-again", metavar="ID", help="Run this one, as it is listed.")
+@click.option("--all", "all_", is_flag=True, help="Run all that wait for a person.")
+def handlers(run_again: str | None, all_: bool) -> None:
+    """List the handlers that are still to be run, or run some of them again."""
+    accounts = accounts_of_current_app()
+    if run_again or all_:
+        _end(lambda: run_handlers_again(accounts, run_again, click.echo))
+    _end(lambda: show_handlers(accounts, click.echo))
+
+
+@mpesa_cli.command()
+@click.option("--apply-again", metavar="ID", type=int, help="Apply this one, as it is listed.")
+def callbacks(apply_again: int | None) -> None:
+    """List the callbacks that are of no payment or could not be applied, or apply one again."""
+    accounts = accounts_of_current_app()
+    if apply_again is not None:
+        _end(lambda: apply_callback_again(accounts, apply_again, click.echo))
+    _end(lambda: show_callbacks(accounts, click.echo))
 
 
 @mpesa_cli.command("callback-url")
@@ -104,21 +205,32 @@ def callback_url(account: str) -> None:
     _end(show)
 
 
-def _unfit_engine() -> str | None:
-    """Why the records' engine is not fit for payments; None where it is, or there is none."""
+def _unfit_engine() -> Iterator[str]:
+    """Why the records' engine is not fit for payments, if it is not."""
     records = records_of_current_app()
     if records is None:
-        return None
+        return
     try:
         records.check()
     except ConfigurationError as error:
-        return str(error)
+        yield f"records: {error}"
+        return
     if records.pool_size() == 1:
-        return (
-            "the engine's pool has one connection, so that a signal's receiver, which has a "
-            "session of its own, waits in vain for the view's: raise pool_size or max_overflow"
+        yield (
+            "records: the engine's pool has one connection, so that a signal's receiver, which has "
+            "a session of its own, waits in vain for the view's: raise pool_size or max_overflow"
         )
-    return None
+
+
+def _kept_out() -> Iterator[str]:
+    """Why callbacks would not come through, if they would not."""
+    app = current_app._get_current_object()  # type: ignore[attr-defined]
+    try:
+        why = why_kept_out(app, accounts_of_current_app())
+    except ConfigurationError as error:
+        why = str(error)
+    if why is not None:
+        yield f"callbacks: {why}"
 
 
 def _end(command: Callable[[], ExitCode]) -> None:

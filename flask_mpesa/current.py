@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from flask import Flask, current_app, has_app_context
+from flask import Flask, current_app, has_app_context, request_started
 from werkzeug.local import LocalProxy
 
 from mpesa_integrations.core.payments.registry import Accounts
+from mpesa_integrations.core.settings.account_checks import SettingsMessage, log_doubtful
 
 if TYPE_CHECKING:
-    from .sqlalchemy.records import Records  # SQLAlchemy is loaded by apps that use it only
+    from mpesa_integrations.sqlalchemy.records import (
+        Records,  # SQLAlchemy is loaded by apps that use it only
+    )
 
 _EXTENSION = "mpesa"
 _RECORDS = "mpesa_records"
+_DOUBTS = "mpesa_doubts"
 
 
 def is_set_up(app: Flask) -> bool:
@@ -21,10 +25,29 @@ def is_set_up(app: Flask) -> bool:
     return _EXTENSION in app.extensions
 
 
-def keep_in_app(app: Flask, accounts: Accounts[Any, Any], records: Records | None) -> None:
-    """Keep an app's accounts and records in the app."""
+def keep_in_app(
+    app: Flask,
+    accounts: Accounts[Any, Any],
+    records: Records[Any] | None,
+    doubts: list[SettingsMessage],
+) -> None:
+    """Keep in the app its accounts, its records, and what is doubtful in its settings."""
     app.extensions[_EXTENSION] = accounts
     app.extensions[_RECORDS] = records
+    app.extensions[_DOUBTS] = doubts
+    request_started.connect(_on_request, app)
+
+
+def _on_request(app: Flask, **kwargs: Any) -> None:
+    """Say what is doubtful where customers come, and not in each command."""
+    request_started.disconnect(_on_request, app)
+    if not app.testing:
+        log_doubts(app)
+
+
+def log_doubts(app: Flask) -> None:
+    """Log what is doubtful in an app's settings, once."""
+    log_doubtful(app.extensions[_DOUBTS])
 
 
 def accounts_of_current_app() -> Accounts[Any, Any]:
@@ -44,10 +67,10 @@ def accounts_of_current_app() -> Accounts[Any, Any]:
     return cast("Accounts[Any, Any]", found)
 
 
-def records_of_current_app() -> Records | None:
+def records_of_current_app() -> Records[Any] | None:
     """The current app's records; None where payments are not recorded."""
-    return cast("Records | None", current_app.extensions[_RECORDS])
+    return cast("Records[Any] | None", current_app.extensions[_RECORDS])
 
 
-current_mpesa = cast("Accounts[Any, Any]", LocalProxy(accounts_of_current_app))
+current_mpesa: Accounts[Any, Any] = cast("Any", LocalProxy(accounts_of_current_app))
 """The current app's accounts, where the extension object is not at hand."""

@@ -7,47 +7,65 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from flask import Blueprint, Flask
+from flask import Blueprint, Flask, current_app
 
+from mpesa_integrations.background import enqueue_sending
 from mpesa_integrations.core.errors import ConfigurationError
 from mpesa_integrations.core.payments.calls import Payments
+from mpesa_integrations.core.payments.handlers import H, Handlers
 from mpesa_integrations.core.payments.registry import DEFAULT, Accounts
+from mpesa_integrations.core.payments.status_tokens import StatusTokens
 from mpesa_integrations.core.redaction import HideSecretsInLog, hide_secrets
 from mpesa_integrations.core.settings.account import AccountSettings
-from mpesa_integrations.core.settings.account_checks import check_account, check_callback_tokens
+from mpesa_integrations.core.settings.account_checks import SettingsMessage, refuse_serious
 from mpesa_integrations.core.settings.client import KEY_PREFIX
+from mpesa_integrations.core.settings.loader import AccountSource, GivenAccounts
+from mpesa_integrations.signals.notifier import Application, SignalNotifier
 
 from .callbacks import callback_blueprint, exempt_from_csrf
 from .cli import mpesa_cli
 from .current import accounts_of_current_app, is_set_up, keep_in_app
+from .login_walls import log_what_is_kept_out, public_endpoints
 from .memory_store import MemoryStore
-from .notifier import SignalNotifier
+from .status import secret_keys, status_blueprint, status_path
 
 if TYPE_CHECKING:
-    from .sqlalchemy.records import Records
+    # SQLAlchemy is loaded by apps that use it only.
+    from mpesa_integrations.sqlalchemy.models import P
+    from mpesa_integrations.sqlalchemy.records import Records
 
-    _Accounts = Accounts[Any, Any]
+    class _Accounts(Accounts[P, Any]):
+        """For a type checker, the extension has the accounts' calls."""
+
 else:
-    _Accounts = object
+    P = TypeVar("P")
 
-logger = logging.getLogger("mpesa_integrations")
+    class _Accounts(Generic[P]):
+        """The calls are looked up on the current app's accounts."""
+
+
+logger: logging.Logger = logging.getLogger("mpesa_integrations")
 
 _HIDE_SECRETS = HideSecretsInLog()
+_Stores = Callable[[str], Any]
+_ACCOUNTS = "MPESA_ACCOUNTS"
 _OWN_DEFAULTS: dict[str, Any] = {
-    "MPESA_ACCOUNTS": {},
+    _ACCOUNTS: {},
     "MPESA_CALLBACK_PATH": "/mpesa/callback",
+    "MPESA_STATUS_PATH": "/mpesa/status",
 }
 
 
-class Mpesa(_Accounts):
+class Mpesa(_Accounts[P]):
     """Recorded M-Pesa payments for Flask apps.
 
     `mpesa.c2b(...)` and the other calls are the default account's, in the current app;
-    `mpesa["payouts"]` is another account's.
+    `mpesa["payouts"]` is another account's. To a type checker it is `Mpesa[Payment]`, by the model
+    of the records, so that the calls give your own payments.
 
     Args:
         app: the app; or leave it out, and call `init_app`.
@@ -56,16 +74,20 @@ class Mpesa(_Accounts):
     Attributes:
         blueprint: the callback endpoint, to be registered by yourself where MPESA_CALLBACK_PATH
             is None.
+        status_blueprint: the page at which a browser asks where a payment stands, likewise, for
+            MPESA_STATUS_PATH.
     """
 
-    def __init__(self, app: Flask | None = None, *, records: Records | None = None) -> None:
+    def __init__(self, app: Flask | None = None, *, records: Records[P] | None = None) -> None:
         self.blueprint: Blueprint = callback_blueprint()
+        self.status_blueprint: Blueprint = status_blueprint()
         self._records = records
+        self._handlers = Handlers(_as_sync)
         if app is not None:
             self.init_app(app)
 
-    def init_app(self, app: Flask, *, records: Records | None = None) -> None:
-        """Set up an app: check its settings, register the callback endpoint and the commands.
+    def init_app(self, app: Flask, *, records: Records[P] | None = None) -> None:
+        """Set up an app: check its settings, register its addresses and the commands.
 
         Args:
             app: the app, its configuration loaded.
@@ -82,16 +104,27 @@ class Mpesa(_Accounts):
             records.check_models()
         for name, value in _OWN_DEFAULTS.items():
             app.config.setdefault(name, value)
+        # One in memory for each account, also where that is built anew.
+        stores: _Stores = cache(MemoryStore) if records is None else records.store
         accounts: Accounts[Any, Any] = Accounts(
-            partial(_options, app), partial(_build, app, records)
+            partial(_source, app, AccountSource(lambda: app.config[_ACCOUNTS], _ACCOUNTS)),
+            partial(_build, app, stores, self._handlers),
+            self._handlers,
+            status_tokens=StatusTokens(partial(secret_keys, app)),
+            status_path=partial(status_path, app),
+            records=stores,
         )
-        _check(app, accounts)
+        doubts = _check(app, accounts)
         _check_records(app, records)
-        keep_in_app(app, accounts, records)
-        path = app.config["MPESA_CALLBACK_PATH"]
-        if path is not None:
-            app.register_blueprint(self.blueprint, url_prefix=path)
+        keep_in_app(app, accounts, records, doubts)
+        for blueprint, path in (
+            (self.blueprint, app.config["MPESA_CALLBACK_PATH"]),
+            (self.status_blueprint, app.config["MPESA_STATUS_PATH"]),
+        ):
+            if path is not None:
+                app.register_blueprint(blueprint, url_prefix=path)
         exempt_from_csrf(app)
+        log_what_is_kept_out(app)
         # They name the callback's path: the app's for one that a hook of its own ended, the
         # development server's for each.
         for logger in (app.logger, logging.getLogger("werkzeug")):
@@ -105,7 +138,16 @@ class Mpesa(_Accounts):
                 stacklevel=3,
             )
 
-    def __getitem__(self, alias: str) -> Payments[Any, Any]:
+    @property
+    def public_endpoints(self) -> frozenset[str]:
+        """The current app's endpoints that strangers must be let in to: callback and status page.
+
+        For a `before_request` that asks for a sign-in: `if request.endpoint in
+        mpesa.public_endpoints: return None`.
+        """
+        return public_endpoints(current_app)
+
+    def __getitem__(self, alias: str) -> Payments[P, Any]:
         """An account's payments, in the current app.
 
         Raises:
@@ -114,43 +156,72 @@ class Mpesa(_Accounts):
         """
         return accounts_of_current_app()[alias]
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return getattr(accounts_of_current_app(), name)
+    def __iter__(self) -> Iterator[str]:
+        return iter(accounts_of_current_app())
+
+    def __contains__(self, alias: object) -> bool:
+        return alias in accounts_of_current_app()
+
+    def handler(self, signal: object, *, name: str | None = None) -> Callable[[H], H]:
+        """Register a durable handler, before or after `init_app`; see `Accounts.handler`."""
+        return self._handlers.register(signal, name=name)
+
+    if not TYPE_CHECKING:
+        # A checker has the calls from the base, and so sees which name is none.
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_"):
+                raise AttributeError(name)
+            return getattr(accounts_of_current_app(), name)
 
 
-def _options(app: Flask) -> Mapping[str, Mapping[str, Any]]:
-    """Each account's settings by its name: MPESA_ACCOUNTS, and the MPESA_… keys as the default."""
-    accounts: dict[str, Mapping[str, Any]] = dict(app.config["MPESA_ACCOUNTS"])
+def _source(app: Flask, source: AccountSource) -> GivenAccounts:
+    """Each account's settings by its name, or what loads them.
+
+    They are those of MPESA_ACCOUNTS, and, as the default account's, the MPESA_… keys.
+    """
     hide_secrets(app.config, prefix=KEY_PREFIX)
-    for options in accounts.values():
-        hide_secrets(options)
+    found = source()
     flat = {
         key.removeprefix(KEY_PREFIX): value
         for key, value in app.config.items()
         if key.startswith(KEY_PREFIX) and key not in _OWN_DEFAULTS
     }
-    if DEFAULT not in accounts:
-        return {DEFAULT: flat, **accounts}
+    if isinstance(found, Mapping) and DEFAULT not in found:
+        return {DEFAULT: flat, **found}
     if flat:
+        other = "has a default account" if isinstance(found, Mapping) else "is an account loader"
         raise ConfigurationError(
-            f"MPESA_{next(iter(flat))} is set, and MPESA_ACCOUNTS has a default account: "
-            "keep one of them",
-            setting="MPESA_ACCOUNTS",
+            f"MPESA_{next(iter(flat))} is set, and {_ACCOUNTS} {other}: keep one of them",
+            setting=_ACCOUNTS,
         )
-    return accounts
+    return found
 
 
 def _build(
-    app: Flask, records: Records | None, alias: str, settings: AccountSettings
+    app: Flask,
+    stores: _Stores,
+    handlers: Handlers,
+    alias: str,
+    settings: AccountSettings,
 ) -> Payments[Any, Any]:
-    store: Any = MemoryStore(alias) if records is None else records.store(alias)
-    return Payments(alias, settings, store, SignalNotifier(app, store))
+    store = stores(alias)
+    receiving = Application(sender=app, context=app.app_context, as_sync=app.ensure_sync)
+    notifier = SignalNotifier(receiving, store)
+    enqueue = partial(enqueue_sending, "flask_mpesa.tasks")
+    return Payments(alias, settings, store, notifier, handlers, enqueue=enqueue)
 
 
-def _check(app: Flask, accounts: Accounts[Any, Any]) -> None:
-    """Refuse an account whose settings are wrong, and log what is doubtful about them."""
+def _as_sync(function: Callable[..., Any]) -> Callable[..., Any]:
+    return current_app.ensure_sync(function)
+
+
+def _check(app: Flask, accounts: Accounts[Any, Any]) -> list[SettingsMessage]:
+    """Refuse an account whose settings are wrong, and give what is doubtful about them.
+
+    Of those that are loaded, `flask mpesa check` says it: here no database is asked yet.
+    """
+    if accounts.loader is not None:
+        return []
     production = not (app.debug or app.testing)
     found: dict[str, AccountSettings] = {}
     for alias in accounts:
@@ -160,21 +231,10 @@ def _check(app: Flask, accounts: Accounts[Any, Any]) -> None:
             name = error.setting.upper().removeprefix(KEY_PREFIX)
             where = f"{KEY_PREFIX}{name}" if alias == DEFAULT else f"MPESA_ACCOUNTS[{alias!r}]"
             raise ConfigurationError(f"{where}: {error}", setting=error.setting) from error
-    faults = [
-        *(
-            fault
-            for alias, settings in found.items()
-            for fault in check_account(alias, settings, in_production=production)
-        ),
-        *check_callback_tokens(found),
-    ]
-    for fault in faults:
-        if fault.serious:
-            raise ConfigurationError(f"{fault.text} {fault.hint}", setting="MPESA")
-        logger.warning("config.doubtful %s %s", fault.text, fault.hint)
+    return refuse_serious(found, in_production=production)
 
 
-def _check_records(app: Flask, records: Records | None) -> None:
+def _check_records(app: Flask, records: Records[Any] | None) -> None:
     """Refuse an engine that payments cannot be recorded with, where it is known already."""
     if records is None:
         return

@@ -7,16 +7,19 @@ No subclass can allow changes, or sort or filter by what is masked. How payments
 from __future__ import annotations
 
 import json
-from typing import Any, ClassVar, NoReturn
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from flask import abort
+from flask import Blueprint, abort
 from flask_admin import expose
-from flask_admin.contrib.sqla import ModelView
 from sqlalchemy import Unicode, cast, or_
+from sqlalchemy.orm import object_session
 
 from mpesa_integrations.core.errors import ConfigurationError
 from mpesa_integrations.core.masking import mask_msisdns_in
 from mpesa_integrations.core.payments.listings import exported_text, searched_values
+
+from .current import records_of_current_app
 
 _CLOSED = (
     "can_create", "can_edit", "can_delete", "column_editable_list", "inline_models",
@@ -24,6 +27,28 @@ _CLOSED = (
 )  # fmt: skip
 _MASKED = ("msisdn", "metadata_", "metadata")
 _FORMATTERS = ("column_formatters", "column_formatters_detail", "column_formatters_export")
+
+
+def read_anew(row: Any) -> None:
+    """Have a row read again when it is next looked at: it was written to on another connection."""
+    session = object_session(row)
+    if session is not None:
+        session.expire(row)
+
+
+def payment_of(row: Any) -> Any:
+    """The payment that a callback, or a handler, is of; None where there is none."""
+    if row.transaction_key is None:
+        return None
+    records: Any = records_of_current_app()
+    session: Any = object_session(row)
+    return session.get(records.transaction, row.transaction_key)
+
+
+def payment_reference(view: Any, context: Any, row: Any, name: str) -> str:
+    """The reference of a row's payment."""
+    payment = payment_of(row)
+    return "–" if payment is None else str(payment.third_party_reference)
 
 
 def masked_number(view: Any, context: Any, record: Any, name: str) -> str:
@@ -37,8 +62,35 @@ def masked_notes(view: Any, context: Any, record: Any, name: str) -> str:
     return mask_msisdns_in(json.dumps(notes, ensure_ascii=False, default=str)) if notes else ""
 
 
-class HistoryView(ModelView):  # type: ignore[misc] # Flask-Admin's base is not typed
-    """A read-only view of rows that are history.
+if TYPE_CHECKING:
+
+    class _ModelView:
+        """What is used here of Flask-Admin's `ModelView`, which is not typed."""
+
+        model: type[Any]
+        admin: Any
+        _sortable_columns: Sequence[Any]
+        _filters: Sequence[Any] | None
+        _search_fields: Sequence[tuple[Any, Any]]
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+        def create_blueprint(self, admin: Any) -> Blueprint: ...
+        def render(self, template: str, **values: Any) -> str: ...
+        def get_url(self, endpoint: str, **values: Any) -> str: ...
+        def get_one(self, key: str) -> Any: ...
+        def get_query(self) -> Any: ...
+        def get_export_value(self, model: Any, name: str) -> Any: ...
+        def is_action_allowed(self, name: str) -> bool: ...
+        def _apply_path_joins(
+            self, query: Any, joins: Any, path: Any, inner_join: bool = True
+        ) -> tuple[Any, Any, Any]: ...
+
+else:
+    _ModelView = object
+
+
+class HistoryView(_ModelView):
+    """What makes a `ModelView` a read-only view of rows that are history; to stand before it.
 
     Raises:
         ConfigurationError: a subclass allows a change, or sorts or filters by what is masked.
@@ -87,7 +139,7 @@ class HistoryView(ModelView):  # type: ignore[misc] # Flask-Admin's base is not 
 
     def is_action_allowed(self, name: str) -> bool:
         """All but to delete."""
-        return name != "delete" and bool(super().is_action_allowed(name))
+        return name != "delete" and super().is_action_allowed(name)
 
     def get_export_value(self, model: Any, name: str) -> Any:
         """What goes into a file: text that no spreadsheet runs."""

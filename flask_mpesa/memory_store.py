@@ -6,28 +6,42 @@ payment is unmatched, and changes nothing.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import threading
+import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any, TypeVar
 
 from mpesa_integrations.core.errors import DuplicateTransaction
-from mpesa_integrations.core.payments.lifecycle import OPEN_STATES, State
+from mpesa_integrations.core.payments.customer_messages import customer_message
+from mpesa_integrations.core.payments.lifecycle import (
+    AWAITED_STATES,
+    MAY_BE_CHECKED_EARLY,
+    OPEN_STATES,
+    State,
+)
+from mpesa_integrations.core.payments.orders import Order, may_retry, refuse_order
 from mpesa_integrations.core.payments.ownership import merged, refuse_names
 from mpesa_integrations.core.payments.records import (
     Change,
     DueCallback,
     DueOutboxEntry,
+    OrderClaimed,
     OutboxEntry,
+    StoredCallback,
+    UnfinishedHandler,
     Verdict,
 )
 from mpesa_integrations.core.payments.refusals import refuse_claimed
-from mpesa_integrations.core.payments.reversals import after_reversal, refuse_too_much
+from mpesa_integrations.core.payments.reversals import after_settling, refuse_too_much
 from mpesa_integrations.core.payments.tables import Table
+
+from .memory_outbox import MemoryOutbox
 
 _KEPT = 10_000
 _T = TypeVar("_T")
@@ -43,6 +57,7 @@ class Payment:
     state: str = State.INITIATED
     amount: Decimal = Decimal(0)
     reversed_amount: Decimal = Decimal(0)
+    reversal_pending: Decimal = Decimal(0)
     currency: str = "MZN"
     msisdn: str = field(default="", repr=False)
     receiver_shortcode: str = ""
@@ -52,15 +67,42 @@ class Payment:
     transaction_id: str = ""
     claimed_transaction_id: str | None = None
     idempotency_key: str | None = None
+    order_key: str = ""
+    claimed_order_key: str | None = None
     response_code: str = ""
     response_description: str = ""
     conflict: str = ""
+    conflict_decided_at: datetime | None = None
     original_id: int | None = None
     created_at: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
     next_check_at: datetime | None = None
     checks: int = 0
+    send_before: datetime | None = None
     stuck_at: datetime | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its outcome is not known yet."""
+        return State(self.state) in OPEN_STATES
+
+    @property
+    def is_paid(self) -> bool:
+        """Whether the money moved and none of it was given back."""
+        return State(self.state) is State.COMPLETED
+
+    @property
+    def may_retry(self) -> bool:
+        """Whether it did not go through, so that its order may be tried again."""
+        return may_retry(self)
+
+    def customer_message(self, language: str | None = "en") -> str:
+        """What to tell the customer whose payment it is: where it stands, and what to do.
+
+        Args:
+            language: as `pt` or `pt-MZ`; one that there are no words in, or None, gives English.
+        """
+        return customer_message(self).in_language(language)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,10 +129,19 @@ class MemoryStore:
         self._numbers = itertools.count(1)
         self._payments: OrderedDict[str, Payment] = OrderedDict()
         self._callbacks: OrderedDict[int, ReceivedCallback] = OrderedDict()
+        self._outbox: MemoryOutbox[Payment] = MemoryOutbox(self.get)
 
     def isolated(self, call: Callable[[], _T], *, writes: bool = True) -> _T:
         """Run it; there are no transactions."""
         return call()
+
+    async def in_thread(self, call: Callable[[], _T]) -> _T:
+        """Run it in a thread of the event loop's, where receivers may wait."""
+        return await asyncio.to_thread(call)
+
+    def called_in_event_loop(self, problem: str) -> None:
+        """Warn, at the line that calls."""
+        warnings.warn(problem, RuntimeWarning, stacklevel=4)
 
     remedy = ""
 
@@ -100,6 +151,9 @@ class MemoryStore:
 
     def disconnect(self) -> None:
         """There is no connection."""
+
+    def listen(self) -> None:
+        """Nobody else can write here."""
 
     def aware(self, time: datetime) -> datetime:
         """The records' times are aware."""
@@ -115,6 +169,7 @@ class MemoryStore:
         """Keep a payment.
 
         Raises:
+            OrderClaimed: another payment of the order is open or paid.
             DuplicateTransaction: the third-party reference is taken.
             ValidationError: a reversal, with which more could go back than was paid.
         """
@@ -130,7 +185,9 @@ class MemoryStore:
                     third_party_reference=reference,
                 )
             payment = Payment(pk=next(self._numbers), account=self._account, **values)
-            self._refuse_too_much(payment)
+            self._refuse_second(payment)
+            self._count_pending(payment)
+            self._outbox.add(outbox, payment)
             return self._keep(payment), True
 
     def shop_columns(self, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -157,19 +214,31 @@ class MemoryStore:
 
         Raises:
             TransactionClaimed: another payment has the transaction.
+            OrderClaimed: another payment has the order.
         """
         with self._lock:
             known = self.get(record)
             if known.state != state:
                 return None
+            if change.as_claimed and known.next_check_at != record.next_check_at:
+                return None
             if known.claimed_transaction_id != change.values.get("claimed_transaction_id"):
-                refuse_claimed(self, change)
-            changed = self._keep(replace(known, **change.values))
-            original = self._find(pk=known.original_id) if change.reverses else None
-            values = after_reversal(original, known.amount) if original else None
-            if original is None or values is None:
+                refuse_claimed(self, known.operation, change)
+            changed = replace(known, **change.values)
+            self._refuse_second(changed)
+            self._keep(changed)
+            self._outbox.add(change.outbox, changed)
+            original = self._find(pk=known.original_id) if change.settles else None
+            if original is None:
                 return changed, None
-            return changed, self._keep(replace(original, **values))
+            values, booked = after_settling(
+                original, known.amount, self._under_way(original.pk), completes=change.reverses
+            )
+            original = self._keep(replace(original, **values))
+            if not booked:
+                return changed, None
+            self._outbox.add(change.outbox_of(original), original)
+            return changed, original
 
     def note_conflict(
         self, record: Payment, text: str, outbox: Sequence[OutboxEntry]
@@ -177,7 +246,10 @@ class MemoryStore:
         """Note it where it is not what was noted last."""
         with self._lock:
             known = self.get(record)
-            return None if known.conflict == text else self._keep(replace(known, conflict=text))
+            if known.conflict == text:
+                return None
+            self._outbox.add(outbox, known)
+            return self._keep(replace(known, conflict=text, conflict_decided_at=None))
 
     def find(self, third_party_reference: str) -> Payment | None:
         """Give the payment, if this process made it."""
@@ -191,6 +263,16 @@ class MemoryStore:
         """Look through the latest."""
         return self._find(claimed_transaction_id=transaction_id)
 
+    def attempts(self, order_key: str, operation: str) -> list[Payment]:
+        """Look through the latest."""
+        with self._lock:
+            of_order = [p for p in self._payments.values() if p.order_key == order_key]
+            return sorted((p for p in of_order if p.operation == operation), key=lambda p: p.pk)
+
+    def order_of(self, order: object) -> Order:
+        """An order is named by its key."""
+        refuse_order(order)
+
     def shares_conversation(self, record: Payment) -> bool:
         """Look through the latest."""
         with self._lock:
@@ -203,12 +285,62 @@ class MemoryStore:
             found = [p for p in self._payments.values() if State(p.state) in OPEN_STATES]
             return min(found, key=lambda payment: payment.created_at, default=None)
 
-    def claim_due(self, now: datetime, until: datetime, limit: int) -> list[Payment]:
+    is_shared = False
+
+    def left_to_do(self, *, callbacks: bool) -> dict[str, int]:
+        """Nothing is: another process would not see it."""
+        return {}
+
+    def queued(self) -> tuple[int, None]:
+        """There are none."""
+        return 0, None
+
+    def claim_queued(
+        self,
+        now: datetime,
+        next_check_at: datetime,
+        limit: int,
+        outbox: Callable[[str], Sequence[OutboxEntry]],
+        *,
+        reference: str | None = None,
+    ) -> list[tuple[Payment, Sequence[OutboxEntry]]]:
+        """There are none: no other process would see them."""
+        return []
+
+    def original_of(self, record: Payment) -> Payment | None:
+        """Look through the latest."""
+        return None if record.original_id is None else self._find(pk=record.original_id)
+
+    def claim_due(
+        self, now: datetime, until: datetime, limit: int, *, state: State | None = None
+    ) -> list[Payment]:
         """Put off the next checks that are due, and give their payments."""
         with self._lock:
-            due = [p for p in self._payments.values() if p.next_check_at and p.next_check_at <= now]
+            due = [
+                p
+                for p in self._payments.values()
+                if p.next_check_at and p.next_check_at <= now and state in (None, p.state)
+            ]
             due.sort(key=lambda payment: payment.next_check_at or now)
             return [self._keep(replace(p, next_check_at=until)) for p in due[:limit]]
+
+    def to_be_checked(self) -> tuple[int, datetime | None]:
+        """Look through the latest."""
+        with self._lock:
+            due = [
+                payment.next_check_at
+                for payment in self._payments.values()
+                if payment.next_check_at and State(payment.state) in AWAITED_STATES
+            ]
+            return len(due), min(due, default=None)
+
+    def make_due(self, now: datetime) -> None:
+        """Put their next checks forward."""
+        with self._lock:
+            for payment in list(self._payments.values()):
+                later = payment.next_check_at and payment.next_check_at > now
+                if later and State(payment.state) in MAY_BE_CHECKED_EARLY:
+                    self._keep(replace(payment, next_check_at=now))
 
     def release(self, records: Sequence[Payment], until: datetime) -> None:
         """Make due again what is still put off until then."""
@@ -221,17 +353,36 @@ class MemoryStore:
     def claim_outbox(
         self, now: datetime, until: datetime, limit: int
     ) -> list[DueOutboxEntry[Payment]]:
-        """There is no outbox: events are dispatched at once or not at all."""
-        return []
+        """Put off the handlers that are due, and give them; signals are sent at once or never."""
+        return self._outbox.claim(now, until, limit)
 
-    def defer_outbox(self, ids: Sequence[str], until: datetime) -> None:
-        """There is no outbox: events are dispatched at once or not at all."""
+    def defer_outbox(self, ids: Sequence[str], until: datetime, *, untried: bool = False) -> None:
+        """Have handlers tried at another time."""
+        self._outbox.defer(ids, until, untried=untried)
 
     def hold_outbox(self, ids: Sequence[str], until: datetime) -> None:
-        """There is no outbox: events are dispatched at once or not at all."""
+        """Only signals' entries are held, of which none is kept."""
 
     def settle_outbox(self, dispatched: Sequence[str]) -> None:
-        """There is no outbox: events are dispatched at once or not at all."""
+        """Only signals' entries are settled so, of which none is kept."""
+
+    def change_outbox_entry(self, entry_id: str, values: Mapping[str, Any]) -> None:
+        """Note what is known of a handler's tries."""
+        self._outbox.change(entry_id, values)
+
+    def run_handler(
+        self,
+        entry_id: str,
+        run: Callable[[Payment | None, Sequence[UnfinishedHandler]], bool],
+    ) -> bool:
+        """Run a handler, and drop it; there are no transactions."""
+        return self._outbox.run(entry_id, run)
+
+    def unfinished_handlers(
+        self, *, limit: int, payment_key: Any = None, entry_id: str | None = None
+    ) -> list[UnfinishedHandler]:
+        """Give the handlers that are still to be run."""
+        return self._outbox.unfinished(limit=limit, payment_key=payment_key, entry_id=entry_id)
 
     def store_callback(self, values: Mapping[str, Any]) -> ReceivedCallback:
         """Keep it until it is decided."""
@@ -257,6 +408,25 @@ class MemoryStore:
                 self._callbacks[entry.pk] = replace(entry, verdict=verdict)
             else:
                 self._callbacks.pop(entry.pk, None)
+
+    def callbacks(
+        self, *, limit: int, verdicts: Collection[Verdict], key: Any = None
+    ) -> list[StoredCallback[ReceivedCallback]]:
+        """Give those that are kept, which are not decided."""
+        with self._lock:
+            kept = sorted(self._callbacks.values(), key=lambda entry: -entry.pk)
+        found = [entry for entry in kept if entry.verdict in verdicts and key in (None, entry.pk)]
+        return [
+            StoredCallback(
+                key=entry.pk,
+                entry=entry,
+                body=entry.body,
+                verdict=entry.verdict,
+                third_party_reference=entry.third_party_reference,
+                received_at=entry.received_at,
+            )
+            for entry in found[:limit]
+        ]
 
     def waiting_callbacks(self, third_party_reference: str) -> list[tuple[ReceivedCallback, bytes]]:
         """Give those that are not decided."""
@@ -298,13 +468,27 @@ class MemoryStore:
             _forget_oldest(self._payments)
         return payment
 
-    def _refuse_too_much(self, reversal: Payment) -> None:
+    def _refuse_second(self, payment: Payment) -> None:
+        """Hold what a database's constraint does: of an order one payment is open or paid."""
+        claim = payment.claimed_order_key
+        if claim is None:
+            return
+        found = self._find(operation=payment.operation, claimed_order_key=claim)
+        if found is not None and found.pk != payment.pk:
+            raise OrderClaimed(found.third_party_reference)
+
+    def _count_pending(self, reversal: Payment) -> None:
+        """Write how much of a payment is being given back, unless that is too much."""
         key = reversal.original_id
         original = None if key is None else self._find(pk=key)
         if original is not None:
-            others = [p for p in self._payments.values() if p.original_id == key]
-            open_ = [p.amount for p in (*others, reversal) if State(p.state) in OPEN_STATES]
-            refuse_too_much(original, open_)
+            under_way = [*self._under_way(original.pk), reversal.amount]
+            refuse_too_much(original, under_way)
+            self._keep(replace(original, reversal_pending=sum(under_way, Decimal(0))))
+
+    def _under_way(self, original_id: int) -> list[Decimal]:
+        others = [p for p in self._payments.values() if p.original_id == original_id]
+        return [p.amount for p in others if State(p.state) in OPEN_STATES]
 
     def _find(self, **columns: Any) -> Payment | None:
         with self._lock:

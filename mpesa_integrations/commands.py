@@ -7,9 +7,12 @@ in `cli`.
 from __future__ import annotations
 
 import contextlib
+import logging
+import os
 import signal
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from enum import IntEnum
 from typing import Any
@@ -25,20 +28,28 @@ from .core.errors import (
     PaymentDeclined,
     RecordsUnavailable,
     ValidationError,
+    nothing_sent,
 )
 from .core.failures import log_failure
 from .core.masking import mask_msisdn
+from .core.messages import Message
 from .core.payments.calls import Payments
+from .core.payments.handler_runs import Ran
+from .core.payments.left_to_do import left_to_do
 from .core.payments.lifecycle import MONEY_MOVED_STATES, State
 from .core.payments.limits import check_counts, check_every, check_rate
 from .core.payments.persistence import persist
 from .core.payments.reconcile import Reconciled, Reconciler
+from .core.payments.records import MAY_BE_APPLIED_AGAIN, UnfinishedHandler
 from .core.payments.registry import Accounts
 from .core.payments.tables import faults_in_database
 from .core.settings.account import AccountSettings
 from .core.settings.account_checks import check_account, check_callback_tokens
+from .worker.run import Ended, Worker
 
 Echo = Callable[[str], object]
+DECISIONS = (State.COMPLETED.value, State.FAILED.value, State.CANCELLED.value)
+"""What may be decided of a payment."""
 _SHOWN = (
     "account",
     "operation",
@@ -47,6 +58,7 @@ _SHOWN = (
     "reversed_amount",
     "msisdn",
     "receiver_shortcode",
+    "order_key",
     "reference",
     "third_party_reference",
     "conversation_id",
@@ -84,15 +96,15 @@ _EXIT_CODES: dict[type[MpesaError], ExitCode] = {
 }
 
 
-def exit_code_of(error: MpesaError) -> ExitCode:
-    """The exit code for an error: its own class's, or that of the nearest above it."""
+def exit_code_of(error: Exception) -> ExitCode:
+    """The exit code for an error: its own class's, or that of the nearest above it, if any."""
     known = (_EXIT_CODES[kind] for kind in type(error).__mro__ if kind in _EXIT_CODES)
     return next(known, ExitCode.PROBLEM)
 
 
 def exit_code_of_state(state: State) -> ExitCode:
     """The exit code for a recorded payment: 0 where the money moved, or the result is to come."""
-    if state in MONEY_MOVED_STATES or state is State.PENDING:
+    if state in MONEY_MOVED_STATES or state in (State.PENDING, State.QUEUED):
         return ExitCode.OK
     if state in (State.FAILED, State.CANCELLED):
         return ExitCode.DECLINED
@@ -148,6 +160,30 @@ def show_status(payments: Payments[Any, Any], reference: str, echo: Echo) -> Exi
     return ExitCode.OK if status else ExitCode.UNKNOWN
 
 
+def resolve(
+    payments: Payments[Any, Any], reference: str, state: str, *, by: str, note: str, echo: Echo
+) -> ExitCode:
+    """Decide what became of a payment, and show its record.
+
+    Args:
+        payments: the account's.
+        reference: the payment's third-party reference.
+        state: one of `DECISIONS`.
+        by: who decides.
+        note: on what grounds.
+        echo: takes what is to be shown.
+
+    Raises:
+        ValidationError: there is no such payment, or nothing to decide of it.
+    """
+    store = payments.store
+    record = persist(store, lambda: store.find(reference))
+    if record is None:
+        raise nothing_sent({"reference": [Message("no payment has this third-party reference")]})
+    echo(describe(payments.resolve(record, State(state), by=by, note=note)))
+    return ExitCode.OK
+
+
 def check_accounts(
     accounts: Accounts[Any, Any], *, in_production: bool, offline: bool, echo: Echo
 ) -> ExitCode:
@@ -166,6 +202,11 @@ def check_accounts(
     return found
 
 
+def settings_with_callbacks(accounts: Accounts[Any, Any]) -> AccountSettings | None:
+    """The settings of the first account that takes callbacks, of those that can be read."""
+    return next((s for s in _readable(accounts).values() if s.config.callback_token), None)
+
+
 def _readable(accounts: Accounts[Any, Any]) -> dict[str, AccountSettings]:
     found = {}
     for alias in accounts:
@@ -178,13 +219,14 @@ def _problems(
     accounts: Accounts[Any, Any], alias: str, *, in_production: bool, offline: bool
 ) -> Iterator[str]:
     try:
-        settings = accounts[alias].settings
-        for problem in check_account(alias, settings, in_production=in_production):
+        payments = accounts[alias]
+        for problem in check_account(alias, payments.settings, in_production=in_production):
             yield f"{problem.text} {problem.hint}"
-        refused = None if offline else ask_harmlessly(accounts[alias].client)
+        refused = None if offline else ask_harmlessly(payments.client)
         if refused:
             yield refused
-        yield from _table_problems(accounts[alias])
+        missing = list(_table_problems(payments))
+        yield from missing or _handler_problems(payments)
     except ConfigurationError as error:
         yield str(error)
     except Exception as error:  # noqa: BLE001 - one account's fault hides no other's
@@ -197,6 +239,19 @@ def _table_problems(payments: Payments[Any, Any]) -> Iterator[str]:
     if found:
         missing = "; ".join(fault.text for fault in found)
         yield f"in the database of the payments {missing}. {payments.store.remedy}"
+
+
+def _handler_problems(payments: Payments[Any, Any]) -> Iterator[str]:
+    left = payments.unfinished_handlers()
+    given_up = sum(found.given_up_at is not None for found in left)
+    if given_up:
+        yield f"handlers that failed wait for a person, {given_up} of them; list and run them again"
+    unknown = Counter((each.event, each.handler) for each in left if not each.is_registered)
+    for (event, name), count in unknown.items():
+        yield (
+            f"no handler {name} of {event} is registered here, and {count} wait for it: was it "
+            "renamed or removed, or is its module not imported?"
+        )
 
 
 def ask_harmlessly(client: MpesaClient) -> str | None:
@@ -213,6 +268,114 @@ def ask_harmlessly(client: MpesaClient) -> str | None:
     return None
 
 
+def show_handlers(accounts: Accounts[Any, Any], echo: Echo) -> ExitCode:
+    """List the handlers that are still to be run, those that wait for a person first.
+
+    Returns:
+        Whether there is one that a person must do something about.
+    """
+    usable, code = _each(accounts, echo)
+    for alias, payments in usable:
+        for found in payments.unfinished_handlers():
+            echo(_handler_line(alias, found))
+            if found.given_up_at is not None or not found.is_registered:
+                code = ExitCode.PROBLEM
+    return code
+
+
+def _each(
+    accounts: Accounts[Any, Any], echo: Echo
+) -> tuple[list[tuple[str, Payments[Any, Any]]], ExitCode]:
+    """The accounts with their names; one whose settings are wrong is told, and left out."""
+    found, code = [], ExitCode.OK
+    for alias in accounts:
+        try:
+            found.append((alias, accounts[alias]))
+        except ConfigurationError as error:
+            echo(f"{alias}: {error}")
+            code = ExitCode.CONFIGURATION
+    return found, code
+
+
+def run_handlers_again(accounts: Accounts[Any, Any], event_id: str | None, echo: Echo) -> ExitCode:
+    """Run handlers again that failed.
+
+    Args:
+        accounts: whose payments.
+        event_id: as `show_handlers` lists it; None means all that wait for a person.
+        echo: takes what is to be shown.
+
+    Returns:
+        Whether there is one that was not done.
+    """
+    usable, code = _each(accounts, echo)
+    if event_id is not None:
+        chosen = [(payments, event_id) for _, payments in usable]
+    else:
+        chosen = [
+            (payments, found.event_id)
+            for _, payments in usable
+            for found in payments.unfinished_handlers()
+            if found.given_up_at is not None
+        ]
+    ran = [(each, payments.run_again(each)) for payments, each in chosen]
+    found = {each: outcome for each, outcome in ran if outcome is not None}
+    for each, outcome in found.items():
+        echo(f"{each}: {outcome.value}")
+    if event_id is not None and not found:
+        echo(f"{event_id}: no handler is left to be run with this ID")
+        return ExitCode.PROBLEM
+    return code if set(found.values()) <= {Ran.DONE} else ExitCode.PROBLEM
+
+
+def show_callbacks(accounts: Accounts[Any, Any], echo: Echo) -> ExitCode:
+    """List the callbacks that are of no payment, or could not be applied.
+
+    Returns:
+        Whether there is one.
+    """
+    usable, code = _each(accounts, echo)
+    for alias, payments in usable:
+        for found in payments.rejected_callbacks():
+            reference = found.third_party_reference or "no reference"
+            came = f"{found.received_at:%Y-%m-%d %H:%M:%S %Z}"
+            echo(f"{alias}: {found.key}  {came}  {reference}  {found.verdict}")
+            code = ExitCode.PROBLEM
+    return code
+
+
+def apply_callback_again(accounts: Accounts[Any, Any], key: int, echo: Echo) -> ExitCode:
+    """Decide a stored callback anew.
+
+    Args:
+        accounts: whose callbacks.
+        key: as `show_callbacks` lists it.
+        echo: takes what is to be shown.
+
+    Returns:
+        Whether it still is of no payment, or there was none to be decided.
+    """
+    for alias, payments in _each(accounts, echo)[0]:
+        verdict = payments.apply_callback_again(key)
+        if verdict is not None:
+            echo(f"{alias}: {key}: {verdict}")
+            return ExitCode.PROBLEM if verdict in MAY_BE_APPLIED_AGAIN else ExitCode.OK
+    echo(f"{key}: no callback with this ID can be applied, or it was already")
+    return ExitCode.PROBLEM
+
+
+def _handler_line(alias: str, found: UnfinishedHandler) -> str:
+    if not found.is_registered:
+        waits = "no such handler"
+    elif found.given_up_at is not None:
+        waits = f"waits for a person since {found.given_up_at:%Y-%m-%d %H:%M}"
+    else:
+        waits = f"next try {found.next_try_at:%Y-%m-%d %H:%M}"
+    said = f"{alias}: {found.event_id}  {found.reference}  {found.event}  {found.handler}  "
+    said += f"{found.attempts} tries, {waits}"
+    return f"{said}, {found.problem}" if found.problem else said
+
+
 def reconcile(
     accounts: Accounts[Any, Any],
     *,
@@ -220,6 +383,7 @@ def reconcile(
     batch: int,
     workers: int,
     rate: float | None,
+    now: bool = False,
     echo: Echo,
 ) -> ExitCode:
     """Reconcile all accounts, once or until SIGINT or SIGTERM.
@@ -232,6 +396,7 @@ def reconcile(
         batch: records in memory at a time.
         workers: status queries at a time.
         rate: status queries a second at the most.
+        now: whether the first run also asks for payments that are not due yet.
         echo: takes what is to be shown.
 
     Returns:
@@ -248,29 +413,72 @@ def reconcile(
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
     while not stop.is_set():
-        code = ExitCode.OK
-        for alias in accounts:
+        names, code = _to_be_reconciled(accounts, echo)
+        for alias in names:
             try:
-                done = _reconcile_one(
-                    accounts[alias], batch=batch, workers=workers, rate=rate, stop=stop
+                done, left = _reconcile_one(
+                    accounts[alias],
+                    is_last=every is None,
+                    batch=batch,
+                    workers=workers,
+                    rate=rate,
+                    stop=stop,
+                    now=now,
                 )
             except Exception as error:  # noqa: BLE001 - the other accounts go on
                 log_failure("reconcile.account_failed", error, account=alias)
-                ours = error if isinstance(error, MpesaError) else None
-                echo(f"{alias}: {type(error).__name__}" + (f": {ours}" if ours else ""))
-                code = code or (exit_code_of(ours) if ours else ExitCode.PROBLEM)
+                echo(f"{alias}: {_said_of(error)}")
+                code = code or exit_code_of(error)
                 continue
             code = code or (ExitCode.PROBLEM if done.failed else ExitCode.OK)
             if done or every is None:
-                echo(f"{alias}: {_count(done)}")
+                echo(f"{alias}: {_count(done)}{left}")
         if every is None:
             return code
+        now = False
         stop.wait(every)
     return ExitCode.OK
 
 
-def _reconcile_one(payments: Payments[Any, Any], **how: Any) -> Reconciled:
-    return _run_with_progress(payments.alias, payments.reconciler(**how))
+def _to_be_reconciled(accounts: Accounts[Any, Any], echo: Echo) -> tuple[list[str], ExitCode]:
+    """The accounts that there are now, and whether some that are no more have open payments."""
+    try:
+        left = left_to_do(accounts)
+    except Exception as error:  # noqa: BLE001 - the next run may find them
+        log_failure("reconcile.accounts_not_loaded", error)
+        echo(_said_of(error))
+        return [], exit_code_of(error)
+    for alias in left.missing:
+        echo(f"{alias}: {left.problem(alias)}")
+    return left.accounts, ExitCode.PROBLEM if left.missing else ExitCode.OK
+
+
+def _said_of(error: Exception) -> str:
+    """An error's kind, and its words where they are ours: others' may show what is secret."""
+    kind = type(error).__name__
+    return f"{kind}: {error}" if isinstance(error, MpesaError) else kind
+
+
+def _reconcile_one(
+    payments: Payments[Any, Any], *, is_last: bool, **how: Any
+) -> tuple[Reconciled, str]:
+    """Reconcile an account; the last time with what is left to be said of it."""
+    done = _run_with_progress(payments.alias, payments.reconciler(**how))
+    return done, _left(payments) if is_last else ""
+
+
+def work(worker: Worker) -> ExitCode:
+    """Run a worker until it is told to stop.
+
+    Where that leaves prompts that took too long, the process ends here: what they would say, the
+    next worker asks for.
+    """
+    ended = worker.run()
+    if ended is Ended.LEAVING:
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(ExitCode.OK)  # else it would end with the last of its threads
+    return ExitCode.PROBLEM if ended is Ended.BROKEN else ExitCode.OK
 
 
 def _run_with_progress(alias: str, reconciler: Reconciler[Any, Any]) -> Reconciled:
@@ -283,6 +491,16 @@ def _run_with_progress(alias: str, reconciler: Reconciler[Any, Any]) -> Reconcil
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(alias, total=None)
         return reconciler.run(lambda done: bar.update(task, description=f"{alias}: {_count(done)}"))
+
+
+def _left(payments: Payments[Any, Any]) -> str:
+    """How many payments wait to be asked for, and how long, if there are any."""
+    count, wait = payments.to_be_checked()
+    if wait is None:
+        return ""
+    seconds = round(wait.total_seconds())
+    when = f"{seconds} s" if seconds < 120 else f"{round(seconds / 60)} min"
+    return f"; {count} not due yet, the next in {when}"
 
 
 def _count(done: Reconciled) -> str:

@@ -1,6 +1,6 @@
-"""Celery tasks over a framework's accounts: reconcile by beat, callbacks applied off the request.
+"""Celery tasks over a framework's accounts: reconcile by beat, and what requests leave to a worker.
 
-Nothing depends on the broker: what is to be done is in the stored rows, and a task only says when.
+How a request puts them on a queue is in `background`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 
 from celery import shared_task
 
+from .core.payments.left_to_do import left_to_do
 from .core.payments.limits import check_counts
 from .core.payments.registry import Accounts
 
-logger = logging.getLogger("mpesa_integrations")
+logger: logging.Logger = logging.getLogger("mpesa_integrations")
 
 _MOST_BATCHES = 8
 """Batches of one account that are worked on at a time, each as a task of its own."""
@@ -27,11 +28,13 @@ class Tasks(NamedTuple):
         reconcile: for beat; starts the others.
         reconcile_account: one account's due payments, a batch a task.
         apply_callbacks: decides an account's stored callbacks.
+        send_queued: sends one queued payment, and waits for its customer.
     """
 
     reconcile: Any
     reconcile_account: Any
     apply_callbacks: Any
+    send_queued: Any
 
 
 def make_tasks(prefix: str, accounts: Callable[[], Accounts[Any, Any]]) -> Tasks:
@@ -48,7 +51,10 @@ def make_tasks(prefix: str, accounts: Callable[[], Accounts[Any, Any]]) -> Tasks
     )
     def reconcile(batch: int = 100, parallel: int = 1) -> None:
         check_counts(batch=batch, parallel=parallel)
-        for alias in accounts():
+        left = left_to_do(accounts())
+        for alias in left.missing:
+            logger.warning("reconcile.account_missing account=%s: %s", alias, left.problem(alias))
+        for alias in left.accounts:
             for _ in range(min(parallel, _MOST_BATCHES)):
                 reconcile_account.delay(alias, batch)
 
@@ -67,12 +73,10 @@ def make_tasks(prefix: str, accounts: Callable[[], Accounts[Any, Any]]) -> Tasks
         while accounts()[alias].apply_callbacks(100) == 100:
             pass
 
-    return Tasks(reconcile, reconcile_account, apply_callbacks)
+    @shared_task(  # type: ignore[untyped-decorator]
+        name=f"{prefix}.send_queued", **options
+    )
+    def send_queued(alias: str, third_party_reference: str) -> None:
+        accounts()[alias].send_queued(third_party_reference)
 
-
-def enqueue(task: Any, alias: str) -> None:
-    """Send a task off; a broker that is down loses nothing, since reconcile looks at the rows."""
-    try:
-        task.apply_async(args=(alias,), retry=False)
-    except Exception as error:  # noqa: BLE001 - whatever the broker's library raises
-        logger.warning("task.not_sent task=%s problem=%s", task.name, type(error).__name__)
+    return Tasks(reconcile, reconcile_account, apply_callbacks, send_queued)

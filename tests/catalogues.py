@@ -153,6 +153,11 @@ CATALOGUES = {
         "The example café in Flask.",
         "example_sites/flask_shop", "translations/pt/LC_MESSAGES/messages.po", "jinja2",
     ),
+    "pretix": Catalogue(
+        "The plugin of mpesa-integrations for pretix.",
+        "integrations/pretix-mpesa/pretix_mpesa_integrations", "locale/pt/LC_MESSAGES/django.po",
+        _django,
+    ),
 }  # fmt: skip
 
 if __name__ == "__main__":

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
+import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -13,25 +17,64 @@ from hypothesis import HealthCheck, settings
 from .core.conftest import API_KEY, CALLBACK_TOKEN, SECURITY_CREDENTIAL
 from .support.account import TOKEN
 
+if TYPE_CHECKING:
+    from mpesa_integrations.simulator import Simulator
+
 # No test is about time: a busy machine must not fail one, nor the first draw of a text, for which
 # Hypothesis makes its table of characters.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if sys.version_info < (3, 11):
+        # It takes a transport over TLS for open whose peer has closed it first, and warns of it.
+        config.addinivalue_line(
+            "filterwarnings", "ignore:unclosed transport <asyncio.sslproto:ResourceWarning"
+        )
+
 
 _MSISDN = re.compile(r"(?<![0-9A-Za-z_])(258)?8[2-7][0-9]{7}(?![0-9A-Za-z])")
 _OURS = ("mpesa_integrations", "django_mpesa", "flask_mpesa", "urllib3", "requests", "django")
 
 
 _HERE = Path(__file__).parent
-_SLOW = ("browser", "services", "shops")
-"""Folders of tests that start a browser, a broker's worker or a whole shop."""
+_SLOW = {
+    "browser", "services", "shops",
+    "contract/test_hang_ups.py", "contract/test_leases.py", "contract/test_ownership_sqlalchemy.py",
+    "core/test_leases.py", "core/test_proxy.py",
+    "django/test_callback_url.py", "django/test_migrations.py", "django/test_portuguese.py",
+    "django/test_use_tz.py",
+    "flask/test_callback_url.py", "flask/test_databases.py",
+    "simulator/test_accounts.py", "simulator/test_callbacks.py", "simulator/test_portal.py",
+    "simulator/test_portal_apis.py", "simulator/test_portal_go_live.py",
+    "simulator/test_portal_library.py", "simulator/test_portal_people.py",
+    "simulator/test_portal_reports.py", "simulator/test_server.py",
+}  # fmt: skip
+"""Folders and files of tests that start a browser, a worker, a shop or a server, sign in to the
+portal, or wait."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow what is in those folders. Other tests that `make test-fast` omits say so."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark as slow what is there. Other tests that `make test-fast` omits say so themselves.
+
+    On a database server, what is slow and uses no database of the suite's is left out: a test's own
+    project has SQLite.
+    """
+    slow = {_HERE / name for name in _SLOW}
     for item in items:
-        if any(_HERE / folder in item.path.parents for folder in _SLOW):
+        if not slow.isdisjoint({item.path, *item.path.parents}):
             item.add_marker(pytest.mark.slow)
+    if os.environ.get("MPESA_TEST_DATABASE", "sqlite") != "sqlite":
+        away = [item for item in items if item.get_closest_marker("slow") and not _has_server(item)]
+        config.hook.pytest_deselected(items=away)
+        items[:] = [item for item in items if item not in away]
+
+
+def _has_server(item: pytest.Item) -> bool:
+    found = {"backend", "server", "db", "transactional_db", "django_db_setup"}
+    names: list[str] = getattr(item, "fixturenames", [])
+    return item.get_closest_marker("django_db") is not None or not found.isdisjoint(names)
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +84,24 @@ def django_db_setup(django_db_setup: None) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         empty_quickly(patch)
         yield
+
+
+@pytest.fixture(scope="session")
+def _quick_passwords() -> Iterator[None]:
+    """A hash of the portal's takes a tenth of a second, so that nobody tries out many passwords."""
+    from werkzeug.security import generate_password_hash  # the extra is not there in every run
+
+    from mpesa_integrations.simulator.portal import users
+
+    with pytest.MonkeyPatch.context() as patch:
+        quick = partial(generate_password_hash, method="scrypt:256:8:1")
+        patch.setattr(users, "generate_password_hash", quick)
+        yield
+
+
+@pytest.fixture(scope="session")
+def _mpesa_gateway(_quick_passwords: None, _mpesa_gateway: Simulator) -> Simulator:
+    return _mpesa_gateway
 
 
 @pytest.fixture(autouse=True)

@@ -108,7 +108,7 @@ def main() -> None:
             return 500
 
     broken = mock.Mock(side_effect=RuntimeError("x"))
-    places: list[tuple[Any, str]] = [(RequestSchema, "load"), (Sender, "start")]
+    places: list[tuple[Any, str]] = [(RequestSchema, "load"), (Sender, "begin")]
     for owner, name in places:
         with mock.patch.object(owner, name, broken):
             assert visit("/pay/") == 500, name

@@ -108,3 +108,39 @@ def test_the_lock_has_a_hash_of_each_file_and_says_nothing_of_where_it_was_had()
     pinned = re.split(r"\n(?=\w)", text)[1:]
     assert len(pinned) > 100
     assert all("--hash=sha256:" in entry for entry in pinned)
+
+
+@pytest.mark.slow
+def test_ci_runs_each_version_that_is_supported() -> None:
+    everything, of_ci = _environments(), _environments("-m", "ci")
+    assert of_ci <= everything
+    parts = {part for name in everything for part in name.split("-")}
+    assert parts == {part for name in of_ci for part in name.split("-")}
+    for kind in ("django", "flask", "sqlalchemy", "marshmallow", "simulator"):
+        pythons = {name.split("-")[0] for name in of_ci if kind in name and name[:2] == "py"}
+        assert {"py310", "py313"} <= pythons, f"{kind} is not run at both ends"
+
+
+def _environments(*of: str) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "tox", "list", "--no-desc", "--quiet", *of],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    return set(done.stdout.split())
+
+
+@pytest.mark.slow
+def test_where_the_gateways_extra_is_missing_it_is_named(tmp_path: Path) -> None:
+    missing = "import sys; sys.modules['uvicorn'] = None"
+    (tmp_path / "test_shop.py").write_text(f"{missing}\ndef test_pays(mpesa_client): pass\n")
+    for command in (
+        ["-c", f"{missing}; import mpesa_integrations.simulator"],
+        ["-c", f"{missing}; import django_mpesa.test"],
+        ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:django", str(tmp_path)],
+    ):
+        done = subprocess.run(
+            [sys.executable, *command], cwd=tmp_path, check=False, capture_output=True, text=True
+        )
+        assert done.returncode == 1
+        said = done.stdout + done.stderr
+        assert "needs uvicorn: pip install 'mpesa-integrations[simulator]'" in said

@@ -7,10 +7,13 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from blinker import NamedSignal
 
 import django_mpesa
 import flask_mpesa
 import mpesa_integrations
+from django_mpesa import signals as django_signals
+from flask_mpesa import signals as flask_signals
 from mpesa_integrations import (
     AuthenticationError,
     MpesaClient,
@@ -22,7 +25,10 @@ from mpesa_integrations.core import errors
 from mpesa_integrations.simulator import Simulator
 
 ROOT = Path(__file__).parents[1]
-_WORDS = {"State", "Event", "Verdict", "IdempotencyConflict", "CalledInTransaction"}
+_WORDS = {
+    "CalledInTransaction", "Event", "IdempotencyConflict", "Ran", "State", "UnfinishedHandler",
+    "Verdict",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("package", [mpesa_integrations, django_mpesa, flask_mpesa])
@@ -34,6 +40,19 @@ def test_each_name_is_there_and_is_one_thing(package: ModuleType) -> None:
     assert callable(django_mpesa.get_transaction_model)
 
 
+def test_the_frameworks_have_the_same_signals_by_the_names_of_the_events() -> None:
+    names = {event.value for event in mpesa_integrations.Event}
+    names |= {"callback_rejected", "handler_failed"}
+    kinds = (django_signals.MpesaSignal, NamedSignal)
+    for module in (django_signals, flask_signals):
+        found = {name: value for name, value in vars(module).items() if isinstance(value, kinds)}
+        assert set(found) == names
+        assert all(signal.name == name for name, signal in found.items())
+        assert all(module.signal_of(e) is found[e.value] for e in mpesa_integrations.Event)
+        assert len({id(signal) for signal in found.values()}) == len(names)
+    assert repr(django_signals.payout_failed) == "<MpesaSignal payout_failed>"
+
+
 def test_each_error_is_public() -> None:
     found = {name for name, value in vars(errors).items()
              if isinstance(value, type) and issubclass(value, MpesaError)}  # fmt: skip
@@ -42,7 +61,14 @@ def test_each_error_is_public() -> None:
 
 def test_each_name_is_in_the_reference() -> None:
     page = (ROOT / "docs" / "api.md").read_text()
-    for name in (*_WORDS, "get_transaction_model", "UnreadableBody", "Message"):
+    for name in (
+        *_WORDS,
+        "get_transaction_model",
+        "OrderAttempts",
+        "OrderPayments",
+        "UnreadableBody",
+        "Message",
+    ):
         # The errors are there all together.
         assert re.search(rf"\.{name}$", page, re.MULTILINE) or hasattr(errors, name), name
 

@@ -6,8 +6,10 @@ import os
 import re
 import shlex
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -32,18 +34,32 @@ client = app.test_client()
 def get(path): return client.get(path)
 def post(path, data): return client.post(path, data=data)
 """
+FASTAPI_CLIENT = """
+from fastapi.testclient import TestClient
+from app import app
+client = TestClient(app)
+def get(path): return client.get(path)
+def post(path, data): return client.post(path, data=data)
+"""
 SHOPPER = """
 def text(answer): return getattr(answer, "content", None) or answer.get_data()
-assert b"<label>Phone" in text(get({path!r} % "ORDER2"))
-for _ in range(2):
-    assert text(post({path!r} % "ORDER2", {{"phone": "84 123 4567"}})).endswith(b"completed.")
-assert text(post({path!r} % "ORDER3", {{"phone": "84 000 0001"}})).endswith(b"failed.")
-assert text(post({path!r} % "ORDER4", {{"phone": "84 000 0014"}})).endswith(b"unknown.")
+def see(order, phone=None):
+    answer = post({path!r} % order, {{"phone": phone}}) if phone else get({path!r} % order)
+    assert answer.status_code == 200, answer
+    return text(answer).decode()
+assert "<label>Phone" in see("ORDER2")
+declined = see("ORDER2", "84 000 0001")
+assert "not enough money" in declined and "<label>Phone" in declined, declined
+for page in (see("ORDER2", "84 123 4567"), see("ORDER2", "85 765 4321"), see("ORDER2")):
+    assert "have received 150.00" in page and "<form" not in page, page
+unknown = see("ORDER4", "84 000 0014")
+assert "pay again" in unknown and "<form" not in unknown, unknown
+assert see("ORDER4", "84 123 4567") == unknown
 assert post({path!r} % "ORDER5", {{"phone": "12"}}).status_code == 400
 """
 
 
-@pytest.mark.parametrize("framework", ["django", "flask"])
+@pytest.mark.parametrize("framework", ["django", "fastapi", "flask"])
 def test_a_reader_takes_a_first_payment(
     framework: str, mpesa_simulator: Simulator, tmp_path: Path
 ) -> None:
@@ -56,13 +72,28 @@ def test_a_reader_takes_a_first_payment(
             _follow(line.removeprefix("$ "), tmp_path)
     balance = mpesa_simulator.ledger.balance("258841234567")
     assert balance == 100_000 - 150 - 150, "one payment by hand, and one, sent twice, by the page"
+    assert _parcels(tmp_path, framework) == ["ORDER1", "ORDER2", "ORDER4"], "each once"
 
 
-@pytest.mark.parametrize("framework", ["django", "flask"])
-def test_the_portuguese_page_has_the_same_steps(framework: str) -> None:
-    pages = [DOCS / f"quickstart-{framework}.md", DOCS / "pt" / f"quickstart-{framework}.md"]
-    english, portuguese = (STEP.findall(page.read_text(encoding="utf-8")) for page in pages)
-    assert portuguese == english
+@pytest.mark.parametrize(
+    "name", ["oscar", "quickstart-django", "quickstart-fastapi", "quickstart-flask"]
+)
+def test_the_portuguese_page_has_the_same_steps(name: str) -> None:
+    pages = [DOCS / f"{name}.md", DOCS / "pt" / f"{name}.md"]
+    english, portuguese = (
+        STEP.findall(re.sub("  # .*", "", page.read_text(encoding="utf-8"))) for page in pages
+    )
+    assert portuguese == english != []
+
+
+def _parcels(directory: Path, framework: str) -> list[str]:
+    file, table = {
+        "django": ("db.sqlite3", "shop_parcel"),
+        "fastapi": ("shop.db", "parcel"),
+        "flask": ("instance/shop.db", "parcel"),
+    }[framework]
+    with closing(sqlite3.connect(directory / file)) as database:
+        return [order for (order,) in database.execute(f'SELECT "order" FROM {table} ORDER BY 1')]
 
 
 def _write(file: Path, text: str) -> None:
@@ -79,6 +110,8 @@ def _follow(line: str, directory: Path) -> None:
         words = ["python", "-c", DJANGO_CLIENT + SHOPPER.format(path="/pay/%s/")]
     elif words[0] == "flask" and words[-1] == "run":
         words = ["python", "-c", FLASK_CLIENT + SHOPPER.format(path="/pay/%s")]
+    elif words[0] == "uvicorn":
+        words = ["python", "-c", FASTAPI_CLIENT + SHOPPER.format(path="/pay/%s")]
     programs = Path(sys.executable).parent
     environment = {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
     for name in [name for name in environment if name.startswith(("MPESA_", "DJANGO_"))]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shutil
 import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -122,6 +126,46 @@ def test_an_older_or_a_wrong_wheel_is_a_fault(repository: Path) -> None:
 def test_a_person_is_told_what_is_left(repository: Path) -> None:
     told = left_to_a_person(repository)
     assert all(word in told for word in ("git tag", "v1.2.0", "git push", "twine upload"))
+
+
+@pytest.mark.slow
+def test_the_documentation_of_each_version_is_kept_with_a_choice_between_them(
+    repository: Path, git: Git
+) -> None:
+    (repository / "docs").mkdir()
+    (repository / "docs" / "index.md").write_text("# A small page\n")
+    settings = {
+        "INHERIT": str(ROOT / "mkdocs.yml"),
+        "theme": {"custom_dir": str(ROOT / "docs" / "theme")},
+        "plugins": ["search"], "extra_css": [], "nav": [{"Home": "index.md"}],
+    }  # fmt: skip
+    (repository / "mkdocs.yml").write_text(json.dumps(settings))
+    shutil.copy(ROOT / "release.py", repository)
+    git("config", "user.name", "A")
+    git("config", "user.email", "a@example.com")
+    for version in ("1.2.0", "1.2.1", "1.3.0"):
+        (repository / "mpesa_integrations" / "version.py").write_text(f'__version__ = "{version}"')
+        # As it stands in the Makefile, but that these pages are built and not the real ones.
+        made = ["make", "--file", str(ROOT / "Makefile"), f"BIN={Path(sys.executable).parent}",
+                "--assume-old=docs", "docs-version"]  # fmt: skip
+        subprocess.run(made, cwd=repository, check=True, capture_output=True)
+
+    def kept(file: str) -> str:
+        return subprocess.run(
+            ["git", "show", f"gh-pages:{file}"], cwd=repository, check=True,
+            capture_output=True, text=True,
+        ).stdout  # fmt: skip
+
+    versions = json.loads(kept("versions.json"))
+    assert [(one["version"], one["aliases"]) for one in versions] == [
+        ("1.3", ["latest"]), ("1.2", [])
+    ]  # fmt: skip
+    assert "latest" in kept("index.html")
+    assert "../1.3/" in kept("latest/index.html")
+    for version in ("1.2", "1.3"):
+        page = kept(f"{version}/index.html")
+        assert "A small page" in page
+        assert re.search(r'"version": ?{[^}]*"provider": ?"mike"', page)
 
 
 def test_a_version_under_development_cannot_be_released(repository: Path) -> None:

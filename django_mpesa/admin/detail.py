@@ -1,41 +1,27 @@
-"""The page of one payment: all its columns, its reversals and its callbacks."""
+"""The page of one payment: all its columns, its reversals, callbacks and handlers to be run."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
 
-from ..models import AbstractTransaction, CallbackLog
+from ..models import AbstractTransaction, CallbackLog, OutboxEntry
+from .handlers import HandlerInline
+from .history import HistoryInline
 from .pages import PaymentPages
 from .rendering import json_text, preformatted
 
-if TYPE_CHECKING:
-    _TabularInline = admin.TabularInline[Any, Any]
-else:
-    _TabularInline = admin.TabularInline
 
-
-class CallbackInline(_TabularInline):
+class CallbackInline(HistoryInline):
     """The callbacks of a payment."""
 
     model = CallbackLog
-    extra = 0
-    can_delete = False
-    show_change_link = True
     fields = ("received_at", "remote_address", "verdict", "conversation_id")
     readonly_fields = fields
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody adds to history."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody changes it."""
-        return False
 
 
 class PaymentDetail(PaymentPages):
@@ -44,16 +30,24 @@ class PaymentDetail(PaymentPages):
     change_form_template = "admin/django_mpesa/change_form.html"
     inlines = (CallbackInline,)
 
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        """With the handlers that are still to be run, where there are any."""
+        inlines = super().get_inlines(request, obj)
+        left = OutboxEntry.objects.filter(transaction=obj).exclude(handler="")
+        return [*inlines, HandlerInline] if obj is not None and left.exists() else inlines
+
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """All columns, those of a model of your own last."""
         phone = "msisdn" if self.has_full_msisdn_permission(request) else "phone"
-        payment = ("badge", "operation", "amount", "reversed_amount", "currency", phone,
-                   "receiver_shortcode", "reference", "original", "reversals")  # fmt: skip
+        payment = ("badge", "operation", "amount", "reversed_amount", "reversal_pending",
+                   "currency", phone, "receiver_shortcode", "order_key", "reference", "original",
+                   "reversals")  # fmt: skip
         gateway = ("account", "third_party_reference", "conversation_id", "transaction_id",
-                   "response_code", "response_description", "conflict")  # fmt: skip
-        times = ("created_at", "updated_at", "next_check_at", "checks")
+                   "response_code", "response_description", "conflict",
+                   "conflict_decided_at")  # fmt: skip
+        times = ("created_at", "updated_at", "send_before", "next_check_at", "checks")
         shown = {*payment, *gateway, *times, "id", "state", "msisdn", "metadata", "content_type",
-                 "object_id"}  # fmt: skip
+                 "object_id", "claimed_order_key", "claimed_transaction_id"}  # fmt: skip
         others = [field.name for field in self.opts.fields if field.name not in shown]
         return (
             (None, {"fields": payment}),
@@ -77,8 +71,11 @@ class PaymentDetail(PaymentPages):
 
     @admin.display(description=_("paid for"))
     def paid_for_object(self, record: AbstractTransaction) -> str:
-        """What the payment is for."""
-        return str(record.paid_for or "–")
+        """What the payment is for, with a link where the admin has it."""
+        found = record.paid_for
+        if found is None or not self.admin_site.is_registered(type(found)):
+            return str(found or "–")
+        return format_html('<a href="{}">{}</a>', self._page_of(found), found)
 
     @admin.display(description=_("metadata"))
     def readable_metadata(self, record: AbstractTransaction) -> str:

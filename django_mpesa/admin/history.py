@@ -9,6 +9,7 @@ from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.text import capfirst
 
 from mpesa_integrations.core.payments.listings import searched_values
@@ -17,14 +18,32 @@ from .changelist import BoundedChangeList, BoundedPaginator
 
 if TYPE_CHECKING:
     _ModelAdmin = admin.ModelAdmin[Any]
+    _TabularInline = admin.TabularInline[Any, Any]
 else:
     _ModelAdmin = admin.ModelAdmin
+    _TabularInline = admin.TabularInline
 
 _CLOSED = (
     "has_add_permission", "has_change_permission", "has_delete_permission", "add_view",
     "changeform_view", "delete_view", "save_form", "save_model", "save_formset", "save_related",
     "delete_model", "delete_queryset",
 )  # fmt: skip
+
+
+class HistoryInline(_TabularInline):
+    """Rows of history on the page of what they belong to."""
+
+    extra = 0
+    can_delete = False
+    show_change_link = True
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody adds to history."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody changes it."""
+        return False
 
 
 class HistoryAdmin(_ModelAdmin):
@@ -97,6 +116,16 @@ class HistoryAdmin(_ModelAdmin):
         where = {} if action_location is None else {"action_location": action_location}
         actions = super().get_actions(request, **where)
         return {name: action for name, action in actions.items() if name != "delete_selected"}
+
+    def _page_of(self, row: Any) -> str:
+        """The address of a row's own page.
+
+        Raises:
+            NoReverseMatch: the admin has none for its model.
+        """
+        options = row._meta
+        name = f"{self.admin_site.name}:{options.app_label}_{options.model_name}_change"
+        return reverse(name, args=[row.pk])
 
     def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise PermissionDenied

@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from .attention import AttentionFilter
 from .changelist import AccountFilter
 from .pages import PaymentPages
 
@@ -14,10 +15,11 @@ from .pages import PaymentPages
 class PaymentList(PaymentPages):
     """Payments, found by what a customer or the statement names."""
 
-    list_display = ("created_at", "badge", "amount", "operation", "phone", "reference",
-                    "transaction_id")  # fmt: skip
-    list_filter = ("state", "operation", AccountFilter)
-    filtered_columns = ("state", "operation", "account", "created_at")
+    # What a payment is known by comes first, so that no screen is too narrow for it.
+    list_display = ("created_at", "reference", "amount", "badge", "transaction_id", "phone",
+                    "operation")  # fmt: skip
+    list_filter = (AttentionFilter, "state", "operation", AccountFilter)
+    filtered_columns = ("attention", "state", "operation", "account", "created_at")
     search_fields = ("third_party_reference", "transaction_id", "conversation_id", "msisdn",
                      "reference")  # fmt: skip
     search_help_text = _(

@@ -10,8 +10,9 @@ from functools import update_wrapper
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.admin.utils import quote
-from django.http import HttpRequest, HttpResponse
+from django.contrib.admin.utils import quote, unquote
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext_lazy as _
@@ -51,6 +52,20 @@ class PaymentPages(HistoryAdmin):
             return answer
 
         return path(route, update_wrapper(page, view), name=self._url_name(name))
+
+    def _payment(self, request: HttpRequest, object_id: str, *, permitted: bool) -> Any:
+        """The payment of a page for those who may see it, and what the page does.
+
+        Raises:
+            PermissionDenied: this person may not.
+            Http404: there is none.
+        """
+        if not (permitted and self.has_view_permission(request)):
+            raise PermissionDenied
+        record = self.get_object(request, unquote(object_id))
+        if record is None:
+            raise Http404
+        return record
 
     def _url_name(self, name: str) -> str:
         return f"{self.opts.app_label}_{self.opts.model_name}_{name}"

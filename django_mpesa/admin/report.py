@@ -24,13 +24,13 @@ MOST_DAYS = 366
 class ReportForm(forms.Form):
     """The period, and the account if there are several."""
 
-    start = forms.DateField(
+    start: forms.DateField = forms.DateField(
         label=_("From"), widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
     )
-    end = forms.DateField(
+    end: forms.DateField = forms.DateField(
         label=_("To"), widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
     )
-    account = forms.ChoiceField(label=_("Account"), required=False)
+    account: forms.ChoiceField = forms.ChoiceField(label=_("Account"), required=False)
 
     def __init__(self, data: Any) -> None:
         super().__init__({**self._last_days(), **data.dict()})

@@ -8,11 +8,9 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.utils import unquote
-from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern
 from django.utils.formats import get_format, number_format
 from django.utils.translation import get_language
@@ -26,11 +24,12 @@ from mpesa_integrations.core.errors import (
     ValidationError,
 )
 from mpesa_integrations.core.payments.lifecycle import OPEN_STATES
+from mpesa_integrations.core.payments.reversals import is_reversible
 from mpesa_integrations.core.protocol.schemas import parse_amount
 from mpesa_integrations.core.redaction import Secret
 
 from ..accounts import mpesa
-from ..models import AbstractTransaction, Operation, State
+from ..models import AbstractTransaction, State
 from .pages import IN_TRANSACTION, PaymentPages
 
 
@@ -40,13 +39,13 @@ class ReversalForm(forms.Form):
     Each form that is shown has an idempotency key of its own, so sending it twice reverses once.
     """
 
-    amount = forms.CharField(
+    amount: forms.CharField = forms.CharField(
         label=_("Amount to give back, MZN"),
         max_length=20,
         widget=forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"}),
         error_messages={"required": _("Type how much to give back, as in 150 or 99.50.")},
     )
-    key = forms.UUIDField(widget=forms.HiddenInput)
+    key: forms.UUIDField = forms.UUIDField(widget=forms.HiddenInput)
 
     def __init__(self, data: Any = None, *, left: Decimal, used: bool = False) -> None:
         amount = f"{left:.2f}".replace(".", get_format("DECIMAL_SEPARATOR"))
@@ -89,7 +88,7 @@ class PaymentReversal(PaymentPages):
     ) -> HttpResponse:
         """Show a payment, with a link to its reversal where that can be."""
         record = kwargs.get("obj")
-        may = record is not None and self.has_reverse_permission(request) and _reversible(record)
+        may = record is not None and self.has_reverse_permission(request) and is_reversible(record)
         return super().render_change_form(request, {**context, "can_reverse": may}, *args, **kwargs)
 
     @admin.action(description=_("Reverse…"), permissions=["reverse"])
@@ -105,13 +104,10 @@ class PaymentReversal(PaymentPages):
     @transaction.non_atomic_requests
     def reverse_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Confirm a reversal, and ask the gateway for it."""
-        if not (self.has_view_permission(request) and self.has_reverse_permission(request)):
-            raise PermissionDenied
-        record = self.get_object(request, unquote(object_id))
-        if record is None:
-            raise Http404
+        permitted = self.has_reverse_permission(request)
+        record = self._payment(request, object_id, permitted=permitted)
         known = _reversal_of_form(record, request.POST.get("key", ""))
-        if known is None and not _reversible(record):
+        if known is None and not is_reversible(record):
             messages.error(request, _("Only a completed payment can be given back."))
             return HttpResponseRedirect(self._url("change", record.pk))
         waiting = list(record.reversals.filter(state__in=OPEN_STATES).order_by("pk"))
@@ -147,14 +143,6 @@ class PaymentReversal(PaymentPages):
 def _reversal_of_form(record: Any, key: str) -> Any:
     """The reversal that a form asked for when it was sent before; None the first time."""
     return record.reversals.filter(idempotency_key=key).first() if key else None
-
-
-def _reversible(record: AbstractTransaction) -> bool:
-    return (
-        Operation(record.operation) is not Operation.REVERSAL
-        and State(record.state) in (State.COMPLETED, State.PARTLY_REVERSED)
-        and bool(record.transaction_id)
-    )
 
 
 def _reverse(record: AbstractTransaction, form: ReversalForm) -> AbstractTransaction | None:
@@ -202,6 +190,11 @@ def _show_outcome(request: HttpRequest, reversal: AbstractTransaction) -> None:
             messages.INFO,
             _("The gateway has accepted the reversal of %(amount)s MZN and not decided it yet. "
               "Its result will show here."),
+        ),
+        State.QUEUED: (
+            messages.INFO,
+            _("The reversal of %(amount)s MZN waits for a worker to send it. Its result will show "
+              "here."),
         ),
         State.INITIATED: (
             messages.INFO,

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from mpesa_integrations.core.errors import CalledInTransaction, MpesaError
-from mpesa_integrations.core.payments.lifecycle import OPEN_STATES
+from mpesa_integrations.core.payments.lifecycle import AWAITED_STATES
 
 from ..accounts import mpesa
 from ..models import AbstractTransaction
@@ -27,8 +27,8 @@ class StatusQueryAction(PaymentPages):
 
     @admin.action(description=_("Ask the gateway now"), permissions=["view"])
     def ask_gateway(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        """Ask what became of the chosen payments that have no final result."""
-        chosen = queryset.filter(state__in=OPEN_STATES).order_by("-pk")
+        """Ask what became of the chosen payments that were sent and have no final result."""
+        chosen = queryset.filter(state__in=AWAITED_STATES).order_by("-pk")
         found = list(chosen[: QUERIED_AT_ONCE + 1])
         failures: list[str] = []
         queried: list[AbstractTransaction] = []
@@ -42,7 +42,8 @@ class StatusQueryAction(PaymentPages):
                 failures.append(f"{record.third_party_reference}: {error}")
         _show_answers(request, queried, failures)
         if not found:
-            messages.info(request, _("There was nothing to ask: the result is final."))
+            nothing = _("There was nothing to ask: the result is final, or nothing was sent yet.")
+            messages.info(request, nothing)
         if len(found) > QUERIED_AT_ONCE:
             text = _("Only the newest %d open payments were looked at.") % QUERIED_AT_ONCE
             messages.warning(request, text)

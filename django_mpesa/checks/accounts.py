@@ -17,14 +17,23 @@ from mpesa_integrations.core.settings.account_checks import (
     check_callback_tokens,
 )
 
-from ..accounts import account_options
+from ..accounts import account_source
 from ..routing import callback_path
+
+_LOADER = (
+    'Set MPESA = "shop.accounts.AccountLoader", and write that class as docs/accounts.md does.'
+)
 
 
 def check_accounts(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Check the MPESA setting and what belongs to it."""
-    accounts = account_options()
-    if not isinstance(accounts, Mapping) or DEFAULT not in accounts:
+    try:
+        accounts = account_source()
+    except ConfigurationError as error:
+        return [Error(f"{error}.", hint=_LOADER, id="mpesa.E013")]
+    if not isinstance(accounts, Mapping):
+        return []  # what they have is in a database, which a check at start leaves alone
+    if DEFAULT not in accounts:
         return [
             Error(
                 "The MPESA setting has no account called 'default'.",
@@ -60,7 +69,29 @@ def _check_account(
             id="mpesa.E006" if networks else "mpesa.E002",
         )
         return
-    yield from map(_message, check_account(alias, found, in_production=not settings.DEBUG))
+    yield from (_message(each) for each in _look_at(alias, found) if not each.of_place)
+
+
+def check_deployment(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Check what is well on a developer's machine, or in a test, and wrong where customers pay."""
+    try:
+        accounts = account_source()
+    except ConfigurationError:
+        return []  # said by `check_accounts`, as what cannot be read is
+    if not isinstance(accounts, Mapping):
+        return []
+    found = {alias: _read(options) for alias, options in accounts.items()}
+    return [
+        _message(each)
+        for alias, read in found.items()
+        if isinstance(read, AccountSettings)
+        for each in _look_at(alias, read)
+        if each.of_place
+    ]
+
+
+def _look_at(alias: str, found: AccountSettings) -> Iterator[SettingsMessage]:
+    return check_account(alias, found, in_production=not settings.DEBUG)
 
 
 def _message(found: SettingsMessage) -> CheckMessage:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -12,7 +12,7 @@ from django.db.models import Q, QuerySet
 from mpesa_integrations.core.payments import records as core
 
 from ..models import AbstractTransaction, CallbackLog
-from ..times import stored
+from ..times import aware, stored
 from .database import AccountDatabase
 
 
@@ -21,8 +21,16 @@ class CallbackTable(AccountDatabase):
 
     def store_callback(self, values: Mapping[str, Any]) -> CallbackLog:
         """Insert a callback."""
-        with self._together(False):
-            return self._callbacks.create(account=self._account, **values)
+        wakes = values["verdict"] == core.Verdict.RECEIVED and self._can_wake_workers
+        with self._together(wakes):
+            entry = self._insert_callback(values)
+            if wakes:
+                self._wake_workers()
+        return entry
+
+    def _insert_callback(self, values: Mapping[str, Any]) -> CallbackLog:
+        """Insert it as a part of a transaction that is open."""
+        return self._callbacks.create(account=self._account, **values)
 
     def set_verdict(
         self, entry: CallbackLog, verdict: core.Verdict, record: AbstractTransaction | None
@@ -32,6 +40,26 @@ class CallbackTable(AccountDatabase):
         entry.transaction_id = record.pk if record else None
         with self._together(False):
             entry.save(using=self.alias, update_fields=("verdict", "transaction"))
+
+    def callbacks(
+        self, *, limit: int, verdicts: Collection[core.Verdict], key: Any = None
+    ) -> list[core.StoredCallback[CallbackLog]]:
+        """Select callbacks by verdict."""
+        found = self._callbacks.filter(account=self._account, verdict__in=list(verdicts))
+        if key is not None:
+            found = found.filter(pk=key)
+        with self._reading():
+            return [
+                core.StoredCallback(
+                    key=entry.pk,
+                    entry=entry,
+                    body=bytes(entry.body),
+                    verdict=core.Verdict(entry.verdict),
+                    third_party_reference=entry.third_party_reference,
+                    received_at=aware(entry.received_at),
+                )
+                for entry in found.order_by("-pk")[:limit]
+            ]
 
     def waiting_callbacks(self, third_party_reference: str) -> list[tuple[CallbackLog, bytes]]:
         """Select a payment's callbacks that have no final verdict yet."""

@@ -5,6 +5,7 @@ What is in which table, the other modules of this package know.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
@@ -13,15 +14,18 @@ from typing import Any, TypeVar
 from django.db import DatabaseError, connections, router, transaction
 from django.db.models import F, Model, QuerySet
 
+from mpesa_integrations.core.errors import CalledInEventLoop
 from mpesa_integrations.core.failures import log_failure
 from mpesa_integrations.core.payments.tables import Table
+from mpesa_integrations.core.payments.wakeups import CHANNEL, Listening
 
-from ..connections import disconnect
+from ..connections import disconnect, listen
 from ..constraints import in_database
 from ..isolation import bound_lock_waits, is_on_its_own, may_bound_lock_waits, run_isolated
 from ..models import AbstractTransaction, CallbackLog, OutboxEntry
 from ..protection import LibraryRecords
 from ..swapping import get_transaction_model
+from ..threads import run_in_thread
 from ..times import aware
 
 _T = TypeVar("_T")
@@ -39,13 +43,22 @@ class AccountDatabase:
     def __init__(self, account: str) -> None:
         self._account = account
         self._model = get_transaction_model()
-        self.alias = router.db_for_write(self._model)
+        self.alias: str = router.db_for_write(self._model)
         # Always the database that is written to: a replica may not know yet what was just done.
         self._records = LibraryRecords[AbstractTransaction](self._model, using=self.alias)
 
     def isolated(self, call: Callable[[], _T], *, writes: bool = True) -> _T:
         """Run a call outside the caller's transaction; errors as `run_isolated`'s."""
         return run_isolated(self.alias, call, writes=writes)
+
+    async def in_thread(self, call: Callable[[], _T]) -> _T:
+        """Run it as `run_in_thread` does."""
+        return await run_in_thread(call)
+
+    def called_in_event_loop(self, problem: str) -> None:
+        """Refuse it where Django's own ORM does, before that."""
+        if not os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE"):
+            raise CalledInEventLoop(f"Nothing was sent. {problem}")
 
     def tables(self) -> list[Table]:
         """Introspect the database."""
@@ -54,6 +67,10 @@ class AccountDatabase:
     def disconnect(self) -> None:
         """Give the caller's connection back where nothing of the caller's is in it."""
         disconnect(self.alias)
+
+    def listen(self) -> Listening | None:
+        """Open a connection that listens, where the database is PostgreSQL."""
+        return listen(self.alias)
 
     def aware(self, time: datetime) -> datetime:
         """As the project's USE_TZ and TIME_ZONE say."""
@@ -77,6 +94,21 @@ class AccountDatabase:
             return self._atomic(bounded=bounded)
         return nullcontext()
 
+    @property
+    def _can_wake_workers(self) -> bool:
+        """Whether the database tells them; else they look by themselves, now and then."""
+        return connections[self.alias].vendor == "postgresql"
+
+    def _wake_workers(self) -> None:
+        """Have them look as soon as this transaction is committed."""
+        with connections[self.alias].cursor() as cursor:
+            cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, self._account])
+
+    @property
+    def _skips_locked(self) -> bool:
+        """Whether the database can pass over rows that another has locked."""
+        return bool(connections[self.alias].features.has_select_for_update_skip_locked)
+
     def _reading(self) -> AbstractContextManager[Any]:
         """A SELECT waits no longer than a write: the caller may have locked the whole table."""
         return self._atomic() if is_on_its_own() else nullcontext()
@@ -97,7 +129,7 @@ class AccountDatabase:
             counted: whether `attempts` goes up by one.
         """
         due_at = due.values_list("pk", column)
-        if connections[self.alias].features.has_select_for_update_skip_locked:
+        if self._skips_locked:
             with self._atomic():
                 found = list(due_at.select_for_update(skip_locked=True)[:limit])
                 keys = [key for key, _ in found]

@@ -5,30 +5,40 @@ The outbox and the callbacks are in modules of their own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
 from django.db import IntegrityError
-from django.db.models import F, Q, QuerySet
+from django.db.models import Count, F, Min, Q, QuerySet
 from django.utils import timezone
 
 from mpesa_integrations.core.payments import records as core
-from mpesa_integrations.core.payments.lifecycle import OPEN_STATES, State
+from mpesa_integrations.core.payments.lifecycle import (
+    AWAITED_STATES,
+    MAY_BE_CHECKED_EARLY,
+    OPEN_STATES,
+    State,
+)
+from mpesa_integrations.core.payments.orders import Order
 from mpesa_integrations.core.payments.ownership import merged
 from mpesa_integrations.core.payments.refusals import (
     find_existing,
     refuse_claimed,
     refuse_missing_row,
+    refuse_second,
 )
-from mpesa_integrations.core.payments.reversals import after_reversal, refuse_too_much
+from mpesa_integrations.core.payments.reversals import after_settling, refuse_too_much
 
 from .. import protection
 from ..isolation import is_on_its_own
-from ..models import AbstractTransaction
+from ..models import AbstractTransaction, CallbackLog, OutboxEntry, Verdict
+from ..orders import order_of_object
 from ..shop_columns import make_record, shop_columns
-from ..times import stored
+from ..times import aware, stored
+from ..times import stored_values as _plain
 from .callbacks import CallbackTable
 from .outbox import OutboxTable
 
@@ -48,6 +58,7 @@ class DjangoStore(OutboxTable, CallbackTable):
         """Insert; a taken idempotency key gives the record that has it.
 
         Raises:
+            OrderClaimed: another payment of the order is open or paid.
             DuplicateTransaction: the third-party reference is taken.
             ValidationError: a reversal, with which more could go back than was paid.
         """
@@ -55,16 +66,20 @@ class DjangoStore(OutboxTable, CallbackTable):
         if record.object_id is None:  # paid_for=None: it is not known yet
             record.object_id = ""
         try:
-            with self._together(outbox or record.original_id):
+            wakes = record.state == State.QUEUED and self._can_wake_workers
+            with self._together(outbox or record.original_id or wakes):
                 self._lock(record.original_id)
                 protection.insert(record, self.alias)
-                self._add_to_outbox(outbox, record)
-                self._refuse_too_much(record.original_id)
+                if wakes:
+                    self._wake_workers()
+                self._add_to_outbox(outbox, record.pk)
+                self._count_pending(record.original_id)
         except IntegrityError as error:
             found = find_existing(self, values)
             if found is None:
                 if is_on_its_own():
                     refuse_missing_row(error)
+                refuse_second(self, values, error)
                 raise
             return found, False
         return record, True
@@ -102,26 +117,36 @@ class DjangoStore(OutboxTable, CallbackTable):
 
         Raises:
             TransactionClaimed: another payment has the transaction.
+            OrderClaimed: another payment has the order.
         """
-        original = None
+        original: Any = None
         values = {**_plain(change.values), "updated_at": timezone.now()}
+        wakes = change.values.get("state") == State.QUEUED and self._can_wake_workers
         try:
             with self._together(
-                change.outbox or change.reverses or change.callback,
+                wakes or change.outbox or change.settles or change.callback,
                 # The gateway waits for a callback's answer no longer than for a lock.
                 bounded=change.callback is None,
             ):
-                if not self._records.filter(pk=record.pk, state=state).update(**values):
+                if change.settles:
+                    # First, so that what is read below is read once it is this transaction's alone.
+                    self._lock(record.original_id)
+                still = self._records.filter(pk=record.pk, state=state)
+                if change.as_claimed:
+                    still = still.filter(next_check_at=record.next_check_at)
+                if not still.update(**values):
                     return None
-                self._add_to_outbox(change.outbox, record)
+                self._add_to_outbox(change.outbox, record.pk)
                 if change.callback:
-                    self.store_callback({**change.callback, "transaction_id": record.pk})
-                if change.reverses:
-                    original = self._add_reversed(record)
+                    self._insert_callback({**change.callback, "transaction_id": record.pk})
+                if change.settles:
+                    original = self._settle(record, completes=change.reverses)
                 if original is not None:
-                    self._add_to_outbox(change.original_outbox, original)
+                    self._add_to_outbox(change.outbox_of(original), original.pk)
+                if wakes:
+                    self._wake_workers()
         except IntegrityError:
-            refuse_claimed(self, change)
+            refuse_claimed(self, record.operation, change)
             raise
         return protection.with_values(record, values), original
 
@@ -133,11 +158,11 @@ class DjangoStore(OutboxTable, CallbackTable):
             changed = (
                 self._records.filter(pk=record.pk)
                 .exclude(conflict=text)
-                .update(conflict=text, updated_at=timezone.now())
+                .update(conflict=text, conflict_decided_at=None, updated_at=timezone.now())
             )
             if not changed:
                 return None
-            self._add_to_outbox(outbox, record)
+            self._add_to_outbox(outbox, record.pk)
         return self.get(record)
 
     def find(self, third_party_reference: str) -> AbstractTransaction | None:
@@ -154,6 +179,18 @@ class DjangoStore(OutboxTable, CallbackTable):
         """Select by the transaction ID that it claimed."""
         return self._first(self._mine.filter(claimed_transaction_id=transaction_id))
 
+    def attempts(self, order_key: str, operation: str) -> list[AbstractTransaction]:
+        """Select by order."""
+        found = self._mine.filter(order_key=order_key, operation=operation).order_by(
+            "created_at", "pk"
+        )
+        with self._reading():
+            return list(found)
+
+    def order_of(self, order: object) -> Order:
+        """Read a saved object, which is then what the payment is for."""
+        return order_of_object(self._model, order)
+
     def shares_conversation(self, record: AbstractTransaction) -> bool:
         """Select the other ones; the database may take capitals for the same."""
         others = self._mine.filter(conversation_id=record.conversation_id).exclude(pk=record.pk)
@@ -163,10 +200,94 @@ class DjangoStore(OutboxTable, CallbackTable):
         """Select the first open one; an index has states and times."""
         return self._first(self._mine.filter(state__in=OPEN_STATES).order_by("created_at"))
 
-    def claim_due(self, now: datetime, until: datetime, limit: int) -> list[AbstractTransaction]:
+    is_shared = True
+
+    def left_to_do(self, *, callbacks: bool) -> dict[str, int]:
+        """Count the open payments by account; an index has states."""
+        of_all = OutboxEntry._base_manager, CallbackLog._base_manager
+        outbox, stored_callbacks = (rows.using(self.alias) for rows in of_all)
+        with self._reading():
+            found = dict.fromkeys(
+                outbox.filter(given_up_at=None).values_list("account", flat=True).distinct(), 0
+            )
+            if callbacks:
+                undecided = stored_callbacks.filter(verdict=Verdict.RECEIVED)
+                found |= dict.fromkeys(undecided.values_list("account", flat=True).distinct(), 0)
+            open_ones = self._records.filter(state__in=OPEN_STATES).order_by().values("account")
+            counted = open_ones.annotate(count=Count("pk"))
+            return found | {row["account"]: row["count"] for row in counted}
+
+    def queued(self) -> tuple[int, datetime | None]:
+        """Count them; an index has states and times."""
+        with self._reading():
+            found = self._mine.filter(state=State.QUEUED).aggregate(
+                count=Count("pk"), oldest=Min("created_at")
+            )
+        return found["count"], found["oldest"] and aware(found["oldest"])
+
+    def original_of(self, record: AbstractTransaction) -> AbstractTransaction | None:
+        """Select the payment that a reversal gives back."""
+        return self._first(self._records.filter(pk=record.original_id))
+
+    def claim_queued(
+        self,
+        now: datetime,
+        next_check_at: datetime,
+        limit: int,
+        outbox: Callable[[str], Sequence[core.OutboxEntry]],
+        *,
+        reference: str | None = None,
+    ) -> list[tuple[AbstractTransaction, Sequence[core.OutboxEntry]]]:
+        """Update what is queued, in one transaction where the database skips locked rows."""
+        queued = self._mine.filter(state=State.QUEUED, send_before__gt=stored(now))
+        if reference is not None:
+            queued = queued.filter(third_party_reference=reference)
+        oldest = queued.order_by("created_at", "pk").values_list("pk", "operation")
+        claimed: dict[Any, Sequence[core.OutboxEntry]] = {}
+
+        def initiate(rows: Sequence[tuple[Any, str]]) -> None:
+            keys = [key for key, _ in rows]
+            meant = queued.filter(pk__in=keys)
+            values = {"next_check_at": stored(next_check_at), "updated_at": timezone.now()}
+            if not keys or not meant.update(state=State.INITIATED, **values):
+                return
+            for key, operation in rows:
+                claimed[key] = outbox(operation)
+                self._add_to_outbox(claimed[key], key)
+
+        if self._skips_locked:
+            with self._atomic():
+                initiate(list(oldest.select_for_update(skip_locked=True)[:limit]))
+        else:
+            for row in list(oldest[:limit]):
+                with self._atomic():
+                    initiate([row])
+        records = self._readable(self._records, list(claimed))
+        return [(record, claimed[record.pk]) for record in records]
+
+    def claim_due(
+        self, now: datetime, until: datetime, limit: int, *, state: State | None = None
+    ) -> list[AbstractTransaction]:
         """Claim the payments whose next check is due."""
         due = self._mine.filter(next_check_at__lte=stored(now)).order_by("next_check_at")
+        if state is not None:
+            due = due.filter(state=state)
         return self._claim(due, "next_check_at", stored(until), limit)
+
+    def to_be_checked(self) -> tuple[int, datetime | None]:
+        """Count them."""
+        with self._reading():
+            found = self._mine.filter(
+                state__in=AWAITED_STATES, next_check_at__isnull=False
+            ).aggregate(count=Count("pk"), first=Min("next_check_at"))
+        return found["count"], found["first"] and aware(found["first"])
+
+    def make_due(self, now: datetime) -> None:
+        """Put their next checks forward."""
+        with self._together(False):
+            self._mine.filter(state__in=MAY_BE_CHECKED_EARLY, next_check_at__gt=stored(now)).update(
+                next_check_at=stored(now)
+            )
 
     def release(self, records: Sequence[AbstractTransaction], until: datetime) -> None:
         """Make due again those that are still deferred until then."""
@@ -198,28 +319,37 @@ class DjangoStore(OutboxTable, CallbackTable):
         if original_id is not None:
             self._records.filter(pk=original_id).update(state=F("state"))
 
-    def _refuse_too_much(self, original_id: int | None) -> None:
+    def _count_pending(self, original_id: int | None) -> None:
+        """Write how much of a payment is being given back, unless that is too much."""
         if original_id is None:
             return
-        # As a Q: the type checker's plugin cannot look up a key to a model that is abstract.
-        under_way = self._records.filter(Q(original_id=original_id), state__in=OPEN_STATES)
-        original: Any = self._records.get(pk=original_id)
-        refuse_too_much(original, [reversal.amount for reversal in under_way])
-
-    def _add_reversed(self, reversal: AbstractTransaction) -> AbstractTransaction | None:
-        """Add to the original's amount given back; its row is locked meanwhile."""
-        of_original = self._records.filter(pk=reversal.original_id)
-        original = of_original.select_for_update().first()
-        values = after_reversal(original, reversal.amount) if original else None
-        if original is None or values is None:
-            return None
+        of_original = self._records.filter(pk=original_id)
+        under_way = self._under_way(original_id)
+        refuse_too_much(of_original.get(), under_way)
         # In Python, not by SQL's arithmetic, which is inexact on SQLite.
+        of_original.update(reversal_pending=sum(under_way))
+
+    def _under_way(self, original_id: Any) -> list[Decimal]:
+        # As a Q: the type checker's plugin cannot look up a key to a model that is abstract.
+        open_ = self._records.filter(Q(original_id=original_id), state__in=OPEN_STATES)
+        return [reversal.amount for reversal in open_]
+
+    def _settle(
+        self, reversal: AbstractTransaction, *, completes: bool
+    ) -> AbstractTransaction | None:
+        """Write into the original what became of a reversal; its row is locked meanwhile.
+
+        Returns:
+            The original, if the amount is added to what was given back.
+        """
+        of_original = self._records.filter(pk=reversal.original_id)
+        original = of_original.first()
+        if original is None:
+            return None
+        under_way = self._under_way(original.pk)
+        values, booked = after_settling(original, reversal.amount, under_way, completes=completes)
+        if not booked:  # nothing became of the payment itself
+            of_original.update(**values)
+            return None
         of_original.update(**values, updated_at=timezone.now())
         return self.get(original)
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: stored(value) if isinstance(value, datetime) else value
-        for name, value in values.items()
-    }

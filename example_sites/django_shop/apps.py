@@ -10,5 +10,5 @@ class ShopConfig(AppConfig):
     verbose_name = _("Shop")
 
     def ready(self) -> None:
-        """Connect the receivers."""
-        from . import receivers  # noqa: F401
+        """Register the handlers."""
+        from . import handlers  # noqa: F401

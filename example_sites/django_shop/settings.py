@@ -86,6 +86,9 @@ MPESA = {
         "HOST": _host,
         "PORT": int(_port),
         "VERIFY": _account["ca_file"],
+        # A customer may take a minute with the PIN, and the page must come at once: see
+        # docs/workers.md. The demo runs `mpesa_worker` beside the shop.
+        "SEND": os.environ.get("SHOP_SEND", "now"),
         "CALLBACK_TOKEN": os.environ["MPESA_CALLBACK_TOKEN"],
         "CALLBACK_BASE_URL": f"https://127.0.0.1:{PORT}",
     }

@@ -11,7 +11,6 @@ urlpatterns = [
     path("basket/<int:product_id>/", views.put_in_basket, name="put_in_basket"),
     path("checkout/", views.checkout, name="checkout"),
     path("orders/<uuid:token>/", views.order, name="order"),
-    path("orders/<uuid:token>/status/", views.order_status, name="order_status"),
     path("language/", include("django.conf.urls.i18n")),
     path("mpesa/", include("django_mpesa.urls")),
     path("admin/", admin.site.urls),

@@ -1,4 +1,4 @@
-"""The application factory: extensions, pages, receivers and commands, put together."""
+"""The application factory: extensions, pages, handlers and commands, put together."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ from flask_babel import Babel, format_decimal, get_locale
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug.exceptions import HTTPException
 
-from . import cli, views
-from .models import db
-from .payments import mpesa
-from .receivers import connect_receivers
+from . import admin, cli, handlers, views  # noqa: F401 - the handlers register themselves
+from .models import db, mpesa
 from .settings import LANGUAGES, read_settings
 
 
@@ -28,13 +26,13 @@ def create_app(environment: Mapping[str, str] = os.environ) -> Flask:
     app = Flask(__name__)
     app.config.from_mapping(read_settings(environment))
     db.init_app(app)
-    CSRFProtect(app)
+    csrf = CSRFProtect(app)
     Babel(app, locale_selector=_language)
     app.add_template_global(get_locale)
     app.add_template_filter(_meticais, "meticais")
     mpesa.init_app(app)
-    connect_receivers(app)
     app.register_blueprint(views.pages)
+    admin.mount(app, csrf)
     app.register_error_handler(HTTPException, _problem)
     app.after_request(_harden)
     for command in (cli.serve, cli.show):
@@ -61,7 +59,9 @@ def _problem(error: HTTPException) -> ResponseReturnValue:
 
 
 def _harden(response: Response) -> Response:
-    response.headers["Content-Security-Policy"] = "default-src 'self'; frame-ancestors 'none'"
+    response.headers["Content-Security-Policy"] = (
+        admin.policy() or "default-src 'self'; frame-ancestors 'none'"
+    )
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "same-origin"
     return response

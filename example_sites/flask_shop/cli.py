@@ -10,7 +10,7 @@ from rich.table import Table
 
 from example_sites.https_server import serve as serve_https
 
-from .models import Order, Payment, PaymentCallback, db
+from .models import Order, Payment, PaymentCallback, db, mpesa
 
 
 @click.command()
@@ -38,7 +38,10 @@ def show() -> None:
             record.transaction_id,
             ", ".join(db.session.scalars(callbacks)),
         )
-    orders = Table("order", "status", "total", "attempts", title="Orders")
+    orders = Table("order", "total", "payment", "given back", "in the kitchen", title="Orders")
     for order in db.session.scalars(db.select(Order).order_by(Order.id)):
-        orders.add_row(order.reference, order.status, str(order.total), str(order.attempts))
+        payment = mpesa.standing(order.id)
+        state, returned = (payment.state, str(payment.reversed_amount)) if payment else ("", "")
+        in_kitchen = "yes" if order.in_kitchen_since else "no"
+        orders.add_row(order.reference, str(order.total), state, returned, in_kitchen)
     Console(width=110).print(payments, orders)

@@ -7,34 +7,43 @@ from typing import Any
 from flask_babel import get_locale, gettext
 from flask_babel import lazy_gettext as _
 from flask_wtf import FlaskForm
-from wtforms import Form, IntegerField, TelField
-from wtforms.validators import DataRequired, InputRequired, NumberRange, Optional, ValidationError
-from wtforms.widgets import HiddenInput
+from wtforms import IntegerField
+from wtforms.validators import DataRequired, NumberRange, Optional
 
-from mpesa_integrations import MsisdnError, normalise_msisdn
+from flask_mpesa import ValidationError
+from flask_mpesa.forms import MsisdnField
 
 from .menu import ITEMS, Item
-
-
-def is_msisdn(form: Form, field: TelField) -> None:
-    """Bring a phone number, as people type it, to the gateway's form.
-
-    Raises:
-        ValidationError: what is wrong with it, in the customer's language.
-    """
-    try:
-        field.data = normalise_msisdn(field.data)
-    except MsisdnError as error:
-        raise ValidationError(error.problem.in_language(str(get_locale()))) from None
+from .models import Order, mpesa
 
 
 class PaymentForm(FlaskForm):  # type: ignore[misc] # Flask-WTF is not typed
-    msisdn = TelField(
+    msisdn = MsisdnField(
         _("Phone number with M-Pesa"),
-        [DataRequired(_("Type the phone number that pays.")), is_msisdn],
+        [DataRequired(_("Type the phone number that pays."))],
         description=_("As 84 123 4567. This phone will ask for your PIN."),
     )
-    attempt = IntegerField(validators=[InputRequired(), NumberRange(min=1)], widget=HiddenInput())
+
+    def pay(self, order: Order) -> bool:
+        """Ask the phone for an order's money, unless a payment of it is open or paid.
+
+        Returns:
+            Whether that was done; if not, the form says why.
+        """
+        try:
+            mpesa.c2b(
+                order=order.id,
+                msisdn=self.msisdn.data,
+                amount=order.total,
+                reference=order.reference,
+            )
+        except ValidationError as error:
+            problems = error.errors_in(str(get_locale()))
+            self.msisdn.errors = problems.get("msisdn", [])
+            # The order has a payment of another amount.
+            said = gettext("Amount")
+            self.form_errors += [f"{said}: {problem}" for problem in problems.get("amount", [])]
+        return not self.errors
 
 
 class MenuForm(FlaskForm):  # type: ignore[misc]

@@ -18,6 +18,7 @@ def read_settings(environment: Mapping[str, str]) -> dict[str, Any]:
     Args:
         environment: SHOP_DIRECTORY, where the database and the certificate are kept; SHOP_PORT for
             HTTPS, from 11000 to 19000, as the gateway calls no other; SHOP_SECRET_KEY;
+            SHOP_ADMIN_PASSWORD, the owner's, without which there is no admin;
             MPESA_ACCOUNT_FILE, which the local gateway writes; and MPESA_CALLBACK_TOKEN.
     """
     directory, port = Path(environment["SHOP_DIRECTORY"]), int(environment["SHOP_PORT"])
@@ -27,6 +28,7 @@ def read_settings(environment: Mapping[str, str]) -> dict[str, Any]:
     return {
         "SHOP_DIRECTORY": directory,
         "SHOP_PORT": port,
+        "SHOP_ADMIN_PASSWORD": environment.get("SHOP_ADMIN_PASSWORD", ""),
         "SECRET_KEY": environment["SHOP_SECRET_KEY"],
         "SESSION_COOKIE_NAME": "cafe",
         "SESSION_COOKIE_SECURE": True,
@@ -39,6 +41,8 @@ def read_settings(environment: Mapping[str, str]) -> dict[str, Any]:
         "MPESA_API_KEY": account["api_key"],
         "MPESA_PUBLIC_KEY": account["public_key"],
         "MPESA_SERVICE_PROVIDER_CODE": account["service_provider_code"],
+        "MPESA_INITIATOR_IDENTIFIER": account["initiator_identifier"],
+        "MPESA_SECURITY_CREDENTIAL": account["security_credential"],
         "MPESA_ENVIRONMENT": "local",
         "MPESA_HOST": host,
         "MPESA_PORT": int(gateway_port),

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from uuid import UUID
 
-from flask import Blueprint, jsonify, redirect, render_template, request, session, url_for
+from flask import Blueprint, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import get_locale
+
+from mpesa_integrations import State
 
 from .forms import MenuForm, PaymentForm
 from .menu import MENU
-from .models import STATUS_NAMES, Order, Status, db
-from .payments import pay, reason_of
+from .models import Order, Payment, db, mpesa
 from .settings import LANGUAGES
 
 pages = Blueprint("cafe", __name__)
@@ -29,25 +31,21 @@ def menu() -> ResponseReturnValue:
 @pages.route("/orders/<uuid:token>/", methods=["GET", "POST"])
 def order(token: UUID) -> ResponseReturnValue:
     """Where an order stands; a POST asks for the money of what is not paid."""
-    found = _order(token)
+    found: Order = db.first_or_404(db.select(Order).filter_by(token=token))
     form = PaymentForm()
-    if form.validate_on_submit():
-        pay(found, attempt=form.attempt.data, msisdn=form.msisdn.data)
+    if form.validate_on_submit() and form.pay(found):
         return redirect(url_for(".order", token=token))
-    # Of a form that was refused, too, the attempt is the one that is next now.
-    form.attempt.process_data(found.attempts + 1)
-    form.attempt.raw_data = None
+    payment = mpesa.standing(found.id)
     page = render_template(
-        "cafe/order.html", order=found, form=form, reason=reason_of(found), status=_status(found)
+        "cafe/order.html",
+        order=found,
+        form=form,
+        payment=payment,
+        status=_status(payment),
+        message=payment.customer_message(str(get_locale())) if payment else "",
+        status_url=mpesa.status_url(payment) if payment else "",
     )
     return page, {"Cache-Control": "no-store"}
-
-
-@pages.get("/orders/<uuid:token>/status/")
-def order_status(token: UUID) -> ResponseReturnValue:
-    """Where an order stands, for the script of the waiting page."""
-    found = _order(token)
-    return jsonify(status=found.status, message=_status(found)), {"Cache-Control": "no-store"}
 
 
 @pages.post("/language/")
@@ -59,10 +57,13 @@ def language() -> ResponseReturnValue:
     return redirect(back if re.fullmatch(r"/([\w-][\w/-]*)?", back) else url_for(".menu"))
 
 
-def _order(token: UUID) -> Order:
-    found: Order = db.first_or_404(db.select(Order).filter_by(token=token))
-    return found
-
-
-def _status(found: Order) -> str:
-    return str(STATUS_NAMES[Status(found.status)])
+def _status(payment: Payment | None) -> str:
+    """Where an order stands, in a word."""
+    if payment is None:
+        return "new"
+    if payment.is_open:
+        in_doubt = payment.state == State.UNKNOWN or payment.stuck_at or payment.conflict
+        return "checking" if in_doubt else "waiting"
+    if payment.state in (State.FAILED, State.CANCELLED) and not payment.may_retry:
+        return "disputed"
+    return "returning" if payment.reversal_pending else payment.state

@@ -64,24 +64,28 @@ def b2b(as_json: bool, **options: Any) -> None:
 @click.command()
 @with_settings
 @with_json
-@click.option("--transaction-id", required=True, help="The payment to reverse, as 4XDF12345.")
+@click.argument("transaction_id")
 @click.option("--amount", help="Meticais to give back; all if left out.")
 @_third_party_reference
 def reverse(as_json: bool, **options: Any) -> None:
-    """Give a payment's money back, all of it or a part."""
+    """Give a payment's money back, all of it or a part.
+
+    TRANSACTION_ID is the payment's, as 4XDF12345.
+    """
     _call(as_json, options, MpesaClient.reverse)
 
 
 @click.command()
 @with_settings
 @with_json
-@click.option(
-    "--query-reference", required=True, help="Transaction ID, conversation ID or reference."
-)
+@click.argument("reference")
 @_third_party_reference
-def status(as_json: bool, **options: Any) -> None:
-    """Ask where a transaction stands."""
-    _call(as_json, options, MpesaClient.query_transaction_status)
+def status(as_json: bool, reference: str, **options: Any) -> None:
+    """Ask where a transaction stands.
+
+    REFERENCE is its transaction ID, conversation ID or third-party reference.
+    """
+    _call(as_json, {**options, "query_reference": reference}, MpesaClient.query_transaction_status)
 
 
 @click.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import threading
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ..simulator import Simulator
 
 _STATE_DIR = ".mpesa-simulator"
+_MOST_FILES = 10_240
 
 
 @click.group(invoke_without_command=True)
@@ -75,7 +77,21 @@ def simulator(  # noqa: PLR0917 - click calls it by keyword
         raise click.ClickException(str(error)) from None
 
 
+def _allow_many_connections() -> None:
+    """Let this process have as many files open as the system allows; Windows counts otherwise."""
+    try:
+        import resource
+    except ModuleNotFoundError:
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY:
+        hard = _MOST_FILES  # macOS says so, and allows a number
+    with contextlib.suppress(ValueError, OSError):  # as few as before, then
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def _serve(gateway: Simulator) -> None:
+    _allow_many_connections()
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -129,6 +145,4 @@ def _import_simulator() -> None:
     try:
         from .. import simulator as _  # noqa: F401
     except ModuleNotFoundError as error:
-        raise click.ClickException(
-            f"The local gateway needs {error.name}: pip install 'mpesa-integrations[simulator]'"
-        ) from None
+        raise click.ClickException(str(error)) from None

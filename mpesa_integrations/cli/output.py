@@ -36,8 +36,8 @@ _RESULT_FIELDS = (
 _HINTS: dict[type[MpesaError], str] = {
     ConfigurationError: "Options, --account FILE or MPESA_... variables set it; see --help.",
     AuthenticationError: "Check the API key and the shortcode with: mpesa doctor",
-    DuplicateTransaction: "The first request with it decides: mpesa status --query-reference ...",
-    OutcomeUnknown: "Ask what became of it with: mpesa status --query-reference {reference}",
+    DuplicateTransaction: "The first request with it decides: mpesa status ...",
+    OutcomeUnknown: "Ask what became of it with: mpesa status {reference}",
 }
 
 

@@ -42,7 +42,10 @@ def codes(as_json: bool) -> None:
     if as_json:
         click.echo(
             json.dumps(
-                {code: {**row._asdict(), "kind": row.kind.value} for code, row in CODES.items()},
+                {
+                    code: {**row._asdict(), "kind": row.kind.value, "advice": row.advice.value}
+                    for code, row in CODES.items()
+                },
                 indent=2,
             )
         )

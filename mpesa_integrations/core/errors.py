@@ -135,10 +135,15 @@ class CalledInTransaction(MpesaError):  # noqa: N818
     """The payment cannot be recorded safely inside the caller's transaction. Nothing was sent."""
 
 
+class CalledInEventLoop(MpesaError):  # noqa: N818
+    """A blocking call was made where an event loop runs: await its twin. Nothing was sent."""
+
+
 class RecordsUnavailable(MpesaError):  # noqa: N818
     """The database of the records is away, or kept them locked; `__cause__` is its own error.
 
-    Where a payment's call raises it, nothing was sent. The database's error may show what was to be
+    Where a payment's call raises it, nothing was sent; where a worker is to send the payment, it
+    may be queued all the same, and the text says so. The database's error may show what was to be
     written; this one's text does not.
     """
 

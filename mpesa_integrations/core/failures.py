@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from .masking import mask_msisdns_in
 from .redaction import without_secrets
 
-logger = logging.getLogger("mpesa_integrations")
+logger: logging.Logger = logging.getLogger("mpesa_integrations")
 
 # PEP 249's names for a database's errors, and SQLAlchemy's for those that it wraps.
 _OF_DATABASES = frozenset({"DatabaseError", "InterfaceError", "DBAPIError"})

@@ -8,11 +8,11 @@ forgotten the variables of our frames. Phone numbers in texts are `masking`'s.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import wraps
-from inspect import isfunction
-from typing import Any, ParamSpec, TypeVar
+from inspect import iscoroutinefunction, isfunction
+from typing import Any, ParamSpec, TypeVar, cast
 
 from .masking import mask_msisdns_in
 
@@ -142,11 +142,26 @@ def _mask_words(error: BaseException) -> None:
 
 def forgetful(call: Callable[_P, _T]) -> Callable[_P, _T]:
     """Make a function whose errors show neither its arguments nor what it made of them."""
+    if iscoroutinefunction(call):
+        return cast("Callable[_P, _T]", _forgetful_coroutine(call))
 
     @wraps(call)
     def forgetting(*args: _P.args, **kwargs: _P.kwargs) -> _T:
         try:
             return call(*args, **kwargs)
+        except Exception as error:
+            redact(error)
+            del args, kwargs  # of this frame, which is running
+            raise
+
+    return forgetting
+
+
+def _forgetful_coroutine(call: Callable[_P, Awaitable[_T]]) -> Callable[_P, Awaitable[_T]]:
+    @wraps(call)
+    async def forgetting(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        try:
+            return await call(*args, **kwargs)
         except Exception as error:
             redact(error)
             del args, kwargs  # of this frame, which is running

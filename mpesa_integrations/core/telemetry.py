@@ -1,4 +1,4 @@
-"""Counters and a histogram for whoever collects them, through OpenTelemetry's API where installed.
+"""Counters, histograms and gauges for whoever collects them, through OpenTelemetry where installed.
 
 Without it nothing is counted. Names and attributes are stable; no value holds a phone number. What
 a meter raises stops no payment: it is logged.
@@ -12,13 +12,17 @@ from functools import cache, wraps
 from typing import Any, ParamSpec, Protocol
 
 _P = ParamSpec("_P")
-logger = logging.getLogger("mpesa_integrations")
+logger: logging.Logger = logging.getLogger("mpesa_integrations")
 
 
 class _Meter(Protocol):
     def create_counter(self, name: str, unit: str = "", description: str = "") -> Any: ...
 
     def create_histogram(self, name: str, unit: str = "", description: str = "") -> Any: ...
+
+    def create_observable_gauge(
+        self, name: str, callbacks: Any = None, unit: str = "", description: str = ""
+    ) -> Any: ...
 
 
 @cache
@@ -38,11 +42,39 @@ def _counter(name: str, description: str) -> Any:
 
 
 @cache
-def _call_duration() -> Any:
+def _histogram(name: str, description: str) -> Any:
+    meter = _meter()
+    return None if meter is None else meter.create_histogram(name, "s", description)
+
+
+_waiting: dict[str, int] = {}
+_in_flight: dict[str, int] = {}
+
+
+@cache
+def _gauges() -> bool:
+    """Make the gauges of a queue, which are read when they are collected; whether there are any."""
     meter = _meter()
     if meter is None:
-        return None
-    return meter.create_histogram("mpesa.call.duration", "s", "From sending to the whole answer.")
+        return False
+    from opentelemetry.metrics import Observation
+
+    def read(values: dict[str, int]) -> Callable[[object], list[Observation]]:
+        return lambda options: [
+            Observation(value, {"account": account}) for account, value in list(values.items())
+        ]
+
+    for name, values, description in (
+        ("mpesa.queue.waiting", _waiting, "Payments that a worker is to send."),
+        ("mpesa.queue.in_flight", _in_flight, "Payments that this worker has sent, unanswered."),
+    ):
+        meter.create_observable_gauge(name, [read(values)], "1", description)
+    return True
+
+
+def is_collected() -> bool:
+    """Whether OpenTelemetry is there, so that it is worth while to find out what to tell it."""
+    return _meter() is not None
 
 
 def _harmless(count: Callable[_P, None]) -> Callable[_P, None]:
@@ -75,6 +107,24 @@ def count_callback(account: str, verdict: str) -> None:
 @_harmless
 def note_duration(operation: str, kind: str, seconds: float) -> None:
     """Note how long a call took."""
-    histogram = _call_duration()
+    histogram = _histogram("mpesa.call.duration", "From sending to the whole answer.")
     if histogram is not None:
         histogram.record(seconds, {"operation": operation, "kind": kind})
+
+
+@_harmless
+def note_sent(account: str, operation: str, seconds: float) -> None:
+    """Note that a worker sent a payment, so long after it was recorded."""
+    about = {"account": account, "operation": operation}
+    counter = _counter("mpesa.queue.sent", "Payments that a worker sent.")
+    histogram = _histogram("mpesa.queue.delay", "From the record to the sending by a worker.")
+    if counter is not None and histogram is not None:
+        counter.add(1, about)
+        histogram.record(seconds, about)
+
+
+@_harmless
+def note_queue(account: str, *, waiting: int, in_flight: int) -> None:
+    """Note how many payments wait for any worker, and how many this one waits for."""
+    if _gauges():
+        _waiting[account], _in_flight[account] = waiting, in_flight

@@ -1,31 +1,18 @@
-"""The simulated account: its keys, kept over restarts, and the bearer tokens that prove them."""
+"""An account's keys, kept over restarts, and what a program must know to use it."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import contextlib
-import hmac
 import json
-import os
 import secrets
 import string
-import tempfile
-import threading
-from collections import OrderedDict
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from .files import write_private
 
 ACCOUNT_FILE = "account.json"
 SERVICE_PROVIDER_CODE = "171717"
 _CREDENTIALS_FILE = "credentials.json"
-_PRIVATE_KEY_FILE = "private_key.pem"
-_KEY_BITS = 4096
-_BEARERS_KEPT = 512
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,22 +35,25 @@ class Account:
     base_url: str
     control_url: str
 
-    def write(self, state_dir: Path) -> Path:
+    def write(self, directory: Path) -> Path:
         """Write `account.json` for other programs, readable by its owner only."""
-        path = state_dir / ACCOUNT_FILE
+        path = directory / ACCOUNT_FILE
         write_private(path, json.dumps(asdict(self), indent=2).encode())
         return path
 
 
 class Credentials:
-    """The gateway's half of the account: the private key, and what a caller must present."""
+    """What a caller of one account must present.
 
-    def __init__(self, state_dir: Path) -> None:
-        self._state_dir = state_dir
-        self._lock = threading.Lock()
-        self._private_key = _load_or_make_key(state_dir / _PRIVATE_KEY_FILE)
-        self._known: OrderedDict[str, bool] = OrderedDict()
-        path = state_dir / _CREDENTIALS_FILE
+    Args:
+        directory: the account's own.
+        public_key: the gateway's.
+    """
+
+    def __init__(self, directory: Path, public_key: str) -> None:
+        self._directory = directory
+        self.public_key = public_key
+        path = directory / _CREDENTIALS_FILE
         if path.is_file():
             kept = json.loads(path.read_text())
         else:
@@ -77,50 +67,11 @@ class Credentials:
         self.security_credential: str = kept["security_credential"]
         self._save()
 
-    @property
-    def public_key(self) -> str:
-        """The public key as bare Base64 of its DER, on one line."""
-        der = self._private_key.public_key().public_bytes(
-            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-        return base64.b64encode(der).decode("ascii")
-
     def renew_api_key(self) -> str:
         """Make a new API key; from now on the old one, and every token of it, is refused."""
-        with self._lock:
-            self.api_key = _new_api_key()
-            self._known.clear()
-            self._save()
-            return self.api_key
-
-    def accepts(self, authorization: str | None) -> bool:
-        """Whether an `Authorization` header holds a bearer token of the current API key."""
-        scheme, _, token = (authorization or "").strip().partition(" ")
-        token = token.strip()
-        if scheme.lower() != "bearer" or not token:
-            return False
-        with self._lock:
-            api_key = self.api_key
-            if token in self._known:
-                self._known.move_to_end(token)
-                return True
-        # Outside the lock: decrypting takes milliseconds, and other threads have their own.
-        if not hmac.compare_digest(self._decrypt(token), api_key.encode()):
-            return False
-        with self._lock:
-            if api_key == self.api_key:
-                self._known[token] = True
-                while len(self._known) > _BEARERS_KEPT:
-                    self._known.popitem(last=False)
-        return True
-
-    def _decrypt(self, token: str) -> bytes:
-        try:
-            ciphertext = base64.b64decode(token, validate=True)
-            # A wrong ciphertext may decrypt to noise rather than fail; the comparison refuses it.
-            return self._private_key.decrypt(ciphertext, PKCS1v15())
-        except (binascii.Error, ValueError):
-            return b""
+        self.api_key = _new_api_key()
+        self._save()
+        return self.api_key
 
     def _save(self) -> None:
         kept = {
@@ -128,36 +79,7 @@ class Credentials:
             "initiator_identifier": self.initiator_identifier,
             "security_credential": self.security_credential,
         }
-        write_private(self._state_dir / _CREDENTIALS_FILE, json.dumps(kept).encode())
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Replace a file at once by one that only its owner can read."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        Path(name).replace(path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            Path(name).unlink()
-        raise
-
-
-def _load_or_make_key(path: Path) -> rsa.RSAPrivateKey:
-    if path.is_file():
-        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
-        if not isinstance(key, rsa.RSAPrivateKey):
-            raise ValueError(f"{path} is not an RSA private key; remove it to have one made")
-        return key
-    key = rsa.generate_private_key(public_exponent=65537, key_size=_KEY_BITS)
-    pem = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    write_private(path, pem)
-    return key
+        write_private(self._directory / _CREDENTIALS_FILE, json.dumps(kept).encode())
 
 
 def _new_api_key() -> str:

@@ -32,14 +32,14 @@ def answer_code(
     status = _status_of(code)
     if code == "INS-0" and endpoint.method != "GET":
         status = 201
-    return _json(status, _fields(parameters, code, transaction))
+    return _about(transaction, _json(status, _fields(parameters, code, transaction)))
 
 
 def answer_status(parameters: Parameters, found: Transaction | None) -> Answer:
     """Answer a status query; a transaction that there is not has no status."""
     fields = _fields(parameters, "INS-0", found)
     status = found.status if found else NOT_APPLICABLE
-    return _json(200, {**fields, "output_ResponseTransactionStatus": status})
+    return _about(found, _json(200, {**fields, "output_ResponseTransactionStatus": status}))
 
 
 def answer_name(parameters: Parameters) -> Answer:
@@ -69,11 +69,13 @@ def answer_as_scenario_says(
 ) -> Answer:
     """Turn the true answer into what the scenario lets the caller see of it."""
     if scenario.reply is Reply.CODE:
-        return answer_code(endpoint, parameters, scenario.code)
-    if scenario.reply is Reply.REDIRECT:
+        shown = answer_code(endpoint, parameters, scenario.code)
+    elif scenario.reply is Reply.REDIRECT:
         path = request.path.replace(PREFIX, "/elsewhere/")
-        return Answer(307, content_type="text/html", location=f"{request.address}{path}")
-    return _REPLIES[scenario.reply](scenario, true_answer)
+        shown = Answer(307, content_type="text/html", location=f"{request.address}{path}")
+    else:
+        shown = _REPLIES[scenario.reply](scenario, true_answer)
+    return replace(shown, conversation_id=true_answer.conversation_id)
 
 
 def _status_of(code: str) -> int:
@@ -89,6 +91,10 @@ def _fields(parameters: Parameters, code: str, transaction: Transaction | None) 
         "output_ConversationID": transaction.conversation_id if transaction else NOT_APPLICABLE,
         "output_ThirdPartyReference": parameters.get("input_ThirdPartyReference") or NOT_APPLICABLE,
     }
+
+
+def _about(transaction: Transaction | None, answer: Answer) -> Answer:
+    return replace(answer, conversation_id=transaction.conversation_id if transaction else "")
 
 
 def _json(status: int, fields: dict[str, str]) -> Answer:

@@ -6,6 +6,7 @@ its call, in `processing`.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 import threading
@@ -16,13 +17,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timezone
 from decimal import Decimal
 
+from .background import Background, Interruption
 from .delivery import Delivery, post_result
 from .response_url import check_response_url
 from .scenarios import CallbackTiming
-from .steps import Steps, wait_through
+from .steps import Steps
 from .transactions import Transaction
 
-logger = logging.getLogger("mpesa_integrations.simulator")
+logger: logging.Logger = logging.getLogger("mpesa_integrations.simulator")
 
 RETRY_DELAYS = (0.5, 2.0)
 """Seconds before each further attempt to deliver a callback that was not acknowledged."""
@@ -34,20 +36,21 @@ class Callbacks:
     """Delivers results in the background, at most so many at a time, and keeps what came of them.
 
     Args:
-        ask: shows a customer a PIN prompt and waits for the response code that comes of it.
-        observe: is given each attempt to deliver.
+        observe: is given each attempt to deliver, and whose result it was.
+        background: where what is due waits for its time.
 
     Attributes:
         retry_delays: seconds before each further attempt.
     """
 
     def __init__(
-        self, ask: Callable[[Transaction], str], observe: Callable[[Delivery], None]
+        self, observe: Callable[[Delivery, Transaction], None], background: Background
     ) -> None:
-        self._ask = ask
         self._observe = observe
+        self._background = background
+        self._interruption = Interruption(background)
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="mpesa-callback")
-        self._stopping = threading.Event()
+        self._stopped = False
         self._changed = threading.Condition()
         self._under_way = 0
         self._deliveries: deque[Delivery] = deque(maxlen=_DELIVERIES_KEPT)
@@ -84,12 +87,15 @@ class Callbacks:
         """
         with self._changed:
             self._under_way += 1
-        work = self._pool.submit(self._process, self._url, settling, timing)
+        work = self._background.run(self._process(self._url, settling, timing))
         work.add_done_callback(self._finished)
         return work
 
-    def drain(self, timeout: float = 30.0) -> None:
+    def drain(self, timeout: float | None = 30.0) -> None:
         """Wait until every result that is due has been delivered or given up.
+
+        Args:
+            timeout: seconds to wait for that; None means as long as it takes.
 
         Raises:
             TimeoutError: it took longer than `timeout` seconds.
@@ -119,8 +125,6 @@ class Callbacks:
         Raises:
             RuntimeError: the account has no response URL.
         """
-        if self._url is None:
-            raise RuntimeError("The account has no asynchronous response URL")
         now = datetime.now(timezone.utc)
         number = secrets.token_hex(6).upper()
         never_was = Transaction(
@@ -139,22 +143,38 @@ class Callbacks:
             created_at=now,
             settled_at=now,
         )
-        return self._post(self._url, never_was)
+        return self.send_again(never_was)
+
+    def send_again(self, transaction: Transaction) -> Delivery:
+        """Post a decided payment's result once more.
+
+        Raises:
+            RuntimeError: the account has no response URL.
+        """
+        if self._url is None:
+            raise RuntimeError("The account has no asynchronous response URL")
+        return self._post(self._url, transaction)
 
     def reset(self) -> None:
         """Return to synchronous mode and forget the deliveries, once those under way have ended."""
         self._url = None
-        self._stopping.set()  # cuts delays short
+        self._interruption.begin()
         self.drain()
-        self._stopping.clear()
+        self._interruption.end()
         with self._changed:
             self._deliveries.clear()
         self.retry_delays = RETRY_DELAYS
 
+    def begin_to_stop(self) -> None:
+        """Begin to deliver nothing more: what waits for its time is given up."""
+        self._stopped = True
+        self._interruption.begin()
+
     def stop(self) -> None:
-        """Stop: what is being delivered ends, what waits for its time is given up."""
-        self._stopping.set()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        """Stop, once what is being delivered, and what decides a payment, has ended."""
+        self.begin_to_stop()
+        self.drain(None)
+        self._pool.shutdown()
 
     def _finished(self, work: Future[None]) -> None:
         with self._changed:
@@ -163,24 +183,39 @@ class Callbacks:
         if not work.cancelled() and work.exception() is not None:
             logger.error("callback.failed", exc_info=work.exception())
 
-    def _process(
+    async def _process(
         self, url: str | None, settling: Steps[Transaction], timing: CallbackTiming
     ) -> None:
-        settled = wait_through(settling, pause=self._stopping.wait, ask=self._ask)
+        settled = await self._background.walk_through(settling, interruption=self._interruption)
         if url is None or timing is CallbackTiming.NEVER:
             return
         for _ in range(2 if timing is CallbackTiming.TWICE else 1):
-            self._deliver(url, settled)
+            await self._deliver(url, settled)
 
-    def _deliver(self, url: str, transaction: Transaction) -> None:
-        for delay in (0.0, *self.retry_delays):
-            if delay and self._stopping.wait(delay):
+    async def _deliver(self, url: str, transaction: Transaction) -> None:
+        running = asyncio.get_running_loop()
+        delays = (0.0, *self.retry_delays)
+        for attempt, delay in enumerate(delays, start=1):
+            if delay and await self._interruption.pause(delay):
                 return
-            if self._post(url, transaction).acknowledged:
+            if self._stopped:
+                return
+            delivery = await running.run_in_executor(
+                self._pool, self._post_in_time, url, transaction, attempt, len(delays)
+            )
+            if delivery is None or delivery.acknowledged:
                 return
 
-    def _post(self, url: str, transaction: Transaction) -> Delivery:
-        delivery = post_result(url, transaction)
+    def _post_in_time(
+        self, url: str, transaction: Transaction, attempt: int, attempts: int
+    ) -> Delivery | None:
+        """Post, unless the gateway has stopped while this waited for a thread."""
+        return None if self._stopped else self._post(url, transaction, attempt, attempts)
+
+    def _post(
+        self, url: str, transaction: Transaction, attempt: int = 1, attempts: int = 1
+    ) -> Delivery:
+        delivery = post_result(url, transaction, attempt=attempt, attempts=attempts)
         logger.info(
             "callback.sent third_party_reference=%s code=%s http_status=%s problem=%s",
             delivery.third_party_reference,
@@ -188,7 +223,7 @@ class Callbacks:
             delivery.http_status,
             delivery.problem,
         )
-        self._observe(delivery)
+        self._observe(delivery, transaction)
         with self._changed:
             self._deliveries.append(delivery)
             self._changed.notify_all()

@@ -1,62 +1,55 @@
-"""The journal: every call and callback, for reports and the live log.
+"""What the journal tells of calls and callbacks, as values: one entry, which are meant, a count.
 
-In SQLite, so that it outlives a restart, and bounded. What is written to it is made in `journal`,
-with secrets shortened and numbers masked.
+Where they are kept is in `call_log`; what is written down of a call is made in `journal`.
 """
 
 from __future__ import annotations
 
-import logging
-import sqlite3
-import threading
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime
 from decimal import Decimal
-from pathlib import Path
-from typing import Any, NamedTuple
+from enum import Enum
+from typing import NamedTuple
 
 from mpesa_integrations.core.markets.mozambique.codes import ResponseCode
 from mpesa_integrations.core.protocol.codes import Kind
 
-from .masking import TEXT_KEPT
 
-logger = logging.getLogger("mpesa_integrations.simulator")
+class Ending(str, Enum):
+    """How a payment ended, as the gateway's ledger has it, whatever its caller was answered.
 
-CALLS_FILE = "calls.sqlite3"
-CALLS_KEPT = 10_000
-"""How many calls and callbacks are kept; the oldest go first."""
-_PRUNE_EVERY = 100
+    A call that began no payment ends as it was answered: with a value of `Kind`.
+    """
 
-_COLUMNS = (
-    "at", "kind", "operation", "code", "outcome", "http_status", "seconds", "msisdn", "amount",
-    "transaction_reference", "third_party_reference", "problem", "sent", "answered",
-)  # fmt: skip
-_SORTABLE = ("at", "operation", "code", "outcome", "http_status", "seconds", "amount")
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS call (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    at TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    operation TEXT NOT NULL,
-    code TEXT NOT NULL,
-    outcome TEXT NOT NULL,
-    http_status INTEGER,
-    seconds REAL NOT NULL,
-    msisdn TEXT NOT NULL,
-    amount TEXT NOT NULL,
-    transaction_reference TEXT NOT NULL,
-    third_party_reference TEXT NOT NULL,
-    problem TEXT NOT NULL,
-    sent TEXT NOT NULL,
-    answered TEXT NOT NULL
-);
-CREATE INDEX IF NOT EXISTS call_at ON call (at);
-"""
+    COMPLETED = "success"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    """Nobody typed the PIN in time; no money moved."""
+    PENDING = "pending"
+    """Nobody has decided it yet."""
+    REVERSED = "reversed"
+    """Completed, and all of it given back since."""
+    PARTLY_REVERSED = "partly_reversed"
+    NEVER_IN = "never_in"
+    """The answer proved nothing, and the ledger knows that no payment came of it."""
+
+
+class ToldBy(str, Enum):
+    """What told the caller how its payment ended."""
+
+    ANSWER = "answer"
+    CALLBACK = "callback"
+    """One that the endpoint acknowledged."""
+    STATUS_QUERY = "status_query"
+    GIVEN_UP = "given_up"
+    """Nothing did: no attempt to deliver its callback was acknowledged, and there is no other."""
+    NOTHING = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Call:
-    """One call to the gateway, or one callback of it.
+    """One call to the gateway, or one attempt to deliver a callback of it.
 
     Attributes:
         at: when it began, aware UTC.
@@ -65,12 +58,20 @@ class Call:
         outcome: what the answer proves, a value of `Kind`.
         http_status: as answered, None where the connection was cut or never made.
         seconds: how long the answer took.
-        msisdn: masked, empty where there is none.
+        msisdn: as it was sent, empty where there is none.
         amount: meticais, None where there is none.
         problem: what is wrong with the answer to a callback.
-        sent: the request as text, its secrets shortened and numbers masked.
-        answered: the answer's body, likewise.
+        sent: the request as JSON: `method`, `url`, `headers` and `parameters`, secrets shortened.
+        answered: the answer's body, likewise; as text where it was no JSON object.
+        conversation_id: of the payment that it began, asked about or is the result of; empty where
+            there is none.
+        attempt: which attempt to deliver a callback this is, from 1; 0 for a call.
+        attempts: how many attempts are made at the most.
         id: grows with time; 0 until it is kept.
+        ended: how it ended, a value of `Ending` or `Kind`; known when it is read.
+        ended_code: the code it ended with, likewise.
+        ended_at: when its payment was decided, aware UTC, likewise; None where none was.
+        told_by: what told the caller so, a value of `ToldBy`, likewise.
     """
 
     at: datetime
@@ -87,7 +88,14 @@ class Call:
     problem: str = ""
     sent: str = ""
     answered: str = ""
+    conversation_id: str = ""
+    attempt: int = 0
+    attempts: int = 0
     id: int = 0
+    ended: str = ""
+    ended_code: str = ""
+    ended_at: datetime | None = None
+    told_by: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,159 +103,39 @@ class CallFilter:
     """Which calls are meant; what is left empty does not narrow them.
 
     Attributes:
+        code: that they were answered or ended with.
+        ended: a value of `Ending` or `Kind`.
+        search: text that is in it, or in a callback of its payment; a number in any spelling.
         since: aware UTC.
-        after: only calls with a greater ID.
+        until: aware UTC, itself not meant any more.
     """
 
     kind: str = ""
     operation: str = ""
     code: str = ""
-    outcome: str = ""
+    ended: str = ""
+    conversation_id: str = ""
+    search: str = ""
     since: datetime | None = None
-    after: int = 0
+    until: datetime | None = None
 
-    def where(self) -> tuple[str, list[Any]]:
-        """The condition in SQL, and what is bound to it."""
-        conditions, values = ["id > ?"], [self.after]
-        bound: list[Any] = list(values)
-        for column in ("kind", "operation", "code", "outcome"):
-            value = getattr(self, column)
-            if value:
-                conditions.append(f"{column} = ?")
-                bound.append(value)
-        if self.since:
-            conditions.append("at >= ?")
-            bound.append(self.since.isoformat())
-        return " AND ".join(conditions), bound
+
+class Group(NamedTuple):
+    """A call with the callbacks of its payment, oldest first; or a callback that has no call."""
+
+    call: Call
+    callbacks: list[Call]
 
 
 class Tally(NamedTuple):
-    """What is counted of a call."""
+    """What is counted of a call; the code and `ended` are those it ended with."""
 
     at: datetime
     operation: str
     code: str
-    outcome: str
-
-
-class CallLog:
-    """The journal in a file; safe to be used from many threads."""
-
-    def __init__(self, path: Path) -> None:
-        self._lock = threading.Lock()
-        self._written = 0
-        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        self._db.row_factory = sqlite3.Row
-        self._db.execute("PRAGMA journal_mode=WAL")
-        # A journal for a person to look at: losing its end in a power cut is no harm.
-        self._db.execute("PRAGMA synchronous=OFF")
-        self._db.executescript(_SCHEMA)
-
-    def close(self) -> None:
-        """Close the database; what is recorded after that is dropped."""
-        with self._lock:
-            self._db.close()
-
-    def record(self, call: Call) -> None:
-        """Keep a call, and drop the oldest beyond `CALLS_KEPT`."""
-        values = [getattr(call, column) for column in _COLUMNS]
-        values[0] = call.at.isoformat()
-        values[_COLUMNS.index("amount")] = "" if call.amount is None else f"{call.amount:.2f}"
-        values = [_storable(value) for value in values]
-        marks = ", ".join("?" * len(_COLUMNS))
-        with self._lock:
-            try:
-                self._db.execute(
-                    f"INSERT INTO call ({', '.join(_COLUMNS)}) VALUES ({marks})",  # noqa: S608
-                    values,
-                )
-            except sqlite3.Error as error:
-                # Closed since the gateway is stopping, or a full disk: no reason to fail a payment.
-                logger.debug("calls.not_recorded problem=%s", error)
-                return
-            self._written += 1
-            if self._written % _PRUNE_EVERY == 0:
-                self._db.execute(
-                    "DELETE FROM call WHERE id <= (SELECT MAX(id) FROM call) - ?", (CALLS_KEPT,)
-                )
-
-    def select(
-        self,
-        wanted: CallFilter,
-        *,
-        sort: str = "at",
-        descending: bool = True,
-        limit: int = CALLS_KEPT,
-        offset: int = 0,
-    ) -> list[Call]:
-        """Find calls.
-
-        Args:
-            wanted: which.
-            sort: a column; another name sorts by time.
-            descending: greatest, or latest, first.
-            limit: how many at the most.
-            offset: how many to pass over.
-        """
-        column = sort if sort in _SORTABLE else "at"
-        column = "CAST(amount AS REAL)" if column == "amount" else column
-        direction = "DESC" if descending else "ASC"
-        where, values = wanted.where()
-        with self._lock:
-            rows = self._db.execute(
-                f"SELECT * FROM call WHERE {where} ORDER BY {column} {direction}, id {direction}"  # noqa: S608
-                " LIMIT ? OFFSET ?",
-                [*values, limit, offset],
-            ).fetchall()
-        return [_call(row) for row in rows]
-
-    def find(self, number: int) -> Call | None:
-        """Find a call by its ID."""
-        with self._lock:
-            row = self._db.execute("SELECT * FROM call WHERE id = ?", (number,)).fetchone()
-        return _call(row) if row else None
-
-    def count(self, wanted: CallFilter) -> int:
-        """How many calls there are."""
-        where, values = wanted.where()
-        with self._lock:
-            row = self._db.execute(
-                f"SELECT COUNT(*) FROM call WHERE {where}",  # noqa: S608
-                values,
-            ).fetchone()
-        return int(row[0])
-
-    def tally(self, wanted: CallFilter) -> list[Tally]:
-        """When calls were made and what became of them, without the texts: for counting."""
-        where, values = wanted.where()
-        with self._lock:
-            rows = self._db.execute(
-                f"SELECT at, operation, code, outcome FROM call WHERE {where}",  # noqa: S608
-                values,
-            ).fetchall()
-        return [Tally(_time(row["at"]), *row[1:]) for row in rows]
-
-    def values(self, column: str) -> list[str]:
-        """The distinct operations, codes or outcomes of the calls that are kept."""
-        if column not in ("operation", "code", "outcome"):
-            raise ValueError(f"There is no choice of {column}")
-        with self._lock:
-            rows = self._db.execute(
-                f"SELECT DISTINCT {column} FROM call WHERE {column} != '' ORDER BY 1"  # noqa: S608
-            ).fetchall()
-        return [str(row[0]) for row in rows]
-
-    def clear(self) -> None:
-        """Forget everything."""
-        with self._lock:
-            self._db.execute("DELETE FROM call")
-
-
-def _storable(value: Any) -> Any:
-    # A caller's JSON may hold half of a surrogate pair, which no database takes.
-    if isinstance(value, str):
-        return value[:TEXT_KEPT].encode("utf-8", "replace").decode()
-    return value
+    answered_code: str
+    ended: str
+    amount: Decimal | None
 
 
 def outcome_of(code: str, *, accepted: bool = False) -> str:
@@ -255,14 +143,3 @@ def outcome_of(code: str, *, accepted: bool = False) -> str:
     if accepted:
         return Kind.ACCEPTED.value
     return (ResponseCode(code).kind if code else Kind.UNKNOWN).value
-
-
-def _call(row: sqlite3.Row) -> Call:
-    values = dict(row)
-    values["at"] = _time(values["at"])
-    values["amount"] = Decimal(values["amount"]) if values["amount"] else None
-    return Call(**values)
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text).astimezone(timezone.utc)

@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
+from .account_state import AccountState
 from .endpoints import Endpoint
-from .exchange import Request
 from .parameters import AMOUNTS, Parameters, Refused
-from .state import GatewayState
 
 UNKNOWN_RECEIVER = "999999"
 """A shortcode that no business has."""
@@ -33,17 +32,18 @@ _FORMATS: dict[str, tuple[re.Pattern[str], str]] = {
 }
 
 
-def check_bearer(gateway: GatewayState, request: Request) -> None:
-    """Check that a request carries a token of the account's API key.
+def check_bearer(account: AccountState | None) -> AccountState:
+    """Check that a bearer's account was found, and give it.
 
     Raises:
-        Refused: it does not.
+        Refused: no account's current API key made the bearer, or there is none.
     """
-    if not gateway.credentials.accepts(request.headers.get("authorization")):
+    if account is None:
         raise Refused("INS-2")
+    return account
 
 
-def check_parameters(gateway: GatewayState, endpoint: Endpoint, parameters: Parameters) -> None:
+def check_parameters(account: AccountState, endpoint: Endpoint, parameters: Parameters) -> None:
     """Check that nothing is missing, and that each value is one that the gateway takes.
 
     Raises:
@@ -55,17 +55,17 @@ def check_parameters(gateway: GatewayState, endpoint: Endpoint, parameters: Para
         if name not in _FORMATS or _FORMATS[name][0].fullmatch(value):
             continue
         # Its own IDs it knows again, whatever shape a test gave them.
-        if name not in _OWN_IDS or gateway.ledger.find(value) is None:
+        if name not in _OWN_IDS or account.ledger.find(value) is None:
             raise Refused(_FORMATS[name][1])
     if any(Decimal(parameters[name]) <= 0 for name in AMOUNTS if name in parameters):
         raise Refused("INS-15")
-    _check_parties(gateway, parameters)
+    _check_parties(account, parameters)
 
 
-def _check_parties(gateway: GatewayState, parameters: Parameters) -> None:
-    ours = gateway.service_provider_code
-    identifier = gateway.credentials.initiator_identifier
-    credential = gateway.credentials.security_credential
+def _check_parties(account: AccountState, parameters: Parameters) -> None:
+    ours = account.service_provider_code
+    identifier = account.credentials.initiator_identifier
+    credential = account.credentials.security_credential
     for name, value, code in (
         ("input_ServiceProviderCode", ours, "INS-13"),
         ("input_PrimaryPartyCode", ours, "INS-13"),

@@ -35,6 +35,8 @@ class Answer:
     Attributes:
         location: the header of that name, of a redirect.
         cut: whether the connection is cut in place of it.
+        conversation_id: of the payment that the call began or asked about, whatever the caller is
+            told of it; empty where there is none. It is for the journal and is not sent.
     """
 
     status: int
@@ -42,6 +44,7 @@ class Answer:
     content_type: str = "application/json"
     location: str | None = None
     cut: bool = False
+    conversation_id: str = ""
 
     @property
     def fields(self) -> dict[str, Any]:

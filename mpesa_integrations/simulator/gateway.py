@@ -10,23 +10,33 @@ import logging
 import time
 from datetime import datetime, timezone
 
+from .account_state import AccountState
 from .answers import answer_code
 from .checks import check_bearer, check_parameters
 from .endpoints import DOCUMENTED_PORTS, Endpoint, find_endpoint
 from .exchange import Answer, Request
-from .journal import call_entry
+from .journal import call_entry, sent_parameters
 from .parameters import Parameters, Refused, read_parameters
 from .processing import carry_out
 from .state import GatewayState
 from .steps import Steps, wait_through
 
-logger = logging.getLogger("mpesa_integrations.simulator")
+logger: logging.Logger = logging.getLogger("mpesa_integrations.simulator")
 
 
 def answer_call(gateway: GatewayState, request: Request) -> Answer:
     """Answer a call in this thread, which waits for the customer's PIN where the call does."""
     return wait_through(
-        steps_of_call(gateway, request), pause=gateway.stopping.wait, ask=gateway.phones.ask
+        steps_of_call(gateway, request),
+        pause=gateway.stopping.wait,
+        ask=lambda step: step.phones.ask(step.transaction),
+    )
+
+
+async def answer_call_in_background(gateway: GatewayState, request: Request) -> Answer:
+    """Answer a call in the gateway's event loop, which does other things while it waits."""
+    return await gateway.background.walk_through(
+        steps_of_call(gateway, request), interruption=gateway.interruption
     )
 
 
@@ -39,11 +49,12 @@ def steps_of_call(gateway: GatewayState, request: Request) -> Steps[Answer]:
         return Answer(405, content_type="text/html")
     parameters: Parameters = {}
     at, started = datetime.now(timezone.utc), time.monotonic()
+    account = gateway.account_of(request.headers.get("authorization"))
     try:
-        check_bearer(gateway, request)
+        caller = check_bearer(account)
         parameters = read_parameters(endpoint, request)
-        check_parameters(gateway, endpoint, parameters)
-        answer = yield from carry_out(gateway, endpoint, parameters, request)
+        check_parameters(caller, endpoint, parameters)
+        answer = yield from carry_out(caller, endpoint, parameters, request)
     except Refused as refused:
         answer = answer_code(endpoint, parameters, refused.code)
     logger.info(
@@ -53,11 +64,19 @@ def steps_of_call(gateway: GatewayState, request: Request) -> Steps[Answer]:
         answer.status,
     )
     seconds = time.monotonic() - started
-    gateway.calls.record(call_entry(endpoint, request, answer, at=at, seconds=seconds))
+    entry = call_entry(endpoint, request, answer, at=at, seconds=seconds)
+    (account or _account_meant(gateway, endpoint, request)).calls.record(entry)
     return answer
+
+
+def _account_meant(gateway: GatewayState, endpoint: Endpoint, request: Request) -> AccountState:
+    """Whose journal a call with a wrong bearer goes to: who made it looks for it there."""
+    parameters = sent_parameters(endpoint, request)
+    named = parameters.get("input_ServiceProviderCode") or parameters.get("input_PrimaryPartyCode")
+    return gateway.accounts.get(str(named), gateway)
 
 
 def _came_by_another_port(gateway: GatewayState, request: Request, endpoint: Endpoint) -> bool:
     """Whether this is the documented port of another operation."""
-    serves_documented = gateway.documented_ports and request.port in DOCUMENTED_PORTS
+    serves_documented = gateway.addresses.documented_ports and request.port in DOCUMENTED_PORTS
     return serves_documented and request.port != endpoint.port

@@ -157,7 +157,7 @@ _one_at_a_time = threading.RLock()
 @functools.cache
 def _gateway() -> tuple[GatewayState, _HeldCallbacks]:
     gateway = GatewayState(port=LOCAL_PORT)  # which nobody listens on
-    held = _HeldCallbacks(gateway.phones.ask, lambda delivery: None)
+    held = _HeldCallbacks(lambda delivery, payment: None, gateway.background)
     gateway.callbacks = held
     atexit.register(_stop, gateway)
     return gateway, held

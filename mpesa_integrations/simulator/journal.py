@@ -1,6 +1,8 @@
-"""What the journal keeps of a call and of a callback: no secret, no whole phone number.
+"""What the journal keeps of a call and of a callback: no secret, and no more than can be shown.
 
-Where it is kept is in `calls`.
+Phone numbers are kept whole, as in the ledger beside it; who may see them whole is for the pages.
+
+Where it is kept is in `call_log`.
 """
 
 from __future__ import annotations
@@ -10,18 +12,18 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from mpesa_integrations.core.masking import mask_msisdn
-
 from .answers import NOT_APPLICABLE
 from .calls import Call, outcome_of
 from .delivery import Delivery
 from .endpoints import Endpoint
 from .exchange import Answer, Request
-from .masking import shorten, shorten_url, shown_body, shown_parameters, shown_text
+from .masking import as_text, body_without_secrets, shorten, shorten_url, without_secrets
+from .transactions import Transaction
 
 CUT_BY_SCENARIO = "The connection was cut by a scenario"
 """What the journal says of a call that got no answer."""
 _HEADERS = ("Content-Type", "Origin", "User-Agent")
+_HEADER_KEPT = 300
 
 
 def call_entry(
@@ -33,7 +35,7 @@ def call_entry(
         at: when it began, aware UTC.
         seconds: how long the answer took.
     """
-    parameters = _sent_parameters(endpoint, request)
+    parameters = sent_parameters(endpoint, request)
     fields = answer.fields
     code = fields.get("output_ResponseCode") or fields.get("output_ResultCode") or ""
     accepted = (
@@ -51,18 +53,23 @@ def call_entry(
         outcome=outcome_of(code, accepted=accepted),
         http_status=None if answer.cut else answer.status,
         seconds=seconds,
-        msisdn=mask_msisdn(msisdn) if isinstance(msisdn, str) else "",
+        msisdn=_short_text(msisdn),
         amount=_readable_amount(amount),
         transaction_reference=_short_text(parameters.get("input_TransactionReference")),
         third_party_reference=_short_text(parameters.get("input_ThirdPartyReference")),
-        sent=_shown_request(request, parameters),
-        answered="" if answer.cut else shown_body(answer.body.decode()),
+        sent=as_text(_sent_request(request, parameters)),
+        answered="" if answer.cut else body_without_secrets(answer.body.decode()),
         problem=CUT_BY_SCENARIO if answer.cut else "",
+        conversation_id=answer.conversation_id,
     )
 
 
-def callback_entry(delivery: Delivery) -> Call:
-    """The journal's entry of an attempt to deliver a callback."""
+def callback_entry(delivery: Delivery, payment: Transaction) -> Call:
+    """The journal's entry of an attempt to deliver a callback.
+
+    Args:
+        payment: whose result it is.
+    """
     return Call(
         at=delivery.at,
         kind="callback",
@@ -71,14 +78,27 @@ def callback_entry(delivery: Delivery) -> Call:
         outcome=outcome_of(delivery.code),
         http_status=delivery.http_status,
         seconds=delivery.seconds,
+        msisdn=payment.msisdn or "",
+        amount=payment.amount,
+        transaction_reference=payment.transaction_reference or "",
         third_party_reference=delivery.third_party_reference,
         problem=delivery.problem or "",
-        sent=f"POST {shorten_url(delivery.url)}\n\n{shown_parameters(delivery.body)}",
-        answered=shown_body(delivery.answer),
+        sent=as_text(
+            {
+                "method": "POST",
+                "url": shorten_url(delivery.url),
+                "headers": {"Content-Type": "application/json"},
+                "parameters": without_secrets(delivery.body),
+            }
+        ),
+        answered=body_without_secrets(delivery.answer),
+        conversation_id=delivery.conversation_id,
+        attempt=delivery.attempt,
+        attempts=delivery.attempts,
     )
 
 
-def _sent_parameters(endpoint: Endpoint, request: Request) -> dict[str, Any]:
+def sent_parameters(endpoint: Endpoint, request: Request) -> dict[str, Any]:
     """The parameters as sent, also where the call was refused before they were looked at."""
     if endpoint.method == "GET":
         return dict(request.query)
@@ -89,18 +109,20 @@ def _sent_parameters(endpoint: Endpoint, request: Request) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _shown_request(request: Request, parameters: dict[str, Any]) -> str:
+def _sent_request(request: Request, parameters: dict[str, Any]) -> dict[str, Any]:
     authorization = request.headers.get("authorization", "")
     scheme = "Bearer " if authorization.startswith("Bearer ") else ""
-    headers = {name: request.headers.get(name.lower()) for name in _HEADERS}
-    lines = [
-        f"{request.method} {request.address}{request.path}",
-        f"Authorization: {scheme}{shorten(authorization.removeprefix(scheme))}",
-        *(f"{name}: {shown_text(value)}" for name, value in headers.items() if value is not None),
-        "",
-        shown_parameters(parameters) if parameters else "(no parameters that can be read)",
-    ]
-    return "\n".join(lines)
+    headers = {"Authorization": f"{scheme}{shorten(authorization.removeprefix(scheme))}"}
+    for name in _HEADERS:
+        value = request.headers.get(name.lower())
+        if value is not None:
+            headers[name] = value[:_HEADER_KEPT]
+    return {
+        "method": request.method,
+        "url": f"{request.address}{request.path}",
+        "headers": headers,
+        "parameters": without_secrets(parameters),
+    }
 
 
 def _readable_amount(value: Any) -> Decimal | None:
@@ -112,4 +134,4 @@ def _readable_amount(value: Any) -> Decimal | None:
 
 
 def _short_text(value: Any) -> str:
-    return shown_text(value[:50]) if isinstance(value, str) else ""
+    return value[:50] if isinstance(value, str) else ""

@@ -1,4 +1,4 @@
-"""The journal's texts: secrets shortened, phone numbers masked, cut where they are too long."""
+"""The journal's texts: secrets shortened and long ones cut; phone numbers masked where shown so."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from mpesa_integrations.core.masking import mask_msisdn, mask_msisdns_in
 TEXT_KEPT = 4_000
 """Characters of a text that are kept."""
 _PARAMETERS_KEPT = 20
+_VALUE_KEPT = 500
 _SECRET_SHOWN = 6
 _SECRET_NAME = re.compile(r"credential|key|token|password|secret|authori", re.IGNORECASE)
 
@@ -30,37 +31,54 @@ def shorten_url(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{path}{'?…' if parts.query else ''}"
 
 
-def shown_parameters(parameters: Mapping[str, Any]) -> str:
-    """Parameters as JSON for people, with secrets shortened and phone numbers masked."""
-    return json.dumps(
-        {
-            shown_text(name[:50]): _shown(name, value)
-            for name, value in itertools.islice(parameters.items(), _PARAMETERS_KEPT)
-        },
-        indent=2,
-        ensure_ascii=False,
-    )
+def without_secrets(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters as the journal keeps them: secrets shortened, long texts cut."""
+    return {
+        name[:50]: _without_secret(name, value)
+        for name, value in itertools.islice(parameters.items(), _PARAMETERS_KEPT)
+    }
 
 
-def shown_text(text: str) -> str:
-    """Free text with phone numbers masked, cut where it is too long to keep."""
-    return mask_msisdns_in(text[:TEXT_KEPT])
+def masked(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters with the phone numbers in them masked."""
+    return {mask_msisdns_in(name): _masked(name, value) for name, value in parameters.items()}
 
 
-def shown_body(text: str) -> str:
-    """An answer's body: as JSON for people where it is an object, as text otherwise."""
+def as_text(parameters: Mapping[str, Any]) -> str:
+    """Parameters as JSON for people."""
+    return json.dumps(parameters, indent=2, ensure_ascii=False)
+
+
+def body_without_secrets(text: str) -> str:
+    """An answer's body as the journal keeps it: as JSON for people where it is an object."""
+    fields = object_in(text[:TEXT_KEPT])
+    return text[:TEXT_KEPT] if fields is None else as_text(without_secrets(fields))
+
+
+def masked_body(text: str) -> str:
+    """A body, as JSON or as text, with the phone numbers in it masked."""
+    fields = object_in(text)
+    return mask_msisdns_in(text) if fields is None else as_text(masked(fields))
+
+
+def object_in(text: str) -> dict[str, Any] | None:
+    """The JSON object that a text is; None where it is something else."""
     try:
-        fields = json.loads(text[:TEXT_KEPT])
+        found = json.loads(text)
     except (ValueError, RecursionError):
-        return shown_text(text)
-    return shown_parameters(fields) if isinstance(fields, dict) else shown_text(text)
+        return None
+    return found if isinstance(found, dict) else None
 
 
-def _shown(name: str, value: Any) -> Any:
+def _without_secret(name: str, value: Any) -> Any:
     if isinstance(value, (dict, list)):
         return "…"  # no parameter is one, so nobody knows what is in it
     if not isinstance(value, str):
         return value
-    if _SECRET_NAME.search(name):
-        return shorten(value)
-    return mask_msisdn(value) if name == "input_CustomerMSISDN" else shown_text(value)
+    return shorten(value) if _SECRET_NAME.search(name) else value[:_VALUE_KEPT]
+
+
+def _masked(name: str, value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return mask_msisdn(value) if name == "input_CustomerMSISDN" else mask_msisdns_in(value)

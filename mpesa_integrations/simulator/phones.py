@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
@@ -10,8 +12,8 @@ from .transactions import Transaction
 
 PIN_TIMEOUT = 60.0
 """Seconds that a customer has to answer a PIN prompt."""
-MOST_WAITING = 16
-"""Prompts that may wait at a time: each holds a thread, and the portal needs some to answer in."""
+MOST_WAITING = 10_000
+"""Prompts that may wait at a time: each holds a connection, and some memory."""
 APPROVED, REFUSED, IGNORED = "INS-0", "INS-5", "INS-9"
 """The codes that end a payment whose prompt was approved, refused, or answered by nobody."""
 
@@ -40,10 +42,10 @@ class Phones:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._waiting: dict[str, Prompt] = {}
-        self._codes: dict[str, str] = {}
+        self._codes: dict[str, Future[str]] = {}
         self._stopped = False
-        self.auto_approve = True
-        self.pin_timeout = PIN_TIMEOUT
+        self.auto_approve: bool = True
+        self.pin_timeout: float = PIN_TIMEOUT
 
     @property
     def waiting(self) -> list[Prompt]:
@@ -51,27 +53,48 @@ class Phones:
         with self._changed:
             return list(self._waiting.values())
 
+    def is_asked(self, conversation_id: str) -> bool:
+        """Whether a payment's customer has been asked and has not answered yet."""
+        with self._changed:
+            return conversation_id in self._waiting
+
     @property
     def crowded(self) -> bool:
         """Whether no further prompt may be shown."""
         return len(self._waiting) >= MOST_WAITING
 
-    def ask(self, transaction: Transaction) -> str:
-        """Show a prompt, and wait for its answer.
+    def show(self, transaction: Transaction) -> Future[str]:
+        """Show a prompt. Whoever does calls `expire` when `pin_timeout` seconds are over.
 
         Returns:
-            The code to settle the payment with: `INS-0` approved, `INS-5` refused, `INS-9` ignored.
+            What is to come: the code to settle the payment with, `INS-0` approved, `INS-5` refused,
+            `INS-9` ignored.
         """
-        key = transaction.conversation_id
+        code: Future[str] = Future()
+        code.set_running_or_notify_cancel()  # who no longer waits for it does not take it away
         expires_at = datetime.now(timezone.utc) + timedelta(seconds=self.pin_timeout)
         with self._changed:
             if self._stopped:
-                return IGNORED
+                code.set_result(IGNORED)
+                return code
+            key = transaction.conversation_id
             self._waiting[key] = Prompt(transaction=transaction, expires_at=expires_at)
+            self._codes[key] = code
             self._changed.notify_all()
-            self._changed.wait_for(lambda: key in self._codes, self.pin_timeout)
-            self._waiting.pop(key, None)
-            return self._codes.pop(key, IGNORED)
+        return code
+
+    def ask(self, transaction: Transaction) -> str:
+        """Show a prompt, and wait in this thread for the code to settle the payment with."""
+        code = self.show(transaction)
+        try:
+            return code.result(self.pin_timeout)
+        except NotYet:
+            self.expire(transaction.conversation_id)
+            return code.result()
+
+    def expire(self, conversation_id: str) -> None:
+        """End a prompt as ignored, unless it was answered just before."""
+        self._end(conversation_id, IGNORED)
 
     def approve(self, conversation_id: str) -> None:
         """Type the right PIN.
@@ -117,18 +140,22 @@ class Phones:
 
     def stop(self) -> None:
         """End what waits as ignored, and ask nobody any more."""
-        self._stopped = True
+        with self._changed:
+            self._stopped = True
         self._release()
 
     def _answer(self, conversation_id: str, code: str) -> None:
+        if not self._end(conversation_id, code):
+            raise LookupError("No payment with this conversation ID waits for a PIN")
+
+    def _end(self, conversation_id: str, code: str) -> bool:
+        """End a prompt, once: the first answer stands. Gives whether this one did."""
         with self._changed:
             if self._waiting.pop(conversation_id, None) is None:
-                raise LookupError("No payment with this conversation ID waits for a PIN")
-            self._codes[conversation_id] = code
-            self._changed.notify_all()
+                return False
+            self._codes.pop(conversation_id).set_result(code)
+            return True
 
     def _release(self) -> None:
-        with self._changed:
-            self._codes.update(dict.fromkeys(self._waiting, IGNORED))
-            self._waiting.clear()
-            self._changed.notify_all()
+        for prompt in self.waiting:
+            self.expire(prompt.transaction.conversation_id)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from .account_state import AccountState
 from .answers import (
     answer_as_scenario_says,
     answer_code,
@@ -20,7 +21,6 @@ from .ledger import DuplicateReference
 from .parameters import Parameters, Refused
 from .phones import IGNORED
 from .scenarios import SUCCESS, CallbackTiming, Processing, Scenario
-from .state import GatewayState
 from .steps import AskCustomer, Pause, Steps, UntilDone
 from .transactions import Transaction
 
@@ -29,32 +29,32 @@ _AFTER_ANSWER = 1 / 3
 
 
 def carry_out(
-    gateway: GatewayState, endpoint: Endpoint, parameters: Parameters, request: Request
+    account: AccountState, endpoint: Endpoint, parameters: Parameters, request: Request
 ) -> Steps[Answer]:
     """Do what a checked request asks for, as its scenario has it.
 
     Raises:
         Refused: it cannot be done; with the code that fits.
     """
-    scenario = _choose_scenario(gateway, endpoint, parameters, request)
+    scenario = _choose_scenario(account, endpoint, parameters, request)
     if endpoint.method == "GET":
         if scenario.delays:
             yield Pause(scenario.delay)
-        true_answer = _look_up(gateway, endpoint, parameters)
+        true_answer = _look_up(account, endpoint, parameters)
     elif scenario.processing is Processing.NOTHING:
         true_answer = answer_code(endpoint, parameters, scenario.code)
     else:
-        true_answer = yield from _process(gateway, endpoint, parameters, scenario)
+        true_answer = yield from _process(account, endpoint, parameters, scenario)
     return answer_as_scenario_says(
         scenario, true_answer, endpoint=endpoint, parameters=parameters, request=request
     )
 
 
 def _choose_scenario(
-    gateway: GatewayState, endpoint: Endpoint, parameters: Parameters, request: Request
+    account: AccountState, endpoint: Endpoint, parameters: Parameters, request: Request
 ) -> Scenario:
     amount = parameters.get("input_Amount") or parameters.get("input_ReversalAmount")
-    scenario = gateway.scenarios.choose(
+    scenario = account.scenarios.choose(
         operation=endpoint.operation,
         msisdn=parameters.get("input_CustomerMSISDN"),
         amount=Decimal(amount) if amount else None,
@@ -65,47 +65,47 @@ def _choose_scenario(
     return scenario
 
 
-def _look_up(gateway: GatewayState, endpoint: Endpoint, parameters: Parameters) -> Answer:
+def _look_up(account: AccountState, endpoint: Endpoint, parameters: Parameters) -> Answer:
     if endpoint.operation == "query_customer_name":
         return answer_name(parameters)
-    return answer_status(parameters, gateway.ledger.find(parameters["input_QueryReference"]))
+    return answer_status(parameters, account.ledger.find(parameters["input_QueryReference"]))
 
 
 def _process(
-    gateway: GatewayState, endpoint: Endpoint, parameters: Parameters, scenario: Scenario
+    account: AccountState, endpoint: Endpoint, parameters: Parameters, scenario: Scenario
 ) -> Steps[Answer]:
     """Do with the money what the scenario says, and give the answer that says so truly."""
-    asks = _asks_customer(gateway, endpoint, scenario)
-    if asks and gateway.phones.crowded:
+    asks = _asks_customer(account, endpoint, scenario)
+    if asks and account.phones.crowded:
         return answer_code(endpoint, parameters, "INS-16")
-    transaction = _begin(gateway, endpoint, parameters)
+    transaction = _begin(account, endpoint, parameters)
     if scenario.answers_early:
         yield Pause(scenario.delay)
-        settling = _settle(gateway, transaction, scenario, pause=scenario.delay * _AFTER_ANSWER)
-        gateway.callbacks.schedule(transaction, settling, scenario.callback)
+        settling = _settle(account, transaction, scenario, pause=scenario.delay * _AFTER_ANSWER)
+        account.callbacks.schedule(transaction, settling, scenario.callback)
         return answer_code(endpoint, parameters, "INS-0", transaction)
-    if gateway.callbacks.url is not None:
+    if account.callbacks.url is not None:
         late = scenario.delays or scenario.callback is CallbackTiming.DELAYED
         pause = scenario.delay if late else 0.0
-        settling = _settle(gateway, transaction, scenario, pause=pause, asks=asks)
-        work = gateway.callbacks.schedule(transaction, settling, scenario.callback)
+        settling = _settle(account, transaction, scenario, pause=pause, asks=asks)
+        work = account.callbacks.schedule(transaction, settling, scenario.callback)
         if scenario.callback is CallbackTiming.BEFORE_ANSWER:
             yield UntilDone(work)
         return answer_code(endpoint, parameters, "INS-0", transaction)
     pause = scenario.delay if scenario.delays else 0.0
-    settled = yield from _settle(gateway, transaction, scenario, pause=pause, asks=asks)
+    settled = yield from _settle(account, transaction, scenario, pause=pause, asks=asks)
     # No code: the ledger was emptied meanwhile, and nobody can say any more what became of it.
     return answer_code(endpoint, parameters, settled.code or "INS-1", settled)
 
 
-def _asks_customer(gateway: GatewayState, endpoint: Endpoint, scenario: Scenario) -> bool:
+def _asks_customer(account: AccountState, endpoint: Endpoint, scenario: Scenario) -> bool:
     """Whether a person is to decide: only where no scenario has decided for the customer."""
     is_left_open = endpoint.operation == "c2b" and scenario.name == SUCCESS.name
-    return is_left_open and not gateway.auto_approve
+    return is_left_open and not account.auto_approve
 
 
 def _settle(
-    gateway: GatewayState,
+    account: AccountState,
     transaction: Transaction,
     scenario: Scenario,
     *,
@@ -121,22 +121,22 @@ def _settle(
     if pause:
         yield Pause(pause)
     if asks:
-        code = (yield AskCustomer(transaction)) or IGNORED
+        code = (yield AskCustomer(transaction, account.phones)) or IGNORED
     else:
         code = scenario.code if scenario.processing is Processing.DECLINE else "INS-0"
-    return gateway.ledger.settle(transaction, code)
+    return account.ledger.settle(transaction, code)
 
 
-def _begin(gateway: GatewayState, endpoint: Endpoint, parameters: Parameters) -> Transaction:
-    ours = gateway.service_provider_code
+def _begin(account: AccountState, endpoint: Endpoint, parameters: Parameters) -> Transaction:
+    ours = account.service_provider_code
     reference = parameters["input_ThirdPartyReference"]
-    known = gateway.ledger.find(reference)
+    known = account.ledger.find(reference)
     if known is not None and known.third_party_reference == reference:
         # Before all else: what else is wrong with it may be the first request's own doing.
         raise Refused("INS-10")
     original = None
     if endpoint.operation == "reversal":
-        original = _find_original(gateway, parameters["input_TransactionID"])
+        original = _find_original(account, parameters["input_TransactionID"])
         amount = _reversal_amount(original, parameters.get("input_ReversalAmount"))
         payer, payee = original.payee, original.payer
     else:
@@ -144,7 +144,7 @@ def _begin(gateway: GatewayState, endpoint: Endpoint, parameters: Parameters) ->
         other = parameters.get("input_CustomerMSISDN") or parameters["input_ReceiverPartyCode"]
         payer, payee = (other, ours) if endpoint.operation == "c2b" else (ours, other)
     try:
-        return gateway.ledger.begin(
+        return account.ledger.begin(
             operation=endpoint.operation,
             third_party_reference=reference,
             transaction_reference=parameters.get("input_TransactionReference"),
@@ -157,8 +157,8 @@ def _begin(gateway: GatewayState, endpoint: Endpoint, parameters: Parameters) ->
         raise Refused("INS-10") from None
 
 
-def _find_original(gateway: GatewayState, transaction_id: str) -> Transaction:
-    found = gateway.ledger.find(transaction_id)
+def _find_original(account: AccountState, transaction_id: str) -> Transaction:
+    found = account.ledger.find(transaction_id)
     if (
         found is None
         or found.transaction_id != transaction_id

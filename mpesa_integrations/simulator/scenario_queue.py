@@ -5,9 +5,10 @@ The table of scenarios is in `scenarios`.
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from .scenarios import SCENARIOS, SUCCESS, Scenario, find_scenario
@@ -16,11 +17,20 @@ _BY_MSISDN = {row.msisdn: row for row in SCENARIOS.values() if row.msisdn}
 _BY_AMOUNT = {row.amount: row for row in SCENARIOS.values() if row.amount}
 
 
-@dataclass(slots=True)
-class _Queued:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Queued:
+    """A scenario that is to happen to coming requests.
+
+    Attributes:
+        number: tells it from others in the queue.
+        wanted: which requests are meant, by `operation`, `msisdn` and `third_party_reference`.
+        left: how many requests are still to meet it.
+    """
+
+    number: int
     scenario: Scenario
     wanted: Mapping[str, str]
-    left: int = field(default=1)
+    left: int
 
 
 class Scenarios:
@@ -33,7 +43,8 @@ class Scenarios:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._queue: list[_Queued] = []
+        self._numbers = itertools.count(1)
+        self._queue: list[Queued] = []
         self.default_delay: float | None = None
 
     def queue(
@@ -71,7 +82,25 @@ class Scenarios:
         }
         given = {key: value for key, value in wanted.items() if value is not None}
         with self._lock:
-            self._queue.append(_Queued(self._delayed(scenario, delay), given, times))
+            self._queue.append(
+                Queued(
+                    number=next(self._numbers),
+                    scenario=self._delayed(scenario, delay),
+                    wanted=given,
+                    left=times,
+                )
+            )
+
+    @property
+    def queued(self) -> list[Queued]:
+        """What no request has met yet, the next first."""
+        with self._lock:
+            return list(self._queue)
+
+    def drop(self, number: int) -> None:
+        """Drop one that is queued, unless it was used up just before."""
+        with self._lock:
+            self._queue = [queued for queued in self._queue if queued.number != number]
 
     def clear(self) -> None:
         """Drop everything that is queued."""
@@ -93,11 +122,10 @@ class Scenarios:
             "third_party_reference": third_party_reference,
         }
         with self._lock:
-            for queued in self._queue:
+            for index, queued in enumerate(self._queue):
                 if all(request[key] == value for key, value in queued.wanted.items()):
-                    queued.left -= 1
-                    if not queued.left:
-                        self._queue.remove(queued)
+                    used = replace(queued, left=queued.left - 1)
+                    self._queue[index : index + 1] = [used] if used.left else []
                     return queued.scenario
         row = _BY_MSISDN.get(msisdn or "") or _BY_AMOUNT.get(amount or Decimal(0)) or SUCCESS
         return self._delayed(row, None)

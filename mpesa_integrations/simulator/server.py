@@ -6,23 +6,19 @@ What the faces share is in `state`, what they are is in `application`, how they 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Collection
-from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
-from flask import Flask
-
-from .application import make_application
+from .application import Application
 from .endpoints import DOCUMENTED_PORTS
-from .listener import THREADS, Listener
+from .listener import Listener
 from .portal.store import ReadyMade, Store
 from .state import GatewayState
 
 
 class Simulator(GatewayState):
-    """A local M-Pesa gateway over HTTPS, with one account.
+    """A local M-Pesa gateway over HTTPS, with a ready-made account that programs use.
 
     Args:
         state_dir: where keys, certificates and ledger are kept over restarts; None means a
@@ -60,7 +56,7 @@ class Simulator(GatewayState):
             hostnames=hostnames,
         )
         self._portal = Store(self.state_dir)
-        self._listeners: list[Listener] = []
+        self._listener: Listener | None = None
 
     @property
     def portal_url(self) -> str:
@@ -72,36 +68,36 @@ class Simulator(GatewayState):
         """The e-mail and password of the portal's ready-made account."""
         return self._portal.ready_made
 
-    @cached_property
-    def application(self) -> Flask:
-        """The gateway and its portal as a WSGI application, made once."""
-        return make_application(self, self._portal)
-
     def start(self) -> Simulator:
         """Listen, and write `account.json` once connections are accepted.
 
         Raises:
             PortTaken: a port is in use; names it.
         """
+        self.background.start()
+        addresses = self.addresses
+        ports = [addresses.port, *(DOCUMENTED_PORTS if addresses.documented_ports else ())]
         try:
-            self._listen()
+            self._listener = Listener(
+                Application(self, self._portal),
+                self.background,
+                host=addresses.host,
+                ports=ports,
+                certificate=self._certificate,
+            )
         except BaseException:
             self.stop()
             raise
-        self._port = self._listeners[0].port
-        self.account.write(self.state_dir)
+        addresses.port = self._listener.ports[0]
+        self.publish_all()
         return self
 
     def stop(self) -> None:
         """Stop listening, end what is under way, and remove a temporary state directory."""
         self.end_waiting()
-        # Together: each takes up to half a second to notice.
-        stoppers = [threading.Thread(target=listener.stop) for listener in self._listeners]
-        for thread in stoppers:
-            thread.start()
-        for thread in stoppers:
-            thread.join()
-        self._listeners.clear()
+        if self._listener is not None:
+            self._listener.stop()
+            self._listener = None
         self._portal.close()
         self.close()
 
@@ -115,18 +111,3 @@ class Simulator(GatewayState):
         traceback: TracebackType | None,
     ) -> None:
         self.stop()
-
-    def _listen(self) -> None:
-        ports = [(self._port, THREADS)]
-        if self.documented_ports:
-            ports += [(port, THREADS // 4) for port in DOCUMENTED_PORTS]
-        for port, threads in ports:
-            self._listeners.append(
-                Listener(
-                    self.application,
-                    self.host,
-                    port,
-                    certificate=self._certificate,
-                    threads=threads,
-                )
-            )

@@ -1,4 +1,4 @@
-"""The state of one gateway: account, ledger, scenarios, phones, callbacks, journal.
+"""The state of one gateway: its key, certificates and event loop, and its accounts.
 
 What all its faces share (the operations, the control interface, the portal), and none of them: this
 knows no HTTP server and no web framework.
@@ -6,26 +6,26 @@ knows no HTTP server and no web framework.
 
 from __future__ import annotations
 
+import hmac
 import shutil
 import tempfile
 import threading
 from collections.abc import Collection
 from pathlib import Path
 
-from mpesa_integrations.core.settings.client import MpesaConfig
-
-from .account import SERVICE_PROVIDER_CODE, Account, Credentials
-from .callbacks import Callbacks
-from .calls import CALLS_FILE, CallLog
-from .journal import callback_entry
-from .ledger import LEDGER_FILE, Ledger
-from .phones import Phones
-from .scenario_queue import Scenarios
+from .account import SERVICE_PROVIDER_CODE
+from .account_state import AccountState
+from .addresses import Addresses, is_any
+from .background import Background, Interruption
+from .gateway_key import GatewayKey
 from .tls import prepare_certificates
 
+_ACCOUNTS_DIRECTORY = "accounts"
+_FIRST_OPENED = 200_001
 
-class GatewayState:
-    """The state of one gateway.
+
+class GatewayState(AccountState):
+    """The state of one gateway, which is its first account itself: the one that is ready-made.
 
     Args:
         state_dir: where keys, certificates and ledger are kept over restarts; None means a
@@ -36,16 +36,11 @@ class GatewayState:
         hostnames: further names for the certificate.
 
     Attributes:
-        ledger: wallets and transactions.
-        scenarios: what is to happen to coming requests.
-        callbacks: asynchronous mode's deliveries.
-        phones: the customers' PIN prompts, where `auto_approve` is off.
-        calls: the journal of calls and callbacks.
-        credentials: the account's keys.
+        key: reads bearer tokens.
+        background: the event loop that calls wait in.
+        interruption: cuts the calls' pauses short there.
         stopping: set once the gateway stops, so that nothing waits any longer.
     """
-
-    service_provider_code = SERVICE_PROVIDER_CODE
 
     def __init__(
         self,
@@ -57,123 +52,84 @@ class GatewayState:
         hostnames: Collection[str] = (),
     ) -> None:
         self._temporary = state_dir is None
-        self.state_dir = Path(state_dir or tempfile.mkdtemp(prefix="mpesa-simulator-")).absolute()
+        directory = Path(state_dir or tempfile.mkdtemp(prefix="mpesa-simulator-"))
+        self.state_dir: Path = directory.absolute()
         self.state_dir.mkdir(parents=True, exist_ok=True)
-        self.host = host
-        self.documented_ports = documented_ports
-        self._port = port
-        self.stopping = threading.Event()
-        self.credentials = Credentials(self.state_dir)
-        self.ledger = Ledger(self.state_dir / LEDGER_FILE)
-        self.ledger.open_business(self.service_provider_code)
-        self.scenarios = Scenarios()
-        self.phones = Phones()
-        self.calls = CallLog(self.state_dir / CALLS_FILE)
-        self.callbacks = Callbacks(
-            self.phones.ask, lambda delivery: self.calls.record(callback_entry(delivery))
+        self.stopping: threading.Event = threading.Event()
+        self.background: Background = Background()
+        self.interruption: Interruption = Interruption(self.background)
+        self.key: GatewayKey = GatewayKey(self.state_dir)
+        ca_file, self._certificate = prepare_certificates(
+            self.state_dir, [name for name in (host, *hostnames) if not is_any(name)]
         )
-        self._ca_file, self._certificate = prepare_certificates(
-            self.state_dir, [name for name in (host, *hostnames) if not _is_any(name)]
+        super().__init__(
+            self.state_dir,
+            service_provider_code=SERVICE_PROVIDER_CODE,
+            public_key=self.key.public_key,
+            addresses=Addresses(
+                host=host, port=port, documented_ports=documented_ports, ca_file=str(ca_file)
+            ),
+            background=self.background,
         )
+        self._opening = threading.Lock()
+        self._opened: dict[str, AccountState] = {}
+        for directory in sorted(self._accounts_directory.glob("*")):
+            if directory.name.isdecimal():  # and no copy that somebody made of one
+                self._opened[directory.name] = self._account_at(directory)
 
     @property
-    def control_url(self) -> str:
-        """Where the control interface is."""
-        return f"https://{_in_url(self._reachable_host)}:{self._port}"
+    def accounts(self) -> dict[str, AccountState]:
+        """All accounts by their shortcodes, the ready-made one first."""
+        return {self.service_provider_code: self, **self._opened}
 
-    @property
-    def base_url(self) -> str:
-        """Where the operations are; without a port where each listens on its documented one."""
-        if self.documented_ports:
-            return f"https://{_in_url(self._reachable_host)}"
-        return self.control_url
+    def open_account(self) -> AccountState:
+        """Open an account: a shortcode, keys, wallets and a journal of its own."""
+        with self._opening:
+            code = str(max(map(int, self._opened), default=_FIRST_OPENED - 1) + 1)
+            account = self._account_at(self._accounts_directory / code)
+            account.publish()
+            self._opened = {**self._opened, code: account}
+        return account
 
-    @property
-    def account(self) -> Account:
-        """What a caller must know, as it stands now."""
-        return Account(
-            api_key=self.credentials.api_key,
-            public_key=self.credentials.public_key,
-            service_provider_code=self.service_provider_code,
-            initiator_identifier=self.credentials.initiator_identifier,
-            security_credential=self.credentials.security_credential,
-            ca_file=str(self._ca_file),
-            base_url=self.base_url,
-            control_url=self.control_url,
-        )
+    def account_of(self, authorization: str | None) -> AccountState | None:
+        """The account whose current API key made the bearer token of an `Authorization` header."""
+        api_key = self.key.api_key_in(authorization)
+        for account in self.accounts.values():
+            if hmac.compare_digest(api_key, account.credentials.api_key.encode()):
+                return account
+        return None
 
-    @property
-    def config(self) -> MpesaConfig:
-        """Settings for a client of this gateway."""
-        return MpesaConfig(
-            api_key=self.credentials.api_key,
-            public_key=self.credentials.public_key,
-            service_provider_code=self.service_provider_code,
-            environment="local",
-            host=self._reachable_host,
-            port=None if self.documented_ports else self._port,
-            verify=str(self._ca_file),
-            initiator_identifier=self.credentials.initiator_identifier,
-            security_credential=self.credentials.security_credential,
-        )
-
-    @property
-    def response_url(self) -> str | None:
-        """The asynchronous response URL; None in synchronous mode.
-
-        Setting it raises a ValueError that says why, where the gateway would not call the URL.
-        """
-        return self.callbacks.url
-
-    @response_url.setter
-    def response_url(self, url: str | None) -> None:
-        self.callbacks.url = url
-
-    @property
-    def auto_approve(self) -> bool:
-        """Whether customers approve C2B payments at once; otherwise each waits for a person."""
-        return self.phones.auto_approve
-
-    @auto_approve.setter
-    def auto_approve(self, value: bool) -> None:
-        self.phones.auto_approve = value
-
-    def renew_api_key(self) -> str:
-        """Make a new API key, as the portal's button does: the old one is refused at once."""
-        api_key = self.credentials.renew_api_key()
-        self.account.write(self.state_dir)
-        return api_key
-
-    def reset(self) -> None:
-        """Empty ledger and journal, drop scenarios, deliveries and prompts, return to sync mode."""
-        self.phones.reset()
-        self.callbacks.reset()
-        self.scenarios.clear()
-        self.ledger.clear()
-        self.ledger.open_business(self.service_provider_code)
-        self.calls.clear()
+    def publish_all(self) -> None:
+        """Write the `account.json` of every account."""
+        for account in self.accounts.values():
+            account.publish()
 
     def end_waiting(self) -> None:
         """End what is under way: pauses, PIN prompts, callbacks. Nothing waits afterwards."""
         self.stopping.set()
-        self.phones.stop()
-        self.callbacks.stop()
+        self.interruption.begin()
+        super().end_waiting()
+        for account in self._opened.values():
+            account.end_waiting()
 
     def close(self) -> None:
-        """Close the files, and remove a temporary state directory."""
-        self.ledger.close()
-        self.calls.close()
+        """End the event loop, close the files, and remove a temporary state directory."""
+        self.background.stop()
+        super().close()
+        for account in self._opened.values():
+            account.close()
         if self._temporary:
             shutil.rmtree(self.state_dir, ignore_errors=True)
 
     @property
-    def _reachable_host(self) -> str:
-        return "127.0.0.1" if _is_any(self.host) else self.host
+    def _accounts_directory(self) -> Path:
+        return self.state_dir / _ACCOUNTS_DIRECTORY
 
-
-def _is_any(host: str) -> bool:
-    return host in ("0.0.0.0", "::", "")  # noqa: S104 - asked about, not listened on
-
-
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+    def _account_at(self, directory: Path) -> AccountState:
+        return AccountState(
+            directory,
+            service_provider_code=directory.name,
+            public_key=self.key.public_key,
+            addresses=self.addresses,
+            background=self.background,
+        )

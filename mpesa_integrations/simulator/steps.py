@@ -1,7 +1,7 @@
 """What a call waits for, apart from how it is waited for.
 
 The work of a call is a generator: it yields what it waits for and is sent what came of it. A thread
-drives it with `wait_through`; another listener can drive the same work without one.
+drives it with `wait_through`; the event loop in `background` drives the same work without one.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 
+from .phones import Phones
 from .transactions import Transaction
 
 Done = TypeVar("Done")
@@ -33,9 +34,11 @@ class AskCustomer:
 
     Attributes:
         transaction: the payment, pending in the ledger.
+        phones: where the prompt is shown.
     """
 
     transaction: Transaction
+    phones: Phones
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +56,34 @@ Step = Pause | AskCustomer | UntilDone
 Steps = Generator[Step, "str | None", Done]
 
 
+@dataclass(frozen=True, slots=True)
+class Ended(Generic[Done]):
+    """The work is done, and waits for nothing more.
+
+    Attributes:
+        done: what it returned.
+    """
+
+    done: Done
+
+
+def advance(steps: Steps[Done], came: str | None) -> Step | Ended[Done]:
+    """Carry work on to what it waits for next.
+
+    Args:
+        came: the response code that the last step was to bring, None at first and after others.
+    """
+    try:
+        return steps.send(came)
+    except StopIteration as end:
+        return Ended(end.value)
+
+
 def wait_through(
     steps: Steps[Done],
     *,
     pause: Callable[[float], object],
-    ask: Callable[[Transaction], str],
+    ask: Callable[[AskCustomer], str],
 ) -> Done:
     """Carry out work in this thread, which waits wherever the work does.
 
@@ -71,15 +97,13 @@ def wait_through(
     """
     came: str | None = None
     while True:
-        try:
-            step = steps.send(came)
-        except StopIteration as end:
-            done: Done = end.value
-            return done
+        step = advance(steps, came)
         came = None
+        if isinstance(step, Ended):
+            return step.done
         if isinstance(step, Pause):
             pause(step.seconds)
         elif isinstance(step, AskCustomer):
-            came = ask(step.transaction)
+            came = ask(step)
         else:
             step.work.result()

@@ -9,7 +9,7 @@ from pathlib import Path
 import trustme
 from cryptography import x509
 
-from .account import write_private
+from .files import write_private
 
 CA_FILE = "ca.pem"
 _CA_KEY_FILE = "ca_key.pem"

@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from example_sites.demo import Shop, Site, running
+from mpesa_integrations.simulator import Simulator
+from mpesa_integrations.simulator.account import ACCOUNT_FILE
+from tests.shops.conftest import Open, opened
+from tests.support.raw import RawClient
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Page
-
-    from mpesa_integrations.simulator import Simulator
 
 _ARGUMENTS = [
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -24,9 +28,20 @@ PHONE = {"width": 375, "height": 700}
 
 Screenshot = Callable[["Page", str], None]
 
+_IN_A_HURRY = """
+if (!location.pathname.startsWith("/portal")) {
+  const later = globalThis.setTimeout;
+  globalThis.setTimeout = (call, wait, ...values) =>
+    later(call, wait === 1000 || wait === 1200 ? wait / 5 : wait, ...values);
+}
+"""
+"""What a shop's page asks every second, and does a second after news, comes five times as soon."""
+
 
 def _chromium() -> str:
-    found = os.environ.get("MPESA_TEST_CHROMIUM") or shutil.which("chromium")
+    # The shell has no window of its own, and takes half the time of the whole browser.
+    found = os.environ.get("MPESA_TEST_CHROMIUM")
+    found = found or shutil.which("chromium-headless-shell") or shutil.which("chromium")
     if found is None:
         text = "there is no chromium on this machine; name one in MPESA_TEST_CHROMIUM"
         if "CI" in os.environ:
@@ -36,7 +51,7 @@ def _chromium() -> str:
 
 
 # Not for the whole session: Playwright's event loop, while it runs, makes Django refuse its work.
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     executable = _chromium()
     from playwright.sync_api import sync_playwright
@@ -64,6 +79,7 @@ def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
         settings = {"viewport": DESKTOP, "ignore_https_errors": True, "locale": "en-GB", **options}
         context = browser.new_context(**settings)
         context.set_default_timeout(30_000)
+        context.add_init_script(_IN_A_HURRY)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
@@ -77,11 +93,26 @@ def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
     assert errors == [], lost
 
 
-def problems(page: Page) -> list[str]:
-    """What axe finds serious or critical, in words."""
+def choose(page: Page, action: str) -> None:
+    """Choose what Flask-Admin's list does with the rows that are ticked.
+
+    Its script comes after the rows: a box can be ticked before there is anything to choose.
+    """
+    page.wait_for_load_state()
+    page.evaluate("action => modelActions.execute(action)", action)
+
+
+def problems(page: Page, within: str | None = None) -> list[str]:
+    """What axe finds serious or critical, in words.
+
+    Args:
+        page: it is looked at as it now is.
+        within: a selector of what is looked at; None means all.
+    """
     from axe_playwright_python.sync_playwright import Axe
 
-    found = Axe().run(page).response["violations"]
+    page.wait_for_load_state()
+    found = Axe().run(page, context=within).response["violations"]
     return [
         f"{row['id']} at {[node['target'] for node in row['nodes']]}"
         for row in found
@@ -90,9 +121,18 @@ def problems(page: Page) -> list[str]:
 
 
 def scrolls_sideways(page: Page) -> bool:
-    """Whether the page is wider than the window."""
+    """Whether the page, with all its styles, is wider than the window."""
+    page.wait_for_load_state()
     width = page.evaluate("document.documentElement.scrollWidth")
     return bool(width > page.viewport_size["width"])  # type: ignore[index]
+
+
+def look_at(page: Page, screenshot: Screenshot, name: str) -> None:
+    """Find a page accessible and within the screen, and take a picture of it."""
+    size = page.viewport_size or DESKTOP
+    assert problems(page) == [], name
+    assert not scrolls_sideways(page), name
+    screenshot(page, f"{name}-{size['width']}")
 
 
 def sign_in(page: Page, simulator: Simulator) -> None:
@@ -103,6 +143,66 @@ def sign_in(page: Page, simulator: Simulator) -> None:
     field.fill(simulator.portal_account.password)
     page.keyboard.press("Enter")
     page.wait_for_url("**/portal/account")
+
+
+def go(page: Page, simulator: Simulator, path: str) -> None:
+    """Go to a page of the portal."""
+    page.goto(f"{simulator.portal_url}{path}")
+
+
+@pytest.fixture(scope="module")
+def has_worker() -> bool:
+    """Whether a worker runs beside the shop; a module whose shop has one says so."""
+    return False
+
+
+@pytest.fixture(scope="module")
+def served(
+    site: Site,
+    has_worker: bool,
+    _mpesa_gateway: Simulator,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Shop]:
+    """The shop that a module's own fixture `site` names, for all of its tests."""
+    account_file = _mpesa_gateway.state_dir / ACCOUNT_FILE
+    directory = tmp_path_factory.mktemp("shop")
+    with running(site, account_file, directory, has_worker=has_worker) as shop:
+        yield shop
+
+
+@pytest.fixture
+def open_shop(served: Shop, mpesa_simulator: Simulator) -> Iterator[Open]:
+    """That shop, with an asynchronous account and an empty ledger."""
+    yield from opened(served, mpesa_simulator)
+
+
+@pytest.fixture
+def shop(open_shop: Open) -> Shop:
+    return open_shop.shop
+
+
+@pytest.fixture
+def some_calls(mpesa_simulator: Simulator) -> Iterator[None]:
+    """Calls for the portal's pages to show."""
+    raw = RawClient(mpesa_simulator)
+    for msisdn in ("258841234567", "258851112223", "258840000001", "258840000002"):
+        raw.call("c2b", input_CustomerMSISDN=msisdn, input_TransactionReference="INVOICE 7")
+    raw.call("b2c")
+    raw.session.close()
+    yield
+    mpesa_simulator.reset()
+
+
+@pytest.fixture
+def signed_in(new_page: Callable[..., Page], mpesa_simulator: Simulator) -> Callable[..., Page]:
+    """Open a page of the portal in a context of its own, signed in."""
+
+    def open_page(**options: object) -> Page:
+        page = new_page(**options)
+        sign_in(page, mpesa_simulator)
+        return page
+
+    return open_page
 
 
 @pytest.fixture

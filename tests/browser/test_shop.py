@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pytest
 
 from example_sites.demo import DJANGO, Shop, Site, buy, running
 from mpesa_integrations.simulator import Simulator
 from mpesa_integrations.simulator.account import ACCOUNT_FILE
+from tests.shops.conftest import MSISDN
 from tests.support.gateways import directory_with_key
+from tests.support.waiting import until
 
-from .conftest import DESKTOP, PHONE, Screenshot, problems, scrolls_sideways, sign_in
+from . import purchases
+from .conftest import PHONE, Screenshot, look_at, problems, scrolls_sideways, sign_in
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -28,8 +32,9 @@ from django_mpesa.models import Transaction
 from tests.support import rows
 for n in range(90):
     state = "failed" if n % 7 == 3 else "cancelled" if n % 11 == 5 else "completed"
+    amount = 1250 if n == 0 else 100 + 37 * (n * 7 % 23)
     made = rows.make(
-        operation="b2c" if n % 6 == 1 else "c2b", state=state, amount=100 + 37 * (n * 7 % 23),
+        operation="b2c" if n % 6 == 1 else "c2b", state=state, amount=amount,
         msisdn=f"25884{n * 7919 % 10**7:07}", reference=f"ORDER {1000 + n}",
         third_party_reference=f"HISTORY{n}", transaction_id=f"4XDF{n:05}",
     )
@@ -38,74 +43,48 @@ for n in range(90):
     rows.change(Transaction.objects.filter(pk=made.pk), created_at=at, updated_at=ended)
 """
 """A month of payments in the owner's past."""
-SITES = {"django": DJANGO}
-MSISDN = "258841234567"
+HANDLERS = """
+from django.utils import timezone
+from django_mpesa.models import OutboxEntry, Transaction
+for n, payment in enumerate(Transaction.objects.filter(state="completed")[:3]):
+    OutboxEntry.objects.update_or_create(id=f"{n:032}", defaults=dict(
+        account="default", event="payment_completed", transaction=payment, sequence=1,
+        handler="shop.gone.send_receipt", attempts=3 + n, due_at=timezone.now(),
+        problem="SMTPServerDisconnected in getreply, line 412",
+    ))
+"""
+"""Handlers that were renamed, in an earlier version of the shop."""
 
 
-class Words(NamedTuple):
-    """What the pages say in one language."""
-
+@dataclass(frozen=True, kw_only=True)
+class Words(purchases.Words):
     add: str
     basket: str
     checkout: str
-    phone: str
     wrong: str
-    pay: str
-    waiting: str
-    approve: str
-    refuse: str
     checking: str
-    paid: str
-    cancelled: str
     not_paid: str
-    again: str
 
 
 ENGLISH = Words(
-    "Add to basket", "Basket", "Pay with M-Pesa", "Phone number with M-Pesa", "this one has 2",
-    "Pay 450.00 MZN", "Confirm on your phone with your PIN", "Approve", "Refuse",
-    "We are checking your payment", "Thank you, it is paid", "You cancelled the payment",
-    "It was not paid", "Try again",
+    **purchases.ENGLISH,
+    add="Add to basket", basket="Basket", checkout="Pay with M-Pesa", wrong="this one has 2",
+    pay="Pay 450.00 MZN", checking="We are checking your payment", not_paid="It was not paid",
 )  # fmt: skip
 PORTUGUESE = Words(
-    "Pôr no cesto", "Cesto", "Pagar com M-Pesa", "Número de telefone com M-Pesa",
-    "este tem 2", "Pagar 450,00 MZN", "Confirme no telefone com o seu PIN", "Aprovar",
-    "Recusar", "Estamos a verificar o seu pagamento", "Obrigado, está pago",
-    "Cancelou o pagamento", "Não foi pago", "Tentar de novo",
+    **{**purchases.PORTUGUESE, "waiting": "Confirme no telefone com o seu PIN"},
+    add="Pôr no cesto", basket="Cesto", checkout="Pagar com M-Pesa", wrong="este tem 2",
+    pay="Pagar 450,00 MZN", checking="Estamos a verificar o seu pagamento", not_paid="Não foi pago",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module", params=SITES)
-def site(request: pytest.FixtureRequest) -> Site:
-    """Each shop."""
-    return SITES[request.param]
 
 
 @pytest.fixture(scope="module")
-def served(
-    site: Site, _mpesa_gateway: Simulator, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Shop]:
-    account_file = _mpesa_gateway.state_dir / ACCOUNT_FILE
-    with running(site, account_file, tmp_path_factory.mktemp("shop")) as shop:
-        yield shop
-
-
-@pytest.fixture
-def shop(served: Shop, mpesa_simulator: Simulator) -> Iterator[Shop]:
-    """A shop with an asynchronous account and an empty ledger."""
-    mpesa_simulator.response_url = served.callback_url
-    yield served
-    mpesa_simulator.phones.reset()
-    mpesa_simulator.callbacks.drain()
+def site() -> Site:
+    return DJANGO
 
 
 def _seen(page: Page, screenshot: Screenshot, name: str) -> None:
-    """A page that was reached: accessible, within the screen, and photographed."""
-    size = page.viewport_size or DESKTOP
-    language = page.locator("html").get_attribute("lang")
-    assert problems(page) == [], name
-    assert not scrolls_sideways(page), name
-    screenshot(page, f"shop-{name}-{language}-{size['width']}")
+    look_at(page, screenshot, f"shop-{name}-{page.locator('html').get_attribute('lang')}")
 
 
 def _fill_basket(page: Page, shop: Shop, words: Words, screenshot: Screenshot) -> None:
@@ -120,64 +99,28 @@ def _fill_basket(page: Page, shop: Shop, words: Words, screenshot: Screenshot) -
     page.wait_for_url("**/checkout/")
 
 
-def _pay(page: Page, words: Words, phone: str = "84 123 4567") -> None:
-    page.get_by_label(words.phone).fill(phone)
-    page.get_by_role("button", name=words.pay).click()
-
-
-@pytest.mark.parametrize(
-    ("words", "options"),
-    [
-        pytest.param(ENGLISH, {"locale": "en-GB"}, id="desktop-english"),
-        pytest.param(
-            PORTUGUESE, {"locale": "pt-MZ", "viewport": PHONE, "has_touch": True},
-            id="phone-portuguese",
-        ),
-    ],
-)  # fmt: skip
+@purchases.in_both_languages(ENGLISH, PORTUGUESE)
 def test_a_purchase_that_the_customer_refuses_and_then_approves(
     shop: Shop, mpesa_simulator: Simulator, new_page: Callable[..., Page],
     screenshot: Screenshot, words: Words, options: dict[str, object],
 ) -> None:  # fmt: skip
-    mpesa_simulator.auto_approve = False
-    page, phone = new_page(**options), new_page(**options)
-    sign_in(phone, mpesa_simulator)
-    phone.goto(f"{mpesa_simulator.portal_url}customers")
-    _fill_basket(page, shop, words, screenshot)
-    _seen(page, screenshot, "checkout")
-    _pay(page, words, "12")
-    page.get_by_text(words.wrong).wait_for()
-    _seen(page, screenshot, "checkout-wrong-number")
-    _pay(page, words)
-    page.get_by_role("heading", name=words.waiting).wait_for()
-    _seen(page, screenshot, "waiting")
-    phone.get_by_role("button", name=words.refuse).click()
-    page.get_by_role("heading", name=words.cancelled).wait_for()  # by itself
-    _seen(page, screenshot, "cancelled")
-    assert mpesa_simulator.ledger.balance(MSISDN) == 100_000
+    def seen(name: str) -> None:
+        _seen(page, screenshot, name)
 
-    page.get_by_label(words.phone).fill("84 123 4567")
-    page.get_by_role("button", name=words.again).click()
-    waiting = page.get_by_role("heading", name=words.waiting)
-    waiting.wait_for()
-    phone.get_by_role("button", name=words.approve).wait_for()
-    page.reload()
-    waiting.wait_for()
-    assert phone.get_by_role("button", name=words.approve).count() == 1
-    phone.get_by_role("button", name=words.approve).click()
-    page.get_by_role("heading", name=words.paid).wait_for()
-    _seen(page, screenshot, "paid")
+    phone = purchases.open_phone(new_page, mpesa_simulator, options)
+    page = new_page(**options)
+    _fill_basket(page, shop, words, screenshot)
+    seen("checkout")
+    purchases.pay(page, words, "12")
+    page.get_by_text(words.wrong).wait_for()
+    seen("checkout-wrong-number")
+    purchases.refuse_and_then_approve(page, phone, mpesa_simulator, words, seen)
+    seen("paid")
     page.reload()
     assert mpesa_simulator.ledger.balance(MSISDN) == 100_000 - 450
 
 
-@pytest.mark.parametrize(
-    ("words", "options"),
-    [
-        pytest.param(ENGLISH, {"locale": "en-GB"}, id="desktop-english"),
-        pytest.param(PORTUGUESE, {"locale": "pt-MZ", "viewport": PHONE}, id="phone-portuguese"),
-    ],
-)
+@purchases.in_both_languages(ENGLISH, PORTUGUESE)
 def test_a_payment_that_got_no_answer_is_found_while_the_customer_looks_on(
     shop: Shop, mpesa_simulator: Simulator, new_page: Callable[..., Page],
     screenshot: Screenshot, words: Words, options: dict[str, object],
@@ -185,7 +128,7 @@ def test_a_payment_that_got_no_answer_is_found_while_the_customer_looks_on(
     mpesa_simulator.scenarios.queue("cut_after", operation="c2b")
     page = new_page(**options)
     _fill_basket(page, shop, words, screenshot)
-    _pay(page, words)
+    purchases.pay(page, words)
     page.get_by_role("heading", name=words.checking).wait_for()
     page.reload()
     page.get_by_role("heading", name=words.checking).wait_for()
@@ -195,6 +138,16 @@ def test_a_payment_that_got_no_answer_is_found_while_the_customer_looks_on(
     shop.run(*shop.site.reconcile)
     page.get_by_role("heading", name=words.paid).wait_for()  # by itself
     assert mpesa_simulator.ledger.balance(MSISDN) == 100_000 - 450
+
+
+def test_paying_shows_at_once_that_m_pesa_is_asked(
+    shop: Shop, mpesa_simulator: Simulator, new_page: Callable[..., Page], screenshot: Screenshot
+) -> None:
+    mpesa_simulator.response_url = None
+    page = new_page(viewport=PHONE)
+    _fill_basket(page, shop, ENGLISH, screenshot)
+    page.get_by_text("The next page may take a minute").wait_for()  # without a script, too
+    purchases.press_pay_twice(page, mpesa_simulator, ENGLISH, screenshot, "shop-asking-en-375")
 
 
 def test_an_api_key_that_was_renewed_without_telling_the_shop(
@@ -210,9 +163,10 @@ def test_an_api_key_that_was_renewed_without_telling_the_shop(
         page, owner = new_page(), new_page()
         _fill_basket(page, shop, ENGLISH, screenshot)
         sign_in(owner, simulator)
-        owner.get_by_role("button", name="Renew API Key").click()
+        owner.get_by_role("link", name="Renew API Key").click()
+        owner.get_by_role("button", name="Renew it now").click()
         owner.get_by_text("The old one no longer works").wait_for()
-        _pay(page, ENGLISH)
+        purchases.pay(page, ENGLISH)
         page.get_by_role("heading", name=ENGLISH.not_paid).wait_for()
         page.get_by_text("We cannot take M-Pesa payments just now").wait_for()
         page.get_by_text("No money was taken").wait_for()
@@ -224,8 +178,6 @@ def test_an_api_key_that_was_renewed_without_telling_the_shop(
 
 @pytest.fixture(scope="module")
 def history(served: Shop) -> None:
-    if served.site is not DJANGO:
-        pytest.skip("Flask-Admin's pages are others")
     served.run("shell", "-v", "0", "-c", HISTORY)
 
 
@@ -255,9 +207,7 @@ class TestOwner:
         page = admin()
         mpesa_simulator.response_url = None  # so that the gateway says it at once
         page.locator("#result_list").get_by_text("Paid").first.wait_for()
-        page.locator("#toggle-nav-sidebar").click()  # room for all columns
         screenshot(page, "admin-list")
-        page.locator("#toggle-nav-sidebar").click()
         page.locator("#result_list tbody input[type=checkbox]").first.check()
         page.get_by_label("Action:").select_option("reverse")
         page.get_by_role("button", name="Go", exact=True).click()
@@ -270,8 +220,32 @@ class TestOwner:
         page.get_by_role("button", name="Give the money back").click()
         page.get_by_text("100.00 MZN were given back, says the gateway").wait_for()
         page.get_by_text("Partly given back").first.wait_for()
+        assert problems(page, "#content-main") == []
         screenshot(page, "admin-payment")
         assert mpesa_simulator.ledger.balance(MSISDN) == 100_000 - 350
+
+    @pytest.mark.parametrize("size", ["desktop", "phone"])
+    def test_sees_what_payments_are_known_by(
+        self, admin: Callable[..., Page], screenshot: Screenshot, size: str
+    ) -> None:
+        page = admin(**({"viewport": PHONE, "locale": "pt-MZ"} if size == "phone" else {}))
+        assert page.locator("#nav-sidebar").is_visible() == (size == "desktop")
+        shown = page.locator("#changelist .results").bounding_box()
+        assert shown is not None
+        names = ["reference", "amount", "badge", "transaction_id"]
+        names += ["created_at", "msisdn", "operation"] if size == "phone" else []
+        for name in names:
+            for cell in page.locator(f"#result_list .field-{name}").all()[:5]:
+                box = cell.bounding_box()
+                assert box is not None
+                assert box["x"] + box["width"] <= shown["x"] + shown["width"], name
+                assert cell.evaluate("it => it.scrollWidth <= it.clientWidth"), name
+        amount = "1.250,00" if size == "phone" else "1,250.00"
+        page.locator("#result_list .field-amount").get_by_text(amount, exact=True).wait_for()
+        assert problems(page, "#changelist-form") == []
+        assert problems(page, "#changelist-filter") == []
+        assert not scrolls_sideways(page)
+        screenshot(page, f"admin-list-{size}")
 
     @pytest.mark.parametrize("size", ["desktop", "phone"])
     def test_looks_at_the_report(
@@ -279,13 +253,35 @@ class TestOwner:
     ) -> None:
         page = admin(**({"viewport": PHONE, "locale": "pt-MZ"} if size == "phone" else {}))
         page.get_by_role("link", name=re.compile("^(Report|Relatório)$")).click()
-        page.wait_for_function(
-            "globalThis.Chart?.getChart('mpesa-chart')?.data.datasets.length >= 2"
+        until(
+            lambda: page.evaluate(
+                "globalThis.Chart?.getChart('mpesa-chart')?.data.datasets.length >= 2"
+            )
         )
-        drawn = page.locator("#mpesa-chart").evaluate(
+        drawn = (
             "it => it.getContext('2d').getImageData(0, 0, it.width, it.height).data.some(Boolean)"
         )
-        assert drawn
+        until(lambda: page.locator("#mpesa-chart").evaluate(drawn))
         assert problems(page) == []
         assert not scrolls_sideways(page)
         screenshot(page, f"admin-report-{size}")
+
+    @pytest.mark.parametrize("size", ["desktop", "phone"])
+    def test_runs_a_handler_again(
+        self, admin: Callable[..., Page], shop: Shop, screenshot: Screenshot, size: str
+    ) -> None:
+        shop.run("shell", "-v", "0", "-c", HANDLERS)
+        page = admin(**({"viewport": PHONE, "locale": "pt-MZ"} if size == "phone" else {}))
+        page.goto(f"{shop.url}/admin/django_mpesa/outboxentry/?waits=handler")
+        rows = page.locator("#result_list tbody tr")
+        assert rows.count() == 3
+        assert not scrolls_sideways(page)
+        screenshot(page, f"admin-handlers-{size}")
+        rows.locator("input[type=checkbox]").first.check()
+        page.locator("select[name=action]").select_option("run_again")
+        page.locator("button[name=index]").click()
+        page.get_by_text("shop.gone.send_receipt: ").wait_for()
+        page.locator("#result_list tbody .field-payment a").first.click()
+        page.get_by_text("SMTPServerDisconnected").first.wait_for()
+        assert not scrolls_sideways(page)
+        screenshot(page, f"admin-payment-handlers-{size}")

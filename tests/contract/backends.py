@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta, timezone
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import django.db
 import sqlalchemy.exc
+from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.db import connection, connections
 from sqlalchemy import create_engine, delete, event, inspect, select, update
 from sqlalchemy.engine import URL, Engine, make_url
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, object_session
 from sqlalchemy.pool import NullPool
 
 from django_mpesa.models import CallbackLog, OutboxEntry, Transaction
 from django_mpesa.store import DjangoStore
 from django_mpesa.times import stored
 from flask_mpesa.records import CallbackLogMixin, OutboxMixin, Records, TransactionMixin
-from flask_mpesa.sqlalchemy.protection import THE_LIBRARY
-from flask_mpesa.sqlalchemy.store import SqlAlchemyStore
-from tests.support import rows
+from mpesa_integrations.sqlalchemy.protection import THE_LIBRARY
+from mpesa_integrations.sqlalchemy.store import SqlAlchemyStore
+from tests.support import hasty_sqlite, rows
 
+hasty_sqlite.through_sqlalchemy()
+
+_T = TypeVar("_T")
 _DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}
 
 
@@ -69,6 +74,9 @@ class Backend(Protocol):
     def write_back(self, record: Any, note: str) -> None:
         """Write a note into the metadata of an object that may be old, as shops do."""
 
+    def write(self, record: Any, note: str) -> None:
+        """Add a note to the metadata of an object that a handler was given, as that would."""
+
     def columns(self) -> set[str]: ...
 
     def forget(self, record: Any) -> None:
@@ -88,6 +96,9 @@ class Backend(Protocol):
 
     def done(self) -> None:
         """Called by a thread at its end."""
+
+    def run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
+        """Run a coroutine as the framework's users do from blocking code."""
 
     def before_each_statement(self, call: Callable[[], None]) -> AbstractContextManager[None]:
         """Have a call made before each statement; `ConnectionError` from it hangs up."""
@@ -125,6 +136,10 @@ class DjangoBackend:
         record.metadata["note"] = note
         record.save()
 
+    def write(self, record: Any, note: str) -> None:
+        record.metadata["done"] = [*record.metadata.get("done", []), note]
+        record.save(update_fields=("metadata",))
+
     def columns(self) -> set[str]:
         return {field.name for field in Transaction._meta.concrete_fields}
 
@@ -153,6 +168,12 @@ class DjangoBackend:
 
     def done(self) -> None:
         connections.close_all()
+
+    def run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
+        async def ends() -> _T:
+            return await coroutine
+
+        return async_to_sync(ends)()
 
     @contextmanager
     def before_each_statement(self, call: Callable[[], None]) -> Iterator[None]:
@@ -223,6 +244,13 @@ class SqlAlchemyBackend:
         with Session(self.engine) as session, session.begin():
             session.merge(record)
 
+    def write(self, record: Any, note: str) -> None:
+        known = record.metadata_
+        record.metadata_ = {**known, "done": [*known.get("done", []), note]}
+        session = object_session(record)
+        assert session is not None
+        session.flush()
+
     def columns(self) -> set[str]:
         return {attribute.key for attribute in inspect(Payment).column_attrs}
 
@@ -256,6 +284,9 @@ class SqlAlchemyBackend:
     def done(self) -> None:
         pass
 
+    def run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
+        return asyncio.run(coroutine)
+
     @contextmanager
     def before_each_statement(self, call: Callable[[], None]) -> Iterator[None]:
         def execute(*args: Any) -> None:
@@ -265,8 +296,10 @@ class SqlAlchemyBackend:
                 raise sqlalchemy.exc.OperationalError("SELECT", {}, error) from error
 
         event.listen(self.engine, "before_cursor_execute", execute)
-        yield
-        event.remove(self.engine, "before_cursor_execute", execute)
+        try:
+            yield
+        finally:
+            event.remove(self.engine, "before_cursor_execute", execute)
 
     def _update(self, model: Any, columns: Mapping[str, Any]) -> None:
         with Session(self._library) as session, session.begin():

@@ -4,20 +4,25 @@ import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from django_mpesa.store import DjangoStore
-from flask_mpesa.sqlalchemy.store import SqlAlchemyStore
 from mpesa_integrations import MpesaConfig
 from mpesa_integrations.core.payments.calls import Payments
-from mpesa_integrations.core.payments.records import Event, OutboxEntry, Verdict
+from mpesa_integrations.core.payments.events import Event
+from mpesa_integrations.core.payments.handlers import Handlers
+from mpesa_integrations.core.payments.records import OutboxEntry, Verdict
 from mpesa_integrations.core.settings.account import AccountSettings
 from mpesa_integrations.simulator import Simulator
+from mpesa_integrations.sqlalchemy.store import SqlAlchemyStore
 from tests.support.account import TOKEN
+from tests.support.awaited import AwaitedPayments
+from tests.support.tables import look_once
 
 from .backends import Backend, DjangoBackend, SqlAlchemyBackend, url_of_test_database
+from .processes import Process
 
 
 @dataclass
@@ -27,6 +32,7 @@ class Heard:
     events: list[tuple[Event, Any]] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
     rejected: list[Verdict] = field(default_factory=list)
+    given_up: list[tuple[str, str]] = field(default_factory=list)
     silent: bool = False
 
     def wants(self, event: Event) -> bool:
@@ -37,6 +43,13 @@ class Heard:
             self.events.append((entry.event, copy.copy(record)))
             self.ids.append(entry.id)
             dispatched()
+
+    def run(self, handler: str, work: Callable[[], None]) -> None:
+        if not self.silent:
+            work()
+
+    def handler_failed(self, handler: str, record: Any, event_id: str) -> None:
+        self.given_up.append((handler, record.third_party_reference))
 
     def callback_rejected(self, entry: Any, verdict: Verdict) -> None:
         self.rejected.append(verdict)
@@ -57,26 +70,9 @@ def _sqlalchemy_backend(
     backend.engine.dispose()
 
 
-def _looked_at_once(kind: Any) -> Callable[[Any], Any]:
-    look = kind.tables
-    seen: list[Any] = []
-
-    def tables(store: Any) -> Any:
-        if not seen:
-            seen.append(look(store))
-        return seen[0]
-
-    return tables
-
-
-_LOOKED_AT = {kind: _looked_at_once(kind) for kind in (DjangoStore, SqlAlchemyStore)}
-
-
 @pytest.fixture(autouse=True)
 def _tables_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in a process, whose first payment looks at the tables; each test has new accounts."""
-    for kind, tables in _LOOKED_AT.items():
-        monkeypatch.setattr(kind, "tables", tables)
+    look_once(monkeypatch, DjangoStore, SqlAlchemyStore)
 
 
 # The edit loop makes do with one of the stores, as the rules are the same.
@@ -94,16 +90,41 @@ def heard() -> Heard:
     return Heard()
 
 
+@pytest.fixture
+def handlers() -> Handlers:
+    return Handlers()
+
+
 MakePayments = Callable[..., Payments[Any, Any]]
 
 
 @pytest.fixture
+def way() -> str:
+    """How the calls are made; a module whose tests hold for both has `BOTH_WAYS` in its place."""
+    return "blocking"
+
+
+BOTH_WAYS = pytest.fixture(params=["blocking", pytest.param("awaited", marks=pytest.mark.slow)])(
+    lambda request: request.param
+)
+
+
+def as_called(payments: Payments[Any, Any], backend: Backend, way: str) -> Payments[Any, Any]:
+    """An account whose calls block, or one whose calls' twins are awaited in their place."""
+    if way == "blocking":
+        return payments
+    return cast("Payments[Any, Any]", AwaitedPayments(payments, backend.run))
+
+
+@pytest.fixture
 def make_payments(
-    backend: Backend, mpesa_simulator: Simulator, heard: Heard
+    backend: Backend, mpesa_simulator: Simulator, heard: Heard, handlers: Handlers, way: str
 ) -> Iterator[MakePayments]:
     made = []
 
-    def make(*, alias: str = "default", store: Any = None, **settings: Any) -> Payments[Any, Any]:
+    def make(
+        *, alias: str = "default", store: Any = None, enqueue: Any = None, **settings: Any
+    ) -> Payments[Any, Any]:
         client = {f.name for f in fields(MpesaConfig)} & settings.keys()
         config = replace(
             mpesa_simulator.config,
@@ -112,18 +133,38 @@ def make_payments(
         )
         account = AccountSettings(config=config, **settings)
         store = store or backend.store(alias)
-        payments: Payments[Any, Any] = Payments(alias, account, store, heard)
+        payments: Payments[Any, Any] = Payments(
+            alias, account, store, heard, handlers, enqueue=enqueue
+        )
         made.append(payments)
-        return payments
+        return as_called(payments, backend, way)
 
     yield make
     for payments in made:
-        payments.client.close()
+        payments.close()
 
 
 @pytest.fixture
 def payments(make_payments: MakePayments) -> Payments[Any, Any]:
     return make_payments()
+
+
+StartProcess = Callable[..., Process]
+
+
+@pytest.fixture
+def start_process(tmp_path: Path) -> Iterator[StartProcess]:
+    """Runs a function with these arguments in a process of its own, killed in the end."""
+    started: list[Process] = []
+
+    def start(function: Callable[..., object], *arguments: Any) -> Process:
+        output = tmp_path / f"process-{len(started)}.out"
+        started.append(Process(function, arguments, output))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.close()
 
 
 @pytest.fixture

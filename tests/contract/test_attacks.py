@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mpesa_integrations.core.payments.calls import Payments
-from mpesa_integrations.core.payments.endpoint import CallbackRequest, answer_callback
 from mpesa_integrations.core.payments.registry import Accounts
 from mpesa_integrations.simulator import Simulator
 from tests.support.account import TOKEN
+from tests.support.callbacks import post_callback
 
 from .backends import Backend
 from .conftest import Heard
@@ -43,16 +43,7 @@ _BODIES = st.one_of(
 def _answer(payments: Payments[Any, Any], body: bytes, token: str = TOKEN, **changes: Any) -> int:
     accounts: Accounts[Any, Any] = Accounts(lambda: {"default": {}}, lambda *_: payments)
     accounts._built["default"] = payments
-    values = {
-        "token": token,
-        "content_type": "application/json",
-        "content_length": str(len(body)),
-        "remote_address": "127.0.0.1",
-        "forwarded_for": "",
-        "read": lambda limit: body[:limit],
-        **changes,
-    }
-    return answer_callback(accounts, CallbackRequest(**values)).status
+    return post_callback(accounts, body, token, **changes)
 
 
 @pytest.mark.parametrize("field", _FIELDS)
@@ -66,6 +57,7 @@ def test_characters_that_no_database_keeps_are_unreadable(
     assert backend.records()[0].state == "pending"
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(body=_BODIES)
 def test_no_body_breaks_the_endpoint_or_moves_a_payment(

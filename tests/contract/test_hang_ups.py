@@ -23,8 +23,10 @@ from mpesa_integrations.core.payments.registry import Accounts
 from mpesa_integrations.simulator import Simulator
 
 from .backends import Backend
-from .conftest import Heard, MakePayments
+from .conftest import BOTH_WAYS, Heard, MakePayments
 from .test_payments import PAYMENT, callback, pending
+
+way = BOTH_WAYS
 
 __all__ = ["pending"]
 _STATEMENTS_AFTER_SENDING = 8
@@ -193,7 +195,7 @@ def test_neither_telemetry_nor_a_notifier_makes_a_call_raise(
         raise RuntimeError("a notifier that breaks its promise")
 
     monkeypatch.setattr(telemetry, "_counter", lambda *args: Broken())
-    monkeypatch.setattr(telemetry, "_call_duration", Broken)
+    monkeypatch.setattr(telemetry, "_histogram", lambda *args: Broken())
     monkeypatch.setattr(heard, "notify", broken)
     assert payments.c2b(**PAYMENT).state == "completed"
 
@@ -238,13 +240,8 @@ def test_one_hang_up_before_sending_is_survived(
     assert len(mpesa_simulator.ledger.transactions()) == 3
 
 
-@pytest.mark.parametrize("key", [None, "order-7"])
-@pytest.mark.parametrize("given", [None, "MINE7"])
-def test_a_record_whose_commit_was_not_confirmed_is_sent_once_at_most(
-    payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator,
-    monkeypatch: pytest.MonkeyPatch, key: str | None, given: str | None,
-) -> None:  # fmt: skip
-    create = payments.store.create
+def _not_confirmed_once(create: Callable[..., Any]) -> Callable[..., Any]:
+    """A store's `create` whose first commit is done, and not known to be."""
     tries: list[None] = []
 
     def committed_but_not_known(*args: Any) -> Any:
@@ -254,8 +251,17 @@ def test_a_record_whose_commit_was_not_confirmed_is_sent_once_at_most(
             raise RecordsUnavailable("hung up in COMMIT")
         return found
 
+    return committed_but_not_known
+
+
+@pytest.mark.parametrize("key", [None, "order-7"])
+@pytest.mark.parametrize("given", [None, "MINE7"])
+def test_a_record_whose_commit_was_not_confirmed_is_sent_once_at_most(
+    payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator,
+    monkeypatch: pytest.MonkeyPatch, key: str | None, given: str | None,
+) -> None:  # fmt: skip
     with monkeypatch.context() as patch:
-        patch.setattr(payments.store, "create", committed_but_not_known)
+        patch.setattr(payments.store, "create", _not_confirmed_once(payments.store.create))
         call = partial(payments.c2b, **PAYMENT, idempotency_key=key, third_party_reference=given)
         if given is None:  # nobody else has such a reference: the row is this call's own
             assert call().state == "completed"
@@ -266,6 +272,47 @@ def test_a_record_whose_commit_was_not_confirmed_is_sent_once_at_most(
             assert call().state == "initiated"
     assert len(mpesa_simulator.ledger.transactions()) == (given is None)
     assert len(backend.records()) == 1
+
+
+@pytest.mark.parametrize("key", [None, "order-7"])
+@pytest.mark.parametrize("given", [None, "MINE7"])
+def test_a_queued_record_whose_commit_was_not_confirmed_is_the_calls_own(
+    payments: Any, backend: Backend, monkeypatch: pytest.MonkeyPatch,
+    key: str | None, given: str | None,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(payments.store, "create", _not_confirmed_once(payments.store.create))
+    announced: list[Any] = []
+    monkeypatch.setattr(payments._queue, "announce", announced.append)
+    names = {"idempotency_key": key, "third_party_reference": given, "send": "worker"}
+    record = payments.c2b(**PAYMENT, **names)
+    assert record.state == "queued", "a worker sends it, so the call must not raise"
+    assert announced == [record]
+    assert len(backend.records()) == 1
+    if given is not None and key is None:  # another call's stays another call's
+        with pytest.raises(DuplicateTransaction, match="Nothing was sent"):
+            payments.c2b(**PAYMENT, **names)
+
+
+def test_where_nobody_knows_whether_it_was_queued_the_error_does_not_say_that_it_was_not(
+    payments: Any, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = payments.store.create
+
+    def committed_but_not_known(*args: Any) -> Any:
+        monkeypatch.setattr(payments.store, "find", away)
+        create(*args)
+        raise RecordsUnavailable("hung up in COMMIT")
+
+    def away(*args: Any) -> Any:
+        raise RecordsUnavailable("The database is away")
+
+    monkeypatch.setattr(payments.store, "create", committed_but_not_known)
+    with pytest.raises(RecordsUnavailable) as caught:
+        payments.c2b(**PAYMENT, send="worker")
+    (record,) = backend.records()
+    assert record.state == "queued"
+    assert str(caught.value).startswith("Nothing was sent yet. The database is away. ")
+    assert record.third_party_reference in str(caught.value)
 
 
 def test_a_callback_outlives_a_hang_up(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from flask_mpesa.memory_store import MemoryStore
-from mpesa_integrations import MpesaClient
+from mpesa_integrations import MpesaClient, RequestsTransport
 from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.payments.lifecycle import State
 from mpesa_integrations.core.settings.account import AccountSettings
@@ -18,8 +18,10 @@ from tests.support.account import TOKEN
 from tests.support.callbacks import ASYNC_URL
 
 from .backends import Backend
-from .conftest import Heard
+from .conftest import BOTH_WAYS, Heard, MakePayments
 from .test_payments import PAYMENT, callback
+
+way = BOTH_WAYS
 
 
 def _naming(payments: Payments[Any, Any], monkeypatch: pytest.MonkeyPatch, **said: Any) -> None:
@@ -172,8 +174,9 @@ def test_without_records_a_strangers_early_callback_does_not_push_out_the_genuin
 @pytest.mark.parametrize(("refused", "status"), [(True, 409), (False, 500)])
 @pytest.mark.parametrize("operation", ["c2b", "reversal"])
 def test_a_duplicate_of_whatever_kind_may_name_anothers_ids(
-    payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator, operation: str,
-    monkeypatch: pytest.MonkeyPatch, refused: bool, status: int,
+    payments: Payments[Any, Any], make_payments: MakePayments, backend: Backend,
+    mpesa_simulator: Simulator, operation: str, monkeypatch: pytest.MonkeyPatch, refused: bool,
+    status: int,
 ) -> None:  # fmt: skip
     """Somebody else has the reference that was given; the first try was surely refused."""
     paid = payments.c2b(**PAYMENT) if operation == "reversal" else None
@@ -181,10 +184,10 @@ def test_a_duplicate_of_whatever_kind_may_name_anothers_ids(
         theirs = client.c2b(
             msisdn="849999999", amount=10, reference="X", third_party_reference="ORDER8"
         )
-    send = payments.client._transport.send
+    send = RequestsTransport.send
 
-    def naming_it(request: Any) -> Any:
-        response = send(request)
+    def naming_it(transport: RequestsTransport, request: Any) -> Any:
+        response = send(transport, request)
         answer = json.loads(response.body)
         if answer["output_ResponseCode"] == "INS-10":
             answer["output_ConversationID"] = theirs.conversation_id
@@ -192,7 +195,8 @@ def test_a_duplicate_of_whatever_kind_may_name_anothers_ids(
             return replace(response, status=status, body=json.dumps(answer).encode())
         return response
 
-    monkeypatch.setattr(payments.client._transport, "send", naming_it)
+    monkeypatch.setattr(RequestsTransport, "send", naming_it)
+    payments = make_payments(transport=RequestsTransport())
     if refused:
         mpesa_simulator.scenarios.queue("code:INS-16", operation=operation)
     if paid is None:

@@ -19,15 +19,16 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from flask_mpesa.records import Records
-from flask_mpesa.sqlalchemy import connections, sessions
-from flask_mpesa.sqlalchemy.protection import THE_LIBRARY
 from mpesa_integrations.core.errors import RecordLocked, RecordsUnavailable
 from mpesa_integrations.core.payments import persistence
 from mpesa_integrations.core.payments.calls import Payments
+from mpesa_integrations.core.payments.events import Event
 from mpesa_integrations.core.payments.lifecycle import State
-from mpesa_integrations.core.payments.records import Change, Event, OutboxEntry
+from mpesa_integrations.core.payments.records import Change, OutboxEntry
 from mpesa_integrations.core.settings.account import AccountSettings
 from mpesa_integrations.simulator import Simulator
+from mpesa_integrations.sqlalchemy import connections, sessions
+from mpesa_integrations.sqlalchemy.protection import THE_LIBRARY
 
 from .backends import Payment, PaymentCallback, PaymentOutboxEntry, SqlAlchemyBackend
 from .conftest import Heard
@@ -240,8 +241,10 @@ def test_a_change_is_whole_also_where_the_apps_engine_commits_each_statement(
 ) -> None:  # fmt: skip
     payments = make(make_engine(isolation_level="AUTOCOMMIT"))
     paid = payments.c2b(**PAYMENT)
-    twice = OutboxEntry(Event.CONFLICT)
-    change = Change(values={"conflict": "x"}, outbox=[twice, OutboxEntry(Event.CONFLICT, twice.id)])
+    twice = OutboxEntry(Event.PAYMENT_CONFLICT)
+    change = Change(
+        values={"conflict": "x"}, outbox=[twice, OutboxEntry(Event.PAYMENT_CONFLICT, twice.id)]
+    )
     with pytest.raises(IntegrityError):
         payments.store.change(paid, State.COMPLETED, change)
     assert backend.records()[0].conflict == ""

@@ -19,7 +19,9 @@ from tests.support.callbacks import ASYNC_URL, accepted_payment, callback_body
 from tests.support.callbacks import TRANSACTION_ID as ID
 
 from .backends import Backend
-from .conftest import Heard, MakePayments
+from .conftest import BOTH_WAYS, Heard, MakePayments
+
+way = BOTH_WAYS
 
 PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "150.00", "reference": "ORDER 7"}
 
@@ -349,8 +351,7 @@ def test_a_check_that_gets_no_answer_is_deferred(
 def test_a_key_that_cannot_be_kept_is_refused(
     payments: Payments[Any, Any], backend: Backend, key: Any
 ) -> None:
-    for call in (payments.c2b, lambda **key: payments.reverse(transaction_id="X", **key)):
-        arguments = PAYMENT if call == payments.c2b else {}
+    for call, arguments in ((payments.c2b, PAYMENT), (payments.reverse, {"transaction_id": "X"})):
         with pytest.raises(ValidationError) as caught:
             call(**arguments, idempotency_key=key)
         assert list(caught.value.errors) == ["idempotency_key"]
@@ -426,7 +427,7 @@ def test_what_was_given_back_beyond_what_was_paid_is_told_and_not_booked_of_the_
     assert (original.state, original.reversed_amount) == ("completed", Decimal(given_back))
     assert reversal.state == "completed", "the money has moved"
     assert f"reversal.unbooked third_party_reference={part.third_party_reference}" in caplog.text
-    assert heard.names[-2:] == ["unknown", "completed"]
+    assert heard.names[-2:] == ["reversal_unknown", "reversal_completed"]
     assert "reversed" not in heard.names
     assert backend.outbox() == 0
 

@@ -18,13 +18,12 @@ from mpesa_integrations.commands import ExitCode, check_accounts, reconcile
 from mpesa_integrations.core.errors import ConfigurationError, RecordsUnavailable
 from mpesa_integrations.core.payments import persistence
 from mpesa_integrations.core.payments.calls import Payments
-from mpesa_integrations.core.payments.endpoint import CallbackRequest, answer_callback
 from mpesa_integrations.core.payments.reconcile import Reconciled
 from mpesa_integrations.core.payments.registry import Accounts
 from mpesa_integrations.core.payments.schedule import MOST_ATTEMPTS
 from mpesa_integrations.simulator import Simulator
 from tests.support.account import TOKEN
-from tests.support.callbacks import ASYNC_URL
+from tests.support.callbacks import ASYNC_URL, post_callback
 
 from .backends import Backend
 from .conftest import Heard, MakePayments
@@ -368,14 +367,6 @@ def accounts(make_payments: MakePayments) -> Accounts[Any, Any]:
     return accounts
 
 
-def _post(accounts: Accounts[Any, Any], body: bytes, token: str) -> int:
-    request = CallbackRequest(
-        token=token, content_type="application/json", content_length=None,
-        remote_address="127.0.0.1", forwarded_for="", read=lambda limit: body[:limit],
-    )  # fmt: skip
-    return answer_callback(accounts, request).status
-
-
 def test_an_account_that_is_broken_keeps_no_others_callback_out(
     accounts: Accounts[Any, Any], backend: Backend, mpesa_simulator: Simulator,
     caplog: pytest.LogCaptureFixture,
@@ -384,10 +375,10 @@ def test_an_account_that_is_broken_keeps_no_others_callback_out(
     mpesa_simulator.scenarios.queue("callback_never", operation="c2b")
     pending = accounts["working"].c2b(**PAYMENT)
     mpesa_simulator.callbacks.drain()
-    assert _post(accounts, callback(pending), TOKEN) == 200
+    assert post_callback(accounts, callback(pending), TOKEN) == 200
     assert backend.records()[0].state == "completed"
-    assert _post(accounts, callback(pending), "of-nobody") == 404
-    assert _post(accounts, callback(pending), "no-key-file-token-of-32-characters") == 500
+    assert post_callback(accounts, callback(pending), "of-nobody") == 404
+    assert post_callback(accounts, callback(pending), "no-key-file-token-of-32-characters") == 500
     assert "callback.account_broken account=no_key_file" in caplog.text
     assert "callback.account_broken account=nothing" in caplog.text
     assert TOKEN not in caplog.text
@@ -424,7 +415,7 @@ def test_a_single_run_tells_by_its_exit_code_that_a_row_failed(
     with _broken(payments, backend.records()):
         backend.make_due()
         assert reconcile(accounts, **how, echo=said.append) is ExitCode.PROBLEM
-    assert said[-1].endswith("1 failed")
+    assert "1 failed" in said[-1]
     backend.make_due()
     assert reconcile(accounts, **how, echo=said.append) is ExitCode.OK
 

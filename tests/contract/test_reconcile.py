@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
@@ -12,12 +10,13 @@ from typing import Any
 import pytest
 
 from mpesa_integrations.core.payments.calls import Payments
+from mpesa_integrations.core.payments.events import Event
 from mpesa_integrations.core.payments.reconcile import Reconciled
-from mpesa_integrations.core.payments.records import Event
 from mpesa_integrations.simulator import Simulator
 
 from .backends import Backend
-from .conftest import Heard, MakePayments
+from .conftest import Heard, MakePayments, StartProcess
+from .worker import reconcile
 
 PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "1.00", "reference": "ORDER 7"}
 
@@ -48,6 +47,36 @@ def test_reconcile_finds_out_what_the_gateway_knows(
     assert (record.state, record.checks) == (state, 1)
     assert (record.next_check_at is None) == (state == "completed")
     assert heard.names == ["initiated", "unknown", "completed"][: 3 if state != "unknown" else 2]
+
+
+def test_what_is_not_due_yet_is_counted_and_can_be_asked_for_at_once(
+    payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator
+) -> None:
+    assert payments.to_be_checked() == (0, None)
+    _unknown(payments, mpesa_simulator, 2)
+    count, wait = payments.to_be_checked()
+    assert count == 2
+    assert wait is not None
+    assert timedelta(seconds=20) < wait <= timedelta(seconds=31)
+    assert payments.reconcile() == Reconciled()
+    assert payments.reconcile(now=True) == Reconciled(asked=2)
+    assert payments.to_be_checked() == (0, None)
+    assert {record.state for record in backend.records()} == {"completed"}
+
+
+def test_asked_early_concludes_nothing_early_and_leaves_alone_what_is_being_sent(
+    make_payments: MakePayments, backend: Backend, mpesa_simulator: Simulator
+) -> None:
+    payments = make_payments(not_found_after=timedelta(0))
+    mpesa_simulator.scenarios.queue("cut_before", operation="c2b")
+    assert payments.c2b(**PAYMENT).state == "unknown"
+    for times in (1, 2):
+        assert payments.reconcile(now=True) == Reconciled(asked=1)
+        (record,) = backend.records()
+        assert (record.state, record.checks) == ("unknown", times), "the gateway may get it yet"
+    backend.set_all(state="initiated")
+    assert payments.reconcile(now=True) == Reconciled()
+    assert payments.to_be_checked()[0] == 1
 
 
 @pytest.mark.parametrize(
@@ -167,6 +196,7 @@ def test_a_lease_keeps_others_away_until_it_ends(
     assert len(store.claim_due(_in(11), _in(20), 10)) == 3
 
 
+@pytest.mark.slow
 def test_threads_are_handed_different_payments(
     payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator
 ) -> None:
@@ -192,21 +222,15 @@ def test_threads_are_handed_different_payments(
 
 @pytest.mark.slow
 def test_processes_share_the_work_and_signal_once(
-    payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator
-) -> None:
+    payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator,
+    start_process: StartProcess,
+) -> None:  # fmt: skip
     _unknown(payments, mpesa_simulator, 24)
     backend.make_due()
-    state_dir = str(mpesa_simulator.state_dir)
-    command = [sys.executable, "-m", "tests.contract.worker", *backend.address(), state_dir]
     workers = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(2)
+        start_process(reconcile, *backend.address(), mpesa_simulator.state_dir) for _ in range(2)
     ]
-    printed: list[str] = []
-    for worker in workers:
-        out, err = worker.communicate(timeout=60)
-        assert worker.returncode == 0, err
-        printed += out.split()
+    printed = [line for worker in workers for line in worker.lines()]
     payments.reconcile()  # what two of them let go to each other
     completed = [line for line in printed if line.startswith("payment_completed:")]
     assert len(completed) == len(set(completed))
@@ -259,7 +283,7 @@ def test_a_payment_that_stays_open_is_given_to_a_person_once(
     for _ in range(2):
         backend.make_due()
         payments.reconcile()
-    assert Event.STUCK.value.removeprefix("payment_") not in heard.names
+    assert Event.PAYMENT_STUCK.value.removeprefix("payment_") not in heard.names
     backend.set_all(created_at=_in(-25 * 60))
     for _ in range(2):
         backend.make_due()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import ssl
 import struct
@@ -104,3 +105,14 @@ def reset(connection: socket.socket) -> None:
 def answer(body: bytes, *, status: str = "200 OK", headers: str = "") -> bytes:
     head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\n"
     return f"{head}Content-Length: {len(body)}\r\n{headers}\r\n".encode() + body
+
+
+def paid_answer(number: int) -> bytes:
+    """The gateway's answer to a payment that was paid; each number is another transaction."""
+    said = {
+        "output_ResponseCode": "INS-0",
+        "output_ResponseDesc": "fine",
+        "output_TransactionID": f"4XDF{number}",
+        "output_ConversationID": f"AG_{number}",
+    }
+    return answer(json.dumps(said).encode(), status="201 Created")

@@ -55,6 +55,7 @@ def test_what_is_plainly_an_address_is_read(written: str, plain: str | None) -> 
     assert read_address(written) == plain
 
 
+@pytest.mark.slow
 @given(st.text(max_size=50) | st.ip_addresses().map(str))
 def test_reading_is_idempotent_and_raises_nothing(text: str) -> None:
     plain = read_address(text)

@@ -11,9 +11,9 @@ from mpesa_integrations.core.payments import changes
 from mpesa_integrations.core.payments.changes import changed_columns, columns_after_check
 from mpesa_integrations.core.payments.evidence import StatusReport
 from mpesa_integrations.core.payments.lifecycle import (
+    AWAITED_STATES,
     FINAL_STATES,
     MONEY_MOVED_STATES,
-    OPEN_STATES,
     Evidence,
     State,
     transition,
@@ -114,7 +114,7 @@ def test_a_status_query_forgets_why_a_payment_was_doubtful_only_where_it_was_pai
     assert found == _moved(state, kept, checks=3)
 
 
-@pytest.mark.parametrize("state", sorted(OPEN_STATES - {State.INITIATED}))
+@pytest.mark.parametrize("state", sorted(AWAITED_STATES - {State.INITIATED}))
 def test_who_was_asked_for_in_vain_is_counted_and_waits_longer(state: State) -> None:
     checked = {"checks": 3, "next_check_at": NOW + timedelta(minutes=3)}
     assert _changed(Evidence.NOTHING, state, known={"checks": 2}, asked=True) == checked

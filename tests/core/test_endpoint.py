@@ -42,7 +42,8 @@ class Shop(dict[str, Any]):
         )
 
     def accepting(self, token: str) -> list[str]:
-        return {"right": ["default"], "broken": ["broken"]}.get(token, [])
+        found = {"right": ["default"], "broken": ["broken"], "shared": ["default", "broken"]}
+        return found.get(token, [])
 
     def _receive(self, body: bytes, **how: Any) -> tuple[int, dict[str, str]]:
         if self.fails:
@@ -148,6 +149,23 @@ def test_no_more_of_a_body_is_read_than_tells_that_it_is_too_large() -> None:
     assert Shop().answer(read=read).status == 413
     assert Shop().answer(read=read, content_length="99999").status == 413
     assert limits == [MAX_BODY + 1]
+
+
+def test_of_several_accounts_the_first_refuses_what_names_no_payment(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    limits: list[int] = []
+
+    def read(limit: int) -> bytes:
+        limits.append(limit)
+        return b"x" * limit
+
+    shop = Shop()
+    assert shop.answer(token="shared", read=read).status == 413
+    assert "callback.refused account=default status=413" in caplog.text
+    assert shop.answer(token="shared", read=read, content_type="text/plain").status == 415
+    assert limits == [MAX_BODY + 1]
+    assert shop.taken == []
 
 
 def test_a_body_that_broke_off_is_sent_again(caplog: pytest.LogCaptureFixture) -> None:

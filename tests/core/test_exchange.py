@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -55,6 +56,18 @@ def test_a_busy_gateway_is_asked_again_at_once_and_then_after_growing_pauses() -
     assert exchange.finished
     result = exchange.result()
     assert (result.kind, result.elapsed) == (Kind.SUCCESS, 2.5)
+
+
+def test_nothing_is_sent_again_after_the_time_within_which_it_may_be() -> None:
+    exchange = _exchange(retries=10)
+    left = iter([1.0, 0.1])
+    exchange.request = replace(exchange.request, time_left=lambda: next(left))
+    exchange.receive(REFUSED, 4.0)
+    assert not exchange.finished
+    exchange.receive(REFUSED, 4.9)  # the pause would end too late
+    assert exchange.finished
+    with pytest.raises(GatewayUnavailable):
+        exchange.result()
 
 
 def test_no_pause_is_longer_than_two_minutes() -> None:

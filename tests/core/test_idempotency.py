@@ -10,7 +10,8 @@ import pytest
 
 from mpesa_integrations import ValidationError
 from mpesa_integrations.core.errors import IdempotencyConflict
-from mpesa_integrations.core.payments.idempotency import check_key, check_repeated
+from mpesa_integrations.core.payments.idempotency import check_repeated
+from mpesa_integrations.core.payments.keys import check_key
 
 from .conftest import make_record
 

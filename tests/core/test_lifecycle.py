@@ -25,6 +25,7 @@ from mpesa_integrations.core.payments.lifecycle import (
 # state afterwards, "-" means that nothing changes, "!" that it is kept as a conflict.
 EXPECTED = """
                  nothing  accepted  succeeded  declined  cancelled
+queued           -        !         !          failed    cancelled
 initiated        unknown  pending   completed  failed    cancelled
 pending          -        -         completed  failed    cancelled
 unknown          -        pending   completed  failed    cancelled

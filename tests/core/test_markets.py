@@ -26,6 +26,7 @@ from mpesa_integrations.core.protocol.callbacks import read_callback
 from mpesa_integrations.core.protocol.codes import (
     DUPLICATE_CODE,
     SUCCESS_CODE,
+    Advice,
     CodeInfo,
     GatewayCode,
 )
@@ -59,10 +60,10 @@ class ToyCode(GatewayCode):
     @classmethod
     def table(cls) -> Mapping[str, CodeInfo]:
         return {
-            "INS-0": CodeInfo(201, "Done", Kind.SUCCESS),
-            "INS-10": CodeInfo(409, "Duplicate", Kind.DUPLICATE),
-            "INS-23": CodeInfo(400, "Transaction not found", Kind.FAILED),
-            "INS-26": CodeInfo(400, "Invalid currency", Kind.VALIDATION),
+            "INS-0": CodeInfo(201, "Done", Kind.SUCCESS, Advice.TRY_AGAIN),
+            "INS-10": CodeInfo(409, "Duplicate", Kind.DUPLICATE, Advice.TRY_AGAIN),
+            "INS-23": CodeInfo(400, "Transaction not found", Kind.FAILED, Advice.TRY_AGAIN),
+            "INS-26": CodeInfo(400, "Invalid currency", Kind.VALIDATION, Advice.TRY_AGAIN),
         }
 
 

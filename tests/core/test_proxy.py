@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
+import re
 import socket
 import traceback
 from pathlib import Path
@@ -15,7 +17,7 @@ import trustme
 from mpesa_integrations import GatewayUnavailable, Kind, MpesaClient, MpesaError, OutcomeUnknown
 from mpesa_integrations.core.protocol.http import NotConnected
 
-from .conftest import make_config
+from .conftest import MakeClient, make_config
 from .connect_proxy import Answer, connect_proxy, refuse, tunnel
 from .faulty import AUTHORITY, FaultyServer, answer, faulty_server
 
@@ -52,20 +54,26 @@ def certificate() -> trustme.LeafCert:
     return AUTHORITY.issue_cert("127.0.0.1")
 
 
-def _client(port: int, proxy: int, ca: str, **changes: object) -> MpesaClient:
-    url = f"http://shop:{PASSWORD}@127.0.0.1:{proxy}"
-    settings = {"host": "127.0.0.1", "port": port, "verify": ca, "proxy": url, "retries": 1}
-    return MpesaClient(make_config(**{**settings, "timeout": (2, 1), **changes}))
+@pytest.fixture
+def by_proxy(client_of: MakeClient, ca: str) -> MakeClient:
+    """Makes clients of a gateway's port by a proxy's port."""
+
+    def make(port: int, proxy: int, **changes: object) -> MpesaClient:
+        url = f"http://shop:{PASSWORD}@127.0.0.1:{proxy}"
+        settings = {"host": "127.0.0.1", "port": port, "verify": ca, "proxy": url, "retries": 1}
+        return client_of(make_config(**{**settings, "timeout": (2, 1), **changes}))
+
+    return make
 
 
 def test_a_payment_goes_through_the_proxy_and_keeps_its_tunnel(
-    ca: str, certificate: trustme.LeafCert, caplog: pytest.LogCaptureFixture
+    ca: str, certificate: trustme.LeafCert, caplog: pytest.LogCaptureFixture, by_proxy: MakeClient
 ) -> None:
     with (
         caplog.at_level(logging.DEBUG),
         faulty_server(_gateway, certificate=certificate) as server,
         connect_proxy(tunnel(f"shop:{PASSWORD}")) as proxy,
-        _client(server.port, proxy.port, ca) as client,
+        by_proxy(server.port, proxy.port) as client,
     ):
         for _ in range(3):
             assert client.c2b(**PAYMENT).kind is Kind.SUCCESS
@@ -93,13 +101,13 @@ REFUSALS: dict[str, tuple[Answer, str, int]] = {
 
 @pytest.mark.parametrize("name", list(REFUSALS))
 def test_a_tunnel_that_is_not_opened_means_nothing_was_sent(
-    name: str, ca: str, certificate: trustme.LeafCert
+    name: str, ca: str, certificate: trustme.LeafCert, by_proxy: MakeClient
 ) -> None:
     behaviour, words, tries = REFUSALS[name]
     with (
         faulty_server(_gateway, certificate=certificate) as server,
         connect_proxy(behaviour) as proxy,
-        _client(server.port, proxy.port, ca) as client,
+        by_proxy(server.port, proxy.port) as client,
     ):
         with pytest.raises(GatewayUnavailable, match="Nothing was sent") as caught:
             client.c2b(**PAYMENT)
@@ -108,39 +116,44 @@ def test_a_tunnel_that_is_not_opened_means_nothing_was_sent(
         _shows_no_secret(caught.value, client)
 
 
-def test_a_proxy_that_is_not_there_means_nothing_was_sent(ca: str) -> None:
+def test_a_proxy_that_is_not_there_means_nothing_was_sent(ca: str, by_proxy: MakeClient) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    client = _client(1, port, ca)
+    client = by_proxy(1, port)
     with pytest.raises(GatewayUnavailable, match=f":{port} was refused, which is the pr") as caught:
         client.c2b(**PAYMENT)
     assert isinstance(caught.value.__cause__, NotConnected)
     _shows_no_secret(caught.value, client)
 
 
+@pytest.mark.filterwarnings("ignore:unclosed transport:ResourceWarning")
 @pytest.mark.parametrize("fault", ["untrusted", "no TLS", "hung up"])
-def test_tls_that_fails_in_the_tunnel_means_nothing_was_sent(fault: str, ca: str) -> None:
+def test_tls_that_fails_in_the_tunnel_means_nothing_was_sent(
+    fault: str, ca: str, by_proxy: MakeClient
+) -> None:
     certificate = None if fault != "untrusted" else trustme.CA().issue_cert("127.0.0.1")
     gateway = _close if fault == "hung up" else _cut_after_reading
     with (
         faulty_server(gateway, certificate=certificate) as server,
         connect_proxy(tunnel()) as proxy,
-        _client(server.port, proxy.port, ca) as client,
+        by_proxy(server.port, proxy.port) as client,
     ):
         with pytest.raises(GatewayUnavailable, match="Nothing was sent") as caught:
             client.c2b(**PAYMENT)
         assert not any(b"input_Amount" in request for request in server.requests)
         assert proxy.connections == (1 if fault == "untrusted" else 2)
         _shows_no_secret(caught.value, client)
+    # Python 3.10 itself forgets to close what it began TLS on in a tunnel, and warns of it later.
+    gc.collect()
 
 
 def test_what_breaks_once_the_request_is_under_way_is_unknown(
-    ca: str, certificate: trustme.LeafCert
+    ca: str, certificate: trustme.LeafCert, by_proxy: MakeClient
 ) -> None:
     with (
         faulty_server(_cut_after_reading, certificate=certificate) as server,
         connect_proxy(tunnel()) as proxy,
-        _client(server.port, proxy.port, ca) as client,
+        by_proxy(server.port, proxy.port) as client,
     ):
         with pytest.raises(OutcomeUnknown) as caught:
             client.c2b(**PAYMENT)
@@ -148,14 +161,14 @@ def test_what_breaks_once_the_request_is_under_way_is_unknown(
         _shows_no_secret(caught.value, client)
 
 
-def test_without_tls_the_proxy_is_asked_to_pass_the_request_on() -> None:
+def test_without_tls_the_proxy_is_asked_to_pass_the_request_on(by_proxy: MakeClient) -> None:
     """Only for a gateway of one's own: the proxy may have passed on what it does not answer."""
     with connect_proxy(refuse(answer(SUCCESS))) as proxy:
-        client = _client(80, proxy.port, "false", ssl=False, host="gateway.test")
+        client = by_proxy(80, proxy.port, ssl=False, host="gateway.test")
         assert client.c2b(**PAYMENT).kind is Kind.SUCCESS
-        assert proxy.requests[0].startswith(b"POST http://gateway.test:80/ipg/")
+        assert re.match(rb"POST http://gateway\.test(:80)?/ipg/", proxy.requests[0])
     with connect_proxy(_cut_after_reading) as proxy:
-        client = _client(80, proxy.port, "false", ssl=False, host="gateway.test")
+        client = by_proxy(80, proxy.port, ssl=False, host="gateway.test")
         with pytest.raises(OutcomeUnknown):
             client.c2b(**PAYMENT)
 

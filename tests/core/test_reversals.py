@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,17 +11,21 @@ from mpesa_integrations import ValidationError
 from mpesa_integrations.core.payments.lifecycle import State
 from mpesa_integrations.core.payments.reversals import (
     after_reversal,
+    after_settling,
     check_reversible,
     refuse_too_much,
 )
+
+from .conftest import make_record
 
 COMPLETED = (State.COMPLETED, State.PARTLY_REVERSED)
 
 
 def _paid(reversed_amount: str = "0.00", state: State = State.COMPLETED) -> Any:
-    return SimpleNamespace(
-        state=state.value, amount=Decimal("150.00"), reversed_amount=Decimal(reversed_amount)
-    )
+    return make_record(
+        state=state.value, reversed_amount=Decimal(reversed_amount), transaction_id="4XDF12345",
+        order_key="ORDER-7", claimed_order_key="ORDER-7",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -40,7 +43,22 @@ def test_what_was_given_back_adds_up_until_all_of_it_was(
 ) -> None:
     for earlier in COMPLETED:
         columns = after_reversal(_paid(before, earlier), Decimal(amount))
-        assert columns == {"state": state, "reversed_amount": Decimal(total)}
+        claim = None if state is State.REVERSED else "ORDER-7"
+        assert columns == {
+            "state": state, "reversed_amount": Decimal(total), "claimed_order_key": claim
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize("completes", [True, False])
+def test_what_is_being_given_back_is_what_is_open_of_it(completes: bool) -> None:
+    open_ = [Decimal("0.10"), Decimal("0.20")]
+    columns, booked = after_settling(_paid(), Decimal("9.70"), open_, completes=completes)
+    assert columns["reversal_pending"] == Decimal("0.30")
+    assert (booked, columns.get("reversed_amount")) == (
+        completes, Decimal("9.70") if completes else None
+    )  # fmt: skip
+    columns, booked = after_settling(_paid("150.00"), Decimal("0.01"), [], completes=True)
+    assert (columns, booked) == ({"reversal_pending": Decimal(0)}, False)
 
 
 @pytest.mark.parametrize(("before", "amount"), [("0.00", "150.01"), ("40.00", "110.01")])
@@ -53,7 +71,7 @@ def test_more_than_was_paid_is_never_booked_as_given_back(before: str, amount: s
 def test_nothing_is_given_back_of_what_did_not_complete(state: State) -> None:
     assert after_reversal(_paid(state=state), Decimal(1)) is None
     with pytest.raises(ValidationError) as caught:
-        check_reversible(_paid(state=state), None)
+        check_reversible(_paid(state=state), None, "transaction_id")
     problem = f"the payment is {state}; only what completed goes back"
     assert caught.value.errors == {"transaction_id": [problem]}
 
@@ -89,12 +107,12 @@ def test_at_most_what_is_left_may_be_given_back() -> None:
     for state in COMPLETED:
         original = _paid("40.00", state)
         for amount in (None, Decimal("0.01"), Decimal("110.00")):
-            assert check_reversible(original, amount) is original
+            assert check_reversible(original, amount, "payment") is original
         with pytest.raises(ValidationError) as caught:
-            check_reversible(original, Decimal("110.01"))
+            check_reversible(original, Decimal("110.01"), "payment")
         problem = "must be at most 110.00, which is what is left of it"
         assert caught.value.errors == {"amount": [problem]}
     with pytest.raises(ValidationError) as caught:
-        check_reversible(None, None)
+        check_reversible(None, None, "transaction_id")
     problem = "no payment with this transaction ID is on record"
     assert caught.value.errors == {"transaction_id": [problem]}

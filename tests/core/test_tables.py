@@ -103,6 +103,7 @@ def test_a_transaction_status_is_read_in_any_case_and_new_ones_are_kept() -> Non
     assert pickle.loads(pickle.dumps(new)) == new
 
 
+@pytest.mark.slow
 def test_the_core_imports_no_framework_and_nothing_it_may_not_need() -> None:
     script = (
         "import sys, mpesa_integrations, mpesa_integrations.core.payments.lifecycle;"

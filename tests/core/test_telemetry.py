@@ -20,7 +20,7 @@ _READER = InMemoryMetricReader()
 @pytest.fixture(scope="module", autouse=True)
 def _provider() -> None:
     metrics.set_meter_provider(MeterProvider([_READER]))
-    for made in (telemetry._meter, telemetry._counter, telemetry._call_duration):
+    for made in (telemetry._meter, telemetry._counter, telemetry._histogram, telemetry._gauges):
         made.cache_clear()
 
 
@@ -48,8 +48,29 @@ def test_transitions_callbacks_and_durations_are_counted() -> None:
     assert (duration.count, duration.sum) == (1, 0.25)
 
 
+def test_the_queue_is_measured() -> None:
+    for waiting, in_flight in ((7, 2), (5, 4)):
+        telemetry.note_queue("default", waiting=waiting, in_flight=in_flight)
+    telemetry.note_queue("payouts", waiting=0, in_flight=0)
+    telemetry.note_sent("default", "c2b", 0.5)
+    telemetry.note_sent("default", "c2b", 1.5)
+    points = _points()
+    waits = {p.attributes["account"]: p.value for p in points["mpesa.queue.waiting"]}
+    flies = {p.attributes["account"]: p.value for p in points["mpesa.queue.in_flight"]}
+    assert (waits, flies) == ({"default": 5, "payouts": 0}, {"default": 4, "payouts": 0})
+    (sent,) = points["mpesa.queue.sent"]
+    (delay,) = points["mpesa.queue.delay"]
+    assert (sent.value, delay.count, delay.sum) == (2, 2, 2.0)
+    assert dict(sent.attributes) == {"account": "default", "operation": "c2b"}
+
+
 def test_without_opentelemetry_nothing_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(telemetry, "_meter", lambda: None)
     telemetry._counter.cache_clear()
+    telemetry._gauges.cache_clear()
     telemetry.count_callback("default", "applied")
-    telemetry._counter.cache_clear()
+    telemetry.note_sent("default", "c2b", 1)
+    telemetry.note_queue("default", waiting=1, in_flight=1)
+    assert not telemetry.is_collected()
+    for made in (telemetry._counter, telemetry._histogram, telemetry._gauges):
+        made.cache_clear()

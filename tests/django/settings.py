@@ -5,11 +5,16 @@ import tempfile
 from pathlib import Path
 
 from mpesa_integrations.core.settings.client import settings_in_account_file
+from tests.support import hasty_sqlite
+
+hasty_sqlite.through_django()
 
 _FILE = str(Path(tempfile.gettempdir()) / f"mpesa-test-{os.getpid()}.sqlite3")
 _NAME = os.environ.get("MPESA_TEST_NAME", "test_mpesa")  # another for each checkout at work
 SECRET_KEY = "only for tests"
 DEBUG = True
+# The default one takes a quarter of a second, so that nobody tries out many passwords.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 USE_TZ = os.environ.get("MPESA_TEST_USE_TZ") != "0"
 TIME_ZONE = "Africa/Maputo"
 ALLOWED_HOSTS = ["*"]

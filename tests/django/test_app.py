@@ -20,7 +20,8 @@ from tests.support.account import TOKEN, account_settings
 
 def _ids(settings: Settings, simulator: Simulator, **changes: Any) -> list[str]:
     settings.MPESA = {"default": account_settings(simulator, **changes)}
-    return [str(message.id) for message in run_checks(tags=["mpesa"])]
+    found = run_checks(tags=["mpesa"], include_deployment_checks=True)
+    return [str(message.id) for message in found]
 
 
 GOOD = {"ENVIRONMENT": "production", "CALLBACK_BASE_URL": "https://shop.example:12000"}
@@ -34,7 +35,7 @@ GOOD = {"ENVIRONMENT": "production", "CALLBACK_BASE_URL": "https://shop.example:
         ({**GOOD, "PUBLIC_KEY": "nonsense"}, ["mpesa.E002"]),
         ({**GOOD, "APIKEY": "x"}, ["mpesa.E002"]),
         ({**GOOD, "VERIFY": False}, ["mpesa.E002"]),
-        ({**GOOD, "ENVIRONMENT": "sandbox", "VERIFY": False}, ["mpesa.W004", "mpesa.E005"]),
+        ({**GOOD, "ENVIRONMENT": "sandbox", "VERIFY": False}, ["mpesa.E005", "mpesa.W004"]),
         ({**GOOD, "API_KEY": "k" * 31}, ["mpesa.W003"]),
         ({**GOOD, "ENVIRONMENT": "sandbox"}, ["mpesa.W004"]),
         ({**GOOD, "CALLBACK_NETWORKS": ["ten"]}, ["mpesa.E006"]),
@@ -54,6 +55,21 @@ def test_each_wrong_setting_is_told_at_start(
 ) -> None:
     settings.DEBUG = False
     assert _ids(settings, mpesa_simulator, **changes) == expected
+
+
+def test_the_sandbox_is_told_of_where_a_site_is_deployed_and_in_no_other_command(
+    settings: Settings, mpesa_simulator: Simulator
+) -> None:
+    settings.DEBUG = False  # as in each test run of Django's
+    settings.MPESA = {"default": account_settings(mpesa_simulator)}
+    assert run_checks(tags=["mpesa"]) == []
+    err = StringIO()
+    call_command("check", "--deploy", "--tag", "mpesa", stdout=err, stderr=err)
+    assert "mpesa.W004" in err.getvalue()
+    out = StringIO()
+    with pytest.raises(SystemExit):
+        call_command("mpesa_check", offline=True, stdout=out)
+    assert "uses the local gateway in production" in out.getvalue()
 
 
 def test_where_payments_in_views_are_refused_is_told(
@@ -102,6 +118,7 @@ def test_the_migrations_are_complete() -> None:
     call_command("makemigrations", "--check", "--dry-run", stdout=StringIO())
 
 
+@pytest.mark.slow
 def test_a_project_needs_no_setting_for_the_model(tmp_path: Path) -> None:
     script = (
         "import django; from django.conf import settings;"
@@ -130,6 +147,7 @@ def test_the_callback_url_to_paste(settings: Settings, mpesa_simulator: Simulato
             call_command("mpesa_callback_url", account)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["", "later.Payment"])
 def test_the_model_of_payments_can_be_asked_for_while_models_are_loaded(
     tmp_path: Path, model: str

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import count
 from typing import Any
@@ -21,7 +21,7 @@ from django.utils import timezone
 from django_mpesa import isolation, mpesa
 from django_mpesa.isolation import run_isolated
 from django_mpesa.models import Transaction
-from django_mpesa.store import database
+from django_mpesa.store import DjangoStore, database
 from mpesa_integrations import ValidationError
 from mpesa_integrations.core.errors import CalledInTransaction, RecordLocked, RecordsUnavailable
 from mpesa_integrations.simulator import Simulator
@@ -454,3 +454,49 @@ def test_a_caller_that_locks_the_whole_table_does_not_wait_for_ever(
         with pytest.raises(RecordLocked, match=r"^Nothing was sent\."):
             mpesa.reverse(transaction_id=paid.transaction_id)
     assert len(simulator.ledger.transactions()) == 1
+
+
+@pytest.mark.parametrize("level", ["read committed", "repeatable read", "serializable"])
+def test_two_refunds_that_complete_at_once_are_both_counted(
+    simulator: Simulator, server: str, monkeypatch: pytest.MonkeyPatch, level: str
+) -> None:
+    connection.close()
+    options = {**connection.settings_dict["OPTIONS"], "isolation_level": _level(level)}
+    monkeypatch.setitem(connection.settings_dict, "OPTIONS", options)
+    paid = mpesa.c2b(**PAYMENT)
+    simulator.scenarios.queue("cut_after", delay=0)
+    first = mpesa.reverse(paid, 50)
+    simulator.scenarios.queue("cut_after", delay=0)
+    second = mpesa.reverse(paid, 50)
+    settle = DjangoStore._settle
+    checks: list[Future[Any]] = []
+
+    def check() -> None:
+        try:
+            mpesa.check(second)
+        finally:
+            connections.close_all()
+
+    def settle_late(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if not checks:
+            # As where an event of the first is put into the outbox, in the order of its others.
+            assert Transaction.objects.filter(original=paid).count() == 2
+            checks.append(pool.submit(check))
+            wait(checks, timeout=1)  # it is done by then, or waits for this transaction
+        return settle(self, *args, **kwargs)
+
+    monkeypatch.setattr(DjangoStore, "_settle", settle_late)
+    with ThreadPoolExecutor(1) as pool:
+        mpesa.check(first)
+        checks[0].result(60)
+    now = Transaction.objects.get(pk=paid.pk)
+    connection.close()
+    assert (now.reversed_amount, now.reversal_pending) == (100, 0)
+
+
+def _level(name: str) -> Any:
+    if connection.vendor == "mysql":
+        return name
+    from django.db.backends.postgresql.psycopg_any import IsolationLevel
+
+    return IsolationLevel[name.upper().replace(" ", "_")]

@@ -21,6 +21,12 @@ from mpesa_integrations import ConfigurationError
 from mpesa_integrations.simulator import Simulator
 from tests.support.projects import Project
 
+
+@pytest.fixture(autouse=True)
+def _tables_looked_at_once() -> None:
+    """Here each account looks for itself."""
+
+
 PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "150.00", "reference": "ORDER 7"}
 SETTINGS = """
 from tests.django.settings import *
@@ -65,8 +71,9 @@ from shop.models import Detailed, Payment
 
 names = [constraint.name for constraint in Payment._meta.constraints]
 assert names == ["of_the_shop", "shop_payment_amount", "shop_payment_reversed",
-                 "shop_payment_state", "shop_payment_key", "shop_payment_claimed"], names
-assert len(Payment._meta.indexes) == 8
+                 "shop_payment_state", "shop_payment_key", "shop_payment_claimed",
+                 "shop_payment_order"], names
+assert len(Payment._meta.indexes) == 10
 assert Detailed._meta.constraints == []
 with mpesa_gateway() as gateway:
     pay = lambda: mpesa.c2b(msisdn="841234567", amount=150, reference="T1", idempotency_key="k")
@@ -85,9 +92,7 @@ def test_a_meta_of_its_own_loses_nothing(tmp_path: Path) -> None:
         "shop/models.py": MODELS,
     }  # fmt: skip
     project = Project(tmp_path, files)
-    project.run("-m", "django", "makemigrations", "shop")
-    project.run("-m", "django", "migrate")
-    project.run("-m", "django", "makemigrations", "--check", "--dry-run")
+    project.manage("makemigrations shop", "migrate", "makemigrations --check --dry-run")
     assert project.run("story.py").endswith("ok\n")
 
 
@@ -125,6 +130,7 @@ def _run(operation: Any, state: Any) -> None:
         ("_reference", "third_party_reference, account"),
         ("_key", "account, idempotency_key"),
         ("_claimed", "account, claimed_transaction_id"),
+        ("_order", "account, operation, claimed_order_key"),
     ],
 )
 def test_a_table_that_lacks_them_takes_no_payment(
@@ -206,6 +212,7 @@ def test_migrate_is_not_kept_from_making_the_tables(
     assert _ids(databases=["default"]) == ["mpesa.W032"]
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 def test_the_first_migration_is_not_told_that_there_are_no_tables(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch

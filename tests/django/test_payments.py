@@ -15,6 +15,7 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, connections, transaction
 from django.db.models import F
 from django.test import Client, override_settings
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -177,6 +178,20 @@ def test_reconcile_learns_what_the_gateway_knows(
         assert record.next_check_at > timezone.now()
 
 
+def test_reconcile_says_when_the_next_is_due_and_asks_at_once_if_told_to(
+    simulator: Simulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(2):
+        simulator.scenarios.queue("cut_after")
+        mpesa.c2b(**PAYMENT)
+    call_command("mpesa_reconcile")
+    early = capsys.readouterr().out
+    assert "default: 0 asked, 0 told, 0 callbacks decided; 2 not due yet, the next in " in early
+    assert 20 <= int(early.strip().removesuffix(" s").split()[-1]) <= 30
+    call_command("mpesa_reconcile", "--now")
+    assert "default: 2 asked, 0 told, 0 callbacks decided\n" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("option", "value"),
     [("batch", "0"), ("workers", "-1"), ("rate", "0"), ("rate", "nan"), ("every", "0")],
@@ -326,6 +341,15 @@ def test_a_callback_completes_a_pending_payment_once(pending: Transaction, heard
     assert _names(heard) == ["completed"]
     assert list(CallbackLog.objects.order_by("pk").values_list("verdict", flat=True)) == [
         "applied", "repeated"
+    ]  # fmt: skip
+
+
+def test_a_callback_is_one_select_and_one_transaction(pending: Transaction) -> None:
+    with CaptureQueriesContext(connection) as asked:
+        _post(callback_body(pending))
+    words = [query["sql"].split()[0] for query in asked]
+    assert [word for word in words if word not in ("BEGIN", "COMMIT")] == [
+        "SELECT", "UPDATE", "INSERT",
     ]  # fmt: skip
 
 

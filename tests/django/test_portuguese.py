@@ -95,9 +95,11 @@ def test_report_and_export(paid: Transaction, browser: Client) -> None:
     assert chart["labels"]["success_rate"] == "Taxa de sucesso, %"
     if connection.features.has_zoneinfo_database:  # MariaDB's tables are loaded by its owner
         assert f"{local(paid.created_at):%d/%m/%Y}" in seen
-    heading = _text(browser.get(f"{LIST}export/")).splitlines()[0].split(",")
-    assert "referência_de_terceiros" in heading
-    assert "valor" in heading
+    heading, row = (line.split(";") for line in _text(browser.get(f"{LIST}export/")).splitlines())
+    cells = dict(zip(heading, row, strict=True))
+    assert cells["referência_de_terceiros"] == paid.third_party_reference
+    assert (cells["valor"], cells["fuso_horário"]) == ("1150,50", "CAT")
+    assert cells["criado_em"] == f"{local(paid.created_at):%d/%m/%Y %H:%M:%S}"
 
 
 def test_callbacks(browser: Client, simulator: Simulator) -> None:

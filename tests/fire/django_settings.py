@@ -1,13 +1,13 @@
-"""The Django shop of a fire run; FIRE_DIR is the run's folder."""
+"""The Django shop of a fire run; FIRE_ACCOUNT is the file that its gateway has written."""
 
 import os
-from pathlib import Path
 
 from mpesa_integrations.core.settings.client import settings_in_account_file
 
-from .apps import ACCOUNT, DATABASES_OF
+from .apps import ACCOUNT
+from .databases import chosen, url_of
+from .shops import SHOPS
 
-_DIR = Path(os.environ["FIRE_DIR"])
 SECRET_KEY = "only for tests"
 USE_TZ = True
 DEBUG = True
@@ -22,14 +22,16 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django_mpesa",
 ]
+_url = url_of(SHOPS["django"].database)
 DATABASES = {
     "default": {
-        "ENGINE": "django.db.backends.postgresql",
-        "NAME": DATABASES_OF["django"],
-        "USER": "postgres",
-        "HOST": "127.0.0.1",
+        "ENGINE": chosen().engine,
+        "NAME": _url.database,
+        "USER": _url.username,
+        "HOST": _url.host,
+        "PORT": _url.port,
     }
 }
-_found = settings_in_account_file(_DIR / "django" / "account.json")
+_found = settings_in_account_file(os.environ["FIRE_ACCOUNT"])
 MPESA = {"default": {**{name.upper(): value for name, value in _found.items()}, **ACCOUNT}}
 MPESA["default"]["APPLY_CALLBACKS"] = os.environ["FIRE_APPLY_CALLBACKS"]

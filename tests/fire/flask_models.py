@@ -7,13 +7,8 @@ from sqlalchemy import create_engine
 from flask_mpesa.records import Records
 from tests.flask.models import Payment, PaymentCallback, PaymentOutboxEntry
 
-from .apps import DATABASES_OF
+from .databases import url_of
+from .shops import SHOPS
 
-engine = create_engine(
-    f"postgresql+psycopg://postgres@127.0.0.1/{DATABASES_OF['flask']}",
-    pool_size=20,
-    pool_pre_ping=True,
-)
-
-
+engine = create_engine(url_of(SHOPS["flask"].database), pool_size=20, pool_pre_ping=True)
 records = Records(engine, Payment, PaymentCallback, PaymentOutboxEntry)

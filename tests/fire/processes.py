@@ -8,16 +8,16 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-_REPEATED = 10  # payments already made that a restarted process is given again
+_REPEATED = 10  # lines of work already done that a restarted process is given again
 
 
 @dataclass(frozen=True)
-class Orders:
+class Instructions:
     """What all processes of a run are told.
 
     Attributes:
@@ -36,32 +36,37 @@ class Process:
     """A process of a shop, started again whenever it ends before its work is done.
 
     Args:
-        orders: what all processes of the run are told.
+        instructions: what all processes of the run are told.
         role: what it does, see `worker`.
-        numbers: the payments it makes; None means that it never ends by itself.
-        made: is given the number of each payment that was made.
+        work: the lines that say what it does; None means that it never ends by itself.
+        done: is given each of them once it was done.
     """
 
     def __init__(
         self,
-        orders: Orders,
+        instructions: Instructions,
         role: str,
-        framework: str,
-        numbers: set[int] | None = None,
-        made: Callable[[int], None] = lambda number: None,
+        shop: str,
+        work: Iterable[str] | None = None,
+        done: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.role = role
-        self.framework = framework
-        self.left = numbers if numbers is not None else set()
-        self._made: list[int] = []
-        self._orders = orders
-        self._report = made
+        self.shop = shop
+        self.left = dict.fromkeys(work or ())
+        self._done: list[str] = []
+        self._instructions = instructions
+        self._report = done
         self._attempt = 0
-        self._endless = numbers is None
+        self._endless = work is None
         self._process: subprocess.Popen[str] | None = None
         self.stopped = threading.Event()
         self._thread = threading.Thread(target=self._keep_going, daemon=True)
         self._thread.start()
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether there is something left for it to do."""
+        return self._endless or bool(self.left)
 
     def kill(self) -> None:
         """As a machine that loses its power."""
@@ -76,31 +81,31 @@ class Process:
         self._thread.join()
 
     def join(self) -> None:
-        """Wait until its payments are made."""
+        """Wait until its work is done."""
         self._thread.join()
 
     def _keep_going(self) -> None:
-        while not self.stopped.is_set() and (self._endless or self.left):
+        while not self.stopped.is_set() and self.is_at_work:
             command = [
-                sys.executable, "-m", "tests.fire.worker", self.role, self.framework,
-                str(self._orders.directory), "--seed", str(self._orders.seed),
-                "--attempt", str(self._attempt), "--sabotage", self._orders.sabotaged,
+                sys.executable, "-m", "tests.fire.worker", self.role, self.shop,
+                str(self._instructions.directory), "--seed", str(self._instructions.seed),
+                "--attempt", str(self._attempt), "--sabotage", self._instructions.sabotaged,
             ]  # fmt: skip
             self._attempt += 1
             with subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                stderr=self._orders.log, text=True, start_new_session=True,
+                stderr=self._instructions.log, text=True, start_new_session=True,
             ) as process:  # fmt: skip
                 self._process = process
                 self._feed(process)
                 for line in process.stdout or ():
-                    self.left.discard(int(line))
-                    self._made.append(int(line))
-                    self._report(int(line))
+                    done = line.rstrip("\n")
+                    self.left.pop(done, None)
+                    self._done.append(done)
+                    self._report(done)
 
     def _feed(self, process: subprocess.Popen[str]) -> None:
-        again = self._made[-_REPEATED:]
-        text = "".join(f"{number}\n" for number in [*again, *sorted(self.left)])
+        text = "".join(f"{line}\n" for line in [*self._done[-_REPEATED:], *self.left])
         given = process.stdin
         if given is not None:
             with contextlib.suppress(BrokenPipeError), given:

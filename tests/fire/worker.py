@@ -1,5 +1,7 @@
 """One process of a shop under fire: it pays, serves, reconciles, gives money back, or is Celery.
 
+Or it is some of the shop's customers.
+
 It may be killed at any moment; whoever started it starts it again.
 """
 
@@ -8,7 +10,8 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,41 +20,60 @@ import click
 from cheroot.ssl.builtin import BuiltinSSLAdapter
 from cheroot.wsgi import Server
 
-from mpesa_integrations import MpesaError
 from mpesa_integrations.commands import reconcile
+from mpesa_integrations.core.errors import RecordsUnavailable
 
 from . import sabotage
-from .apps import PORTS, Shop, make_shop
+from .apps import Shop, make_shop
+from .notes import ANSWERS, ERRORS, REFUSALS, note
 from .plan import payment
+from .quickstart import Customers
+from .shops import SHOPS
 
-_THREADS = 6
+_CUSTOMERS = ("buy", "come back")
+_ROLES = ["pay", "serve", "reconcile", "celery", "send", "reverse", *_CUSTOMERS]
+_THREADS, _AT_THE_PAGE, _SERVED = 6, 12, 16  # at once, in a process
+_PATIENCE = 180.0  # seconds, more than the database is away at any time
 
 
 @click.command()
-@click.argument("role", type=click.Choice(["pay", "serve", "reconcile", "celery", "reverse"]))
-@click.argument("framework", type=click.Choice(["django", "flask"]))
+@click.argument("role", type=click.Choice(_ROLES))
+@click.argument("shop_name", metavar="SHOP", type=click.Choice([*SHOPS]))
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--seed", type=int, required=True)
 @click.option("--attempt", type=int, default=0)
 @click.option("--sabotage", "sabotaged", default="")
 def main(
-    role: str, framework: str, directory: Path, seed: int, attempt: int, sabotaged: str
+    role: str, shop_name: str, directory: Path, seed: int, attempt: int, sabotaged: str
 ) -> None:
     """Do one thing until it is done, or until killed."""
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
-    # Callbacks are applied in the request by every second server, and by Celery for the others.
-    shop = make_shop(framework, directory, apply_callbacks="inline" if attempt % 2 else "worker")
-    sabotage.apply(sabotaged, shop)
-    if role == "serve":
-        _serve(shop, framework, directory)
-    elif role == "reconcile":
-        _reconcile(shop)
-    elif role == "celery":
-        _celery(shop, framework, directory)
-    elif role == "pay":
-        _pay(shop, seed)
-    else:
-        _reverse(shop)
+    notes = directory / shop_name
+    if role in _CUSTOMERS:
+        _come(Customers(SHOPS[shop_name].port, seed, notes / "customers"), role, notes)
+        return
+    try:
+        # Callbacks are applied in the request by every second server, and by Celery for the others.
+        callbacks = "inline" if attempt % 2 else "worker"
+        shop = make_shop(shop_name, directory, apply_callbacks=callbacks)
+        sabotage.apply(sabotaged, shop)
+        if role == "serve":
+            _serve(shop, SHOPS[shop_name].port, directory)
+        elif role == "reconcile":
+            _reconcile(shop)
+        elif role == "send":
+            _send(shop)
+        elif role == "celery":
+            _celery(shop, directory / f"{shop_name}.beat")
+        elif role == "pay":
+            _pay(shop, notes, seed)
+        else:
+            _reverse(shop, notes)
+    except Exception as error:
+        note(
+            directory / shop_name, ERRORS, f"{role} ended by {type(error).__name__}: {error}"[:300]
+        )
+        raise
 
 
 def _end_with_parent(parent: int) -> None:
@@ -62,83 +84,108 @@ def _end_with_parent(parent: int) -> None:
     os._exit(1)
 
 
-def _pay(shop: Shop, seed: int) -> None:
-    """Make the payments whose numbers come on standard input; print each that was made."""
-    lock = threading.Lock()
+def _pay(shop: Shop, directory: Path, seed: int) -> None:
+    """Make the payments whose numbers are given."""
 
-    def pay(number: int) -> None:
-        operation, arguments = payment(seed, number)
-        call = getattr(shop.accounts["default"], operation)
-        _until_recorded(shop, lambda: call(**arguments))
-        with lock:
-            print(number, flush=True)
+    def pay(number: str) -> None:
+        operation, arguments = payment(seed, int(number))
+        _until_returned(shop, directory, operation, arguments)
 
-    _in_threads(shop, pay, [int(line) for line in sys.stdin])
+    _do_lines(pay)
 
 
-def _reverse(shop: Shop) -> None:
-    """Give back, in full or in part, the payments whose IDs and amounts come on standard input."""
+def _reverse(shop: Shop, directory: Path) -> None:
+    """Give back, in full or in part, the payments whose IDs and amounts are given."""
 
     def reverse(line: str) -> None:
         transaction_id, amount = line.split()
-        call = shop.accounts["default"].reverse
-        _until_recorded(
-            shop,
-            lambda: call(
-                transaction_id=transaction_id,
-                amount=amount,
-                idempotency_key=f"reverse-{transaction_id}",
-            ),
-        )
+        arguments = {
+            "transaction_id": transaction_id,
+            "amount": amount,
+            "idempotency_key": f"reverse-{transaction_id}",
+        }
+        _until_returned(shop, directory, "reverse", arguments)
 
-    _in_threads(shop, reverse, list(sys.stdin))
+    _do_lines(reverse)
 
 
-def _in_threads(shop: Shop, work: Callable[[Any], None], items: Iterable[Any]) -> None:
-    with ThreadPoolExecutor(_THREADS) as pool:
-        for _ in pool.map(work, items):
+def _come(customers: Customers, role: str, directory: Path) -> None:
+    """Be the customers of the orders that are given."""
+    act = customers.buy if role == "buy" else customers.come_back
+
+    def come(order: str) -> None:
+        problem = act(order)
+        if problem is not None:
+            note(directory, ERRORS, problem)
+
+    _do_lines(come, _AT_THE_PAGE)
+
+
+def _do_lines(work: Callable[[str], None], threads: int = _THREADS) -> None:
+    """Do what each line of standard input says, some at a time, and print each that was done."""
+    lock = threading.Lock()
+
+    def do(line: str) -> None:
+        work(line)
+        with lock:
+            print(line, flush=True)
+
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(do, sys.stdin.read().splitlines()):
             pass
 
 
-def _until_recorded(shop: Shop, call: Callable[[], Any]) -> None:
-    """As a shop tries again with the same key: whatever broke, it keeps it from paying twice."""
-    for _ in range(20):
+def _until_returned(
+    shop: Shop, directory: Path, operation: str, arguments: Mapping[str, Any]
+) -> None:
+    """As a shop tries again with the same key, where it is told that nothing was sent."""
+    call = getattr(shop.accounts["default"], operation)
+    key = arguments["idempotency_key"]
+    deadline = time.monotonic() + _PATIENCE
+    while True:
         try:
-            call()
-        except MpesaError:
-            raise
-        except Exception:  # noqa: BLE001 - a database connection that was dropped
-            shop.done()
+            with shop.context():
+                state = call(**arguments).state
+        except RecordsUnavailable as error:
+            note(directory, REFUSALS, f"{key} {error}")
+            if time.monotonic() > deadline:
+                raise
         else:
+            note(directory, ANSWERS, f"{key} {state}")
             return
-    raise RuntimeError("the payment could not be recorded")
 
 
-def _serve(shop: Shop, framework: str, directory: Path) -> None:
+def _serve(shop: Shop, port: int, directory: Path) -> None:
     pem = str(directory / "endpoint.pem")
-    server = Server(("127.0.0.1", PORTS[framework]), shop.wsgi, numthreads=8, request_queue_size=64)
+    server = Server(("127.0.0.1", port), shop.wsgi, numthreads=_SERVED, request_queue_size=64)
     server.ssl_adapter = BuiltinSSLAdapter(pem, pem)
     server.error_log = lambda *args, **kwargs: None  # type: ignore[method-assign]
     server.start()
 
 
 def _reconcile(shop: Shop) -> None:
+    with shop.context():
+        reconcile(shop.accounts, every=0.5, batch=50, workers=4, rate=None, echo=lambda text: None)
+
+
+def _send(shop: Shop) -> None:
+    """Send what is queued, many at a time; where the database is away, try again."""
+    sender = shop.accounts["default"].queue_sender(_THREADS)
     while True:
-        try:
-            reconcile(
-                shop.accounts, every=0.5, batch=50, workers=4, rate=None, echo=lambda text: None
-            )
-        except Exception:  # noqa: BLE001 - a database connection that was dropped
-            shop.done()
-        else:
-            return
+        with shop.context():
+            try:
+                sender.run_once()
+            except RecordsUnavailable:
+                time.sleep(1)
+            sender.wait(0.2)
 
 
-def _celery(shop: Shop, framework: str, directory: Path) -> None:
+def _celery(shop: Shop, schedule: Path) -> None:
     """A worker with two processes of its own, and beat, which starts a reconcile each second."""
+    assert shop.celery is not None
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # its banner is no payment's number
     shop.celery.worker_main([
-        "worker", "--beat", "--schedule", str(directory / f"{framework}.beat"),
+        "worker", "--beat", "--schedule", str(schedule),
         "--hostname", f"{shop.celery.conf.task_default_queue}@%h", "--concurrency", "2",
         "--without-gossip", "--without-mingle", "--loglevel", "error",
     ])  # fmt: skip

@@ -15,11 +15,13 @@ from sqlalchemy.pool import NullPool
 from flask_mpesa import Mpesa, signals
 from flask_mpesa.records import Records
 from mpesa_integrations.simulator import Simulator
+from tests.support import hasty_sqlite
 from tests.support.account import TOKEN, account_settings
 from tests.support.hearing import hearing
 
 from .models import Base, Payment, PaymentCallback, PaymentOutboxEntry
 
+hasty_sqlite.through_sqlalchemy()
 SIGNALS = {name: value for name, value in vars(signals).items() if isinstance(value, NamedSignal)}
 PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "150.00", "reference": "ORDER 7"}
 Heard = list[tuple[str, Any]]

@@ -20,9 +20,11 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from flask_mpesa import Mpesa
 from flask_mpesa.admin import TransactionView
+from flask_mpesa.handler_view import HandlerView
 from flask_mpesa.records import Records
 from mpesa_integrations.core.errors import ConfigurationError
 from mpesa_integrations.simulator import Simulator
+from mpesa_integrations.simulator.calls import CallFilter
 
 from .models import Payment, PaymentCallback, PaymentOutboxEntry
 
@@ -43,6 +45,7 @@ class ExportingView(TransactionView):
 
     can_export = True
     column_list = ("created_at", "msisdn", "amount", "reference", "metadata_")
+    column_export_list = column_list
     column_formatters = {"amount": lambda view, context, record, name: "some"}  # noqa: RUF012
 
 
@@ -85,6 +88,7 @@ def _listed(client: FlaskClient, query: str) -> list[str]:
     return [name for name in ("ORDER 7", "=1+1") if name in page.text]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("endpoint", ["payments", "exported"])
 def test_no_route_and_no_action_changes_history(
     app: Flask, client: FlaskClient, records: Records, endpoint: str
@@ -126,6 +130,21 @@ def test_what_moves_money_needs_its_right_and_our_own_page(
         client.post("/admin/payments/action/", data={**gone, "csrf_token": token}).status_code
         == 302
     )
+
+
+def test_nobody_is_asked_of_what_is_final_or_was_not_sent(
+    client: FlaskClient, mpesa: Mpesa, mpesa_simulator: Simulator
+) -> None:
+    queued = mpesa.c2b(**PAYMENT, send="worker")
+    calls = mpesa_simulator.calls.count(CallFilter(kind="call"))
+    data = {"action": "ask_gateway", "rowid": ["1", str(queued.pk)], "url": "/admin/payments/"}
+    token = _token(client, "payments")
+    done = client.post(
+        "/admin/payments/action/", data={**data, "csrf_token": token}, follow_redirects=True
+    )
+    assert "There was nothing to ask" in done.text
+    assert "Queued" in done.text
+    assert mpesa_simulator.calls.count(CallFilter(kind="call")) == calls
 
 
 @pytest.mark.parametrize(
@@ -192,8 +211,53 @@ def test_no_page_and_no_file_shows_a_whole_number(client: FlaskClient) -> None:
     formula = client.get("/admin/exported/export/csv/?search=%3D1%2B1").text
     assert "'=1+1" in formula
     assert WHOLE not in file.text + formula
-    assert client.get("/admin/payments/export/csv/").status_code == 302
+    assert WHOLE not in client.get("/admin/payments/export/csv/").text
 
 
 def test_the_search_says_what_it_finds(client: FlaskClient, mpesa_simulator: Simulator) -> None:
     assert "Whole values: Third-party reference" in client.get("/admin/payments/").text
+
+
+class RunningView(HandlerView):
+    can_run_again = True
+
+
+def test_the_handlers_that_are_left_are_shown_and_run_again_by_who_may(
+    app: Flask, mpesa: Mpesa, client: FlaskClient, records: Records
+) -> None:
+    db = scoped_session(sessionmaker(records.engine))
+    admin = Admin(app, endpoint="other", url="/other")
+    admin.add_view(HandlerView(PaymentOutboxEntry, db, endpoint="handlers"))
+    admin.add_view(RunningView(PaymentOutboxEntry, db, endpoint="running"))
+    fails = [True]
+
+    def raising(payment: Any) -> None:
+        if fails:
+            raise ValueError
+
+    for name in ("ship", "book", "old"):
+        mpesa.handler("payment_completed", name=name)(raising)
+    paid = mpesa.c2b(**PAYMENT)
+    left = {each.handler: each for each in mpesa.unfinished_handlers()}
+    mpesa["default"].store.change_outbox_entry(
+        left["book"].event_id, {"given_up_at": paid.created_at}
+    )
+    mpesa._handlers._handlers.pop(("payment_completed", "old"))
+    seen = client.get("/other/handlers/").text
+    for words in ("Waits for its next attempt", "Waits for a person", "No such handler",
+                  paid.third_party_reference, "ValueError in raising"):  # fmt: skip
+        assert words in seen
+    assert "Run again" not in seen
+    page = client.get(f"/other/handlers/details/?id={left['ship'].event_id}").text
+    assert paid.third_party_reference in page
+    chosen = {"action": "run_again", "rowid": [each.event_id for each in left.values()]}
+    found = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', client.get("/other/running/").text)
+    assert found
+    data = {**chosen, "csrf_token": found[1], "url": "/other/running/"}
+    client.post("/other/handlers/action/", data=data)
+    assert {each.attempts for each in mpesa.unfinished_handlers()} == {1}
+    fails.clear()
+    seen = client.post("/other/running/action/", data=data, follow_redirects=True).text
+    assert "2 handlers were run." in seen
+    assert "old: no such handler" in seen
+    assert [each.handler for each in mpesa.unfinished_handlers()] == ["old"]

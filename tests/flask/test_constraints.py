@@ -37,6 +37,7 @@ _UNIQUE = [
     {"third_party_reference", "account"},
     {"account", "idempotency_key"},
     {"account", "claimed_transaction_id"},
+    {"account", "operation", "claimed_order_key"},
 ]
 _COMMENTED: Any = {"comment": "what our customers pay"}
 _NOTHING: Any = {}
@@ -207,7 +208,7 @@ def test_a_table_in_a_schema_and_classes_below_it(engine: Engine) -> None:
     records = _records(base, lambda _: CardPayment, engine)
     records.check_models()
     table = Payment.__table__
-    assert sum(isinstance(found, UniqueConstraint) for found in table.constraints) == 3
+    assert sum(isinstance(found, UniqueConstraint) for found in table.constraints) == 4
     (key,) = table.c.original_id.foreign_keys
     assert key.column is table.c.id
 
@@ -259,9 +260,10 @@ def _without(constraint: str) -> Callable[[Engine, Any], None]:
         (lambda engine, base: None, "the table payment is not there"),
         (_without("payment_key"), r"no unique constraint on \(account, idempotency_key\)"),
         (_without("payment_claimed"), r"\(account, claimed_transaction_id\)"),
+        (_without("payment_order"), r"\(account, operation, claimed_order_key\)"),
         (_without("payment_reference"), r"\(third_party_reference, account\)"),
     ],
-    ids=["none", "key", "claimed", "reference"],
+    ids=["none", "key", "claimed", "order", "reference"],
 )
 def test_a_table_that_lacks_them_takes_no_payment(
     make_tables: Callable[[Engine, Any], None], said: str, engine: Engine,

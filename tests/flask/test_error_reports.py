@@ -13,12 +13,12 @@ from werkzeug.debug.tbtools import DebugTraceback
 from werkzeug.exceptions import ClientDisconnected
 
 from flask_mpesa import Mpesa
-from flask_mpesa.sqlalchemy.store import SqlAlchemyStore
 from mpesa_integrations.core.client import base as core_base
 from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.protocol import outcomes
 from mpesa_integrations.core.protocol.schemas import RequestSchema
 from mpesa_integrations.simulator import Simulator
+from mpesa_integrations.sqlalchemy.store import SqlAlchemyStore
 from tests.support.account import TOKEN, account_settings
 from tests.support.reports import NUMBER, frames, leaks
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import warnings
 from typing import Any
 
@@ -39,20 +40,30 @@ def test_without_records_it_works_and_says_what_that_costs(
         assert kept.reversed_amount == 50
         mpesa_simulator.scenarios.queue("cut_after")
         lost = mpesa.c2b(**PAYMENT)
+        assert mpesa.to_be_checked()[0] == 1
+        assert mpesa.reconcile(now=True).asked == 1
+        assert mpesa.to_be_checked() == (0, None)
         assert mpesa.check(lost).state == "completed"
         mpesa_simulator.response_url = ASYNC_URL
         mpesa_simulator.scenarios.queue("callback_never", operation="c2b")
         waiting = mpesa.c2b(**PAYMENT)
+        assert mpesa.wait(waiting, timeout=0.1).is_open
     heard.clear()
     assert post_callback(app, callback_body(waiting)).status_code == 200
     assert post_callback(app, callback_body(waiting)).status_code == 200
     assert event_names(heard) == ["completed"]
     assert heard[0][1].amount == 150
+    with app.app_context():
+        assert asyncio.run(mpesa.await_outcome(waiting)).is_paid
     # One that this process knows nothing of changes nothing, and is signalled as rejected.
     heard.clear()
     unknown = callback_body(waiting, input_ThirdPartyReference="OTHERPROCESS1")
     assert post_callback(app, unknown).status_code == 200
-    app.extensions["mpesa"].forget()  # as a restart
+    app.extensions["mpesa"].forget()
+    app = Flask("restarted")
+    app.config.update(flat_config(mpesa_simulator), TESTING=True)
+    with pytest.warns(UserWarning, match="nothing is written down"):
+        mpesa = Mpesa(app)
     forgotten = callback_body(waiting, input_TransactionID="OTHER1")
     assert post_callback(app, forgotten).status_code == 200
     assert [event for event, _ in heard] == ["callback_rejected"] * 2
@@ -87,4 +98,22 @@ def test_no_warning_comes_with_records(mpesa_simulator: Simulator, records: Reco
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         Mpesa(app, records=records)
+    app.extensions["mpesa"].forget()
+
+
+def test_without_records_payments_are_awaited_too(mpesa_simulator: Simulator) -> None:
+    app, mpesa = Flask("unrecorded"), Mpesa()
+    app.config.update(flat_config(mpesa_simulator), TESTING=True)
+    with pytest.warns(UserWarning, match="no records"):
+        mpesa.init_app(app)
+
+    async def pay() -> Any:
+        paid = await mpesa.ac2b(**PAYMENT, order="A")
+        assert await mpesa.aattempts("A") == [paid]
+        with pytest.warns(RuntimeWarning, match="await mpesa.apaid"):
+            mpesa.paid("A")
+        return paid
+
+    with app.app_context():
+        assert asyncio.run(pay()).is_paid
     app.extensions["mpesa"].forget()

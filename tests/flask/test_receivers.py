@@ -17,9 +17,10 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Engine, create_engine, inspect, select
 from sqlalchemy.orm import Mapped, Session, attributes, mapped_column, scoped_session, sessionmaker
 
-from flask_mpesa import Mpesa, notifier, signals
+from flask_mpesa import Mpesa, signals
 from flask_mpesa.records import Records
 from mpesa_integrations.core.payments.calls import Payments
+from mpesa_integrations.signals import notifier
 from mpesa_integrations.simulator import Simulator
 from tests.support.account import TOKEN
 
@@ -195,9 +196,8 @@ def test_a_receiver_pays_and_sees_its_own_app_context(shop: Shop) -> None:
     seen: list[Any] = []
 
     def pay_on(app: Flask, transaction: Any, **values: Any) -> None:
-        if transaction.operation == "c2b":
-            out = shop.mpesa.b2c(msisdn="841234567", amount=5, reference="CASHBACK")
-            seen.append((app is current_app._get_current_object(), out.state, "mine" in g))  # type: ignore[attr-defined]
+        out = shop.mpesa.b2c(msisdn="841234567", amount=5, reference="CASHBACK")
+        seen.append((app is current_app._get_current_object(), out.state, "mine" in g))  # type: ignore[attr-defined]
 
     with shop.app.app_context(), _connected(pay_on):
         g.mine = 1
@@ -214,7 +214,7 @@ def test_coroutines_are_receivers_also_in_a_view_that_is_one(shop: Shop) -> None
         seen.append(await asyncio.to_thread(lambda: transaction.state))
 
     async def pay() -> str:
-        return str(shop.mpesa.c2b(**PAYMENT).state)
+        return str((await shop.mpesa.ac2b(**PAYMENT)).state)
 
     def pay_in_thread() -> str:
         return str(shop.mpesa.c2b(**PAYMENT).state)

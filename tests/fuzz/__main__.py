@@ -33,6 +33,12 @@ class _Silent:
     def notify(self, *args: Any) -> None:
         """Nobody listens."""
 
+    def run(self, *args: Any) -> None:
+        """There are no handlers."""
+
+    def handler_failed(self, *args: Any) -> None:
+        """Nobody listens."""
+
     def callback_rejected(self, *args: Any) -> None:
         """Nobody listens."""
 

@@ -15,6 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import django
 import pytest
 from django.conf import settings as django_settings
 from django.db import connection
@@ -159,18 +160,37 @@ def test_a_broker_that_is_down_loses_nothing(simulator: Simulator) -> None:
     assert record.state == "completed"
 
 
+def test_a_worker_sends_what_is_queued(
+    celery_app: Any, worker: subprocess.Popen[str], simulator: Simulator, settings: Settings
+) -> None:
+    settings.MPESA = {"default": account_settings(simulator, SEND="task")}
+    records = [mpesa.c2b(**PAYMENT) for _ in range(3)]
+    assert {record.state for record in records} == {"queued"}
+    until(lambda: Transaction.objects.filter(state="completed").count() == 3)
+    # Told of again, as by a broker that delivers twice, it sends none again.
+    from django_mpesa.tasks import send_queued
+
+    send_queued.delay("default", records[0].third_party_reference)
+    mpesa.c2b(**PAYMENT)
+    until(lambda: Transaction.objects.filter(state="completed").count() == 4)
+    assert len(simulator.ledger.transactions()) == 4
+
+
 def test_djangos_own_tasks_are_used_where_configured(
     simulator: Simulator, settings: Settings
 ) -> None:
-    from django_mpesa import background
-
-    if background.apply_callbacks is None:
+    if django.VERSION < (6, 0):
         pytest.skip("django.tasks came with Django 6.0")
     settings.TASKS = {"default": {"BACKEND": "django.tasks.backends.immediate.ImmediateBackend"}}
     record = _pending(simulator)
     assert _call_back(record) == 200
     record.refresh_from_db()
     assert record.state == "completed"
+    settings.MPESA = {"default": account_settings(simulator, SEND="task")}
+    simulator.response_url = None
+    sent = mpesa.c2b(**PAYMENT)
+    sent.refresh_from_db()
+    assert sent.state == "completed"
     assert django_settings.TASKS
 
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import requests
 
 from example_sites.browser import Browser
 from example_sites.https_server import CA_FILE
@@ -24,7 +25,10 @@ ROOT = Path(__file__).parents[2]
 
 @contextmanager
 def demo(directory: Path, simulator: Simulator) -> Iterator[subprocess.Popen[str]]:
-    for state in (".demo", ".demo/django_shop/gateway", ".demo/flask_shop/gateway"):
+    for state in (
+        ".demo",
+        *(f".demo/{name}_shop/gateway" for name in ("django", "flask", "fastapi")),
+    ):
         # With keys that were made before: new ones take seconds.
         shutil.copytree(simulator.state_dir, directory / state)
     with subprocess.Popen(
@@ -57,24 +61,45 @@ def test_the_demo_buys_and_stays_open_until_ctrl_c(
 ) -> None:
     with demo(tmp_path, mpesa_simulator) as started:
         shown = read_until(started, "docs/simulator.md")
-        url, cafe = re.findall(r"^Shop +(\S+)", shown, re.MULTILINE)
-        password = re.findall(r"user admin, password (\S+)\)", shown)[0]
+        # One table: what, where, and how to sign in.
+        table = [line.split() for line in shown.splitlines() if "https://127.0.0.1" in line]
+        table = [[word for word in row if word != "│"] for row in table[-8:]]
+        url, _admin, portal, cafe, _owner, _portal, boats, _boats_portal = (
+            next(word for word in row if word.startswith("https")).rstrip("/") for row in table
+        )
+        assert "/portal" in portal
+        password = table[1][-1]
         with Browser(cafe, tmp_path / ".demo/flask_shop/data" / CA_FILE) as browser:
             assert browser.get("/").form("galao")
+            login = browser.get("/admin/")
+            form = login.form("password")
+            refused = browser.submit(login, form, password="x")
+            assert "That is not the password" in refused.text
+            payments = browser.submit(refused, refused.form("password"), password=table[4][-1])
+            assert "CAFE 1" in payments.text
         with Browser(url, tmp_path / ".demo/django_shop/data" / CA_FILE) as browser:
             login = browser.get("/admin/")
             form = login.form("username", "password")
             orders = browser.submit(login, form, username="admin", password=password)
             assert orders.status == 200
+        with Browser(boats, tmp_path / ".demo/fastapi_shop/data" / CA_FILE) as browser:
+            assert browser.get("/").form("seats")
+        # A browser that does not trust the certificates yet.
+        for address in (url, cafe, boats, portal):
+            with pytest.raises(requests.exceptions.SSLError):
+                requests.get(address, timeout=10)
         # As a terminal does: every process of the demo gets the signal.
         os.killpg(started.pid, signal.SIGINT)
-        shown += read_until(started, "\0")
-        assert started.wait(30) == 0, shown
-    assert "is completed, so ORDER 1 is paid" in shown
-    assert "is completed, so CAFE 1 is paid" in shown
-    assert shown.count("All wallets together: 0.00 MZN") >= 2
+        after = read_until(started, "\0")
+        assert started.wait(30) == 0, after
+        assert not [line for line in after.splitlines() if "handshake" in line.lower()]
+    assert "ORDER 1 is paid, and is being packed" in shown
+    assert shown.count("working for default") == after.count("ending, since SIGTERM came") == 3
+    assert "CAFE 1 is paid, and is in the kitchen" in shown
+    assert "BOAT 1 is paid, and has its tickets" in shown
+    assert shown.count("All wallets together: 0.00 MZN") >= 3
     assert "258841234567" not in shown
-    assert "Traceback" not in shown
+    assert "Traceback" not in shown + after
 
 
 def test_the_demo_is_ended_in_the_middle_of_a_purchase(

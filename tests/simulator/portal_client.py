@@ -8,6 +8,7 @@ import re
 import requests
 
 from mpesa_integrations.simulator import Simulator
+from tests.support.raw import new_reference
 
 
 class PortalClient:
@@ -44,6 +45,32 @@ class PortalClient:
             "sign-in", on="sign-in", email=email or ready.email, password=password or ready.password
         )
 
+    def begin(self) -> str:
+        """Make an account of one's own, activate it, sign in to it, and give its e-mail address."""
+        email, password = f"{new_reference().lower()}@example.com", "a long password"
+        self.post("sign-up", on="sign-up", email=email, password=password)
+        self.open_letter(email)
+        assert "/portal/phone" in self.sign_in(email, password).url
+        return email
+
+    def sign_up_and_in(self) -> str:
+        """As `begin`, and confirm a phone number, which is the last step."""
+        email = self.begin()
+        assert self.confirm_phone("84 123 4567").url.endswith("/account")
+        return email
+
+    def open_letter(self, recipient: str) -> requests.Response:
+        """Follow the link of the latest letter to somebody."""
+        letter = re.search(rf'<a href="([^"]+)">[^<]*{recipient}', self.get("outbox").text)
+        assert letter, self.page
+        return self.get(html.unescape(letter[1]))
+
+    def confirm_phone(self, number: str) -> requests.Response:
+        """Have a code sent to a number, read it on the customers' page, and give it back."""
+        self.post("phone/code", on="phone", phone=number)
+        self.get("customers")
+        return self.post("phone/confirm", on="phone", code=self.text_of("phone-code"))
+
     def url(self, path: str) -> str:
         return path if path.startswith("https:") else f"{self.simulator.portal_url}{path}"
 
@@ -55,7 +82,9 @@ class PortalClient:
 
     def text_of(self, element_id: str) -> str:
         """What stands in the element of the page with this ID."""
-        found = re.search(rf'id="{element_id}"[^>]*>(.*?)</(code|textarea|pre)>', self.page, re.S)
+        found = re.search(
+            rf'id="{element_id}"[^>]*>(.*?)</(code|textarea|pre|strong)>', self.page, re.S
+        )
         assert found, self.page
         return html.unescape(found[1])
 

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 import requests
 
-from mpesa_integrations.simulator import Simulator
-from mpesa_integrations.simulator.phones import MOST_WAITING, Phones
+from mpesa_integrations.simulator import Simulator, phones
+from mpesa_integrations.simulator.phones import Phones
 from tests.support.endpoint import listening
 from tests.support.raw import MSISDN, RawClient, new_reference
 
+_MOST = 16
 Answer = Future[tuple[int, dict[str, Any]]]
 Pay = Callable[..., tuple[str, Answer]]
 
@@ -24,7 +25,7 @@ Pay = Callable[..., tuple[str, Answer]]
 def pay(mpesa_simulator: Simulator, raw: RawClient) -> Iterator[Pay]:
     """Call in the background, since the answer waits for the customer."""
     mpesa_simulator.auto_approve = False
-    with ThreadPoolExecutor(MOST_WAITING) as pool:
+    with ThreadPoolExecutor(_MOST) as pool:
 
         def call(operation: str = "c2b", **changes: str) -> tuple[str, Answer]:
             reference = new_reference()
@@ -102,10 +103,11 @@ def test_in_asynchronous_mode_the_callback_waits(
         mpesa_simulator.response_url = None
 
 
-def test_too_many_waiting_customers_leave_threads_for_the_portal(
-    mpesa_simulator: Simulator, pay: Pay, raw: RawClient
+def test_too_many_waiting_customers_are_turned_away(
+    mpesa_simulator: Simulator, pay: Pay, raw: RawClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answers = [pay() for _ in range(MOST_WAITING)]
+    monkeypatch.setattr(phones, "MOST_WAITING", _MOST)
+    answers = [pay() for _ in range(_MOST)]
     for reference, _ in answers:
         mpesa_simulator.phones.wait(reference)
     reference = new_reference()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import html
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,8 +24,9 @@ from mpesa_integrations.simulator.portal.documentation import (
     response_parameters,
 )
 from mpesa_integrations.simulator.portal.samples import LANGUAGES
+from tests.support.endpoint import listening
 from tests.support.programs import QUICK_JAVA
-from tests.support.raw import RawClient
+from tests.support.raw import RawClient, new_reference
 
 from .portal_client import PortalClient
 
@@ -51,15 +56,19 @@ class TestAPIs:
 
 
 def _run(command: list[str], directory: Path) -> str:
+    done = _finished(command, directory)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _finished(command: list[str], directory: Path) -> subprocess.CompletedProcess[str]:
     environment = {
         key: value for key, value in os.environ.items() if key != "DJANGO_SETTINGS_MODULE"
     }
-    done = subprocess.run(
+    return subprocess.run(
         command, cwd=directory, env=environment, capture_output=True, text=True, timeout=60,
         check=False,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def _program(name: str) -> str:
@@ -69,48 +78,83 @@ def _program(name: str) -> str:
     return found or name
 
 
-def _command(language: str, directory: Path, sample: str) -> list[str]:
+def _command(language: str, directory: Path, sample: str, name: str = "sample") -> list[str]:
+    """Write a sample into a directory, and give the command that runs it there."""
+    ending = {"curl": "sh", "java": "java"}.get(language, "py")
+    (directory / f"{name}.{ending}").write_text(sample)
     if language == "curl":
         _program("curl")
         _program("openssl")
-        (directory / "sample.sh").write_text(sample)
-        return ["sh", "sample.sh"]
+        return ["sh", f"{name}.sh"]
     if language == "java":
-        (directory / "Sample.java").write_text(sample)
-        return [_program("java"), *QUICK_JAVA, "Sample.java"]
-    (directory / "sample.py").write_text(sample)
-    return [sys.executable, "sample.py"]
+        return [_program("java"), *QUICK_JAVA, f"{name}.java"]
+    return [sys.executable, f"{name}.py"]
 
 
-# Each costs a process. Java's differ by POST, PUT and GET; the frameworks' by what they print and
-# whether they need the initiator, and make the call as Python's sample does, which is run for all.
-_TOLD_APART = {
-    "java": {"c2b", "reversal", "query_transaction_status"},
-    "django": {"c2b", "reversal", "query_transaction_status", "query_customer_name"},
-    "flask": {"c2b", "reversal", "query_transaction_status", "query_customer_name"},
+_IMPORTED = {
+    "python": "mpesa_integrations",
+    "requests": "requests,cryptography.hazmat.primitives.asymmetric.padding",
+    "flask": "flask_sqlalchemy,flask_mpesa.records",
+    "django": "django.core.management,django_mpesa",
 }
-_SAMPLES = [
-    (language, name)
-    for language in LANGUAGES
-    for name in OPERATIONS
-    if name in _TOLD_APART.get(language, OPERATIONS)
-]
+
+
+def _run_each(language: str, samples: dict[str, str], directory: Path) -> dict[str, str]:
+    """Run the samples of a language, as quickly as can be, and give what each printed."""
+    commands = {name: _command(language, directory, samples[name], name) for name in samples}
+    if language == "curl":
+        with ThreadPoolExecutor(2) as pool:
+            running = {name: pool.submit(_run, commands[name], directory) for name in samples}
+        return {name: output.result() for name, output in running.items()}
+    support = Path(__file__).parents[1] / "support"
+    command = [sys.executable, str(support / "forked.py"), _IMPORTED.get(language, "")]
+    if language == "java":
+        command = ["java", *QUICK_JAVA, str(support / "Each.java")]
+    done = _finished([*command, *(words[-1] for words in commands.values())], directory)
+    outputs = {file.stem: file.read_text() for file in directory.glob("*.out")}
+    assert done.returncode == 0, (done.stderr, outputs)
+    assert outputs.keys() == samples.keys()
+    return outputs
+
+
+@pytest.fixture(params=["synchronous", "asynchronous"])
+def mode(
+    request: pytest.FixtureRequest, mpesa_simulator: Simulator, tmp_path: Path
+) -> Iterator[str]:
+    if request.param == "synchronous":
+        yield request.param
+        return
+    with listening(tmp_path) as endpoint:
+        mpesa_simulator.response_url = endpoint.url
+        yield request.param
+        mpesa_simulator.callbacks.drain()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("language", "name"), _SAMPLES)
-def test_each_sample_works_as_it_stands(
-    portal: PortalClient, raw: RawClient, tmp_path: Path, language: str, name: str
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_sample_works_as_it_stands(
+    portal: PortalClient, raw: RawClient, tmp_path: Path, language: str, mode: str
 ) -> None:
+    simulator = portal.simulator
     raw.call("c2b")
-    portal.get(f"apis/{name}?sample={language}")
-    output = _run(_command(language, tmp_path, portal.text_of("sample")), tmp_path)
-    calls = portal.simulator.calls.select(CallFilter(operation=name), limit=1)
-    assert [call.code for call in calls] == ["INS-0"], output
-    if language in ("requests", "curl", "java"):
-        assert "INS-0" in output
-        # The real gateway's firewall refuses what these send by themselves.
-        assert "User-Agent: my-shop/1.0" in calls[0].sent
+    simulator.callbacks.drain()
+    samples = {}
+    for name in OPERATIONS:
+        portal.get(f"apis/{name}?sample={language}")
+        samples[name] = portal.text_of("sample")
+    simulator.calls.clear()
+    outputs = _run_each(language, samples, tmp_path)
+    simulator.callbacks.drain()
+    for name, output in outputs.items():
+        calls = simulator.calls.select(CallFilter(kind="call", operation=name))
+        assert {call.ended_code for call in calls} == {"INS-0"}, (name, output)
+        if language in ("requests", "curl", "java"):
+            assert "INS-0" in output
+            # The real gateway's firewall refuses what these send by themselves.
+            assert "my-shop/1.0" in calls[0].sent
+    (given_back,) = simulator.calls.select(CallFilter(operation="reversal"))
+    assert given_back.outcome == ("success" if mode == "synchronous" else "accepted")
+    assert given_back.ended == "success"
 
 
 @pytest.mark.slow
@@ -181,7 +225,7 @@ class TestRequestBox:
         latest = history.split("/request-box/history/")[1].split('"')[0]
         assert fields["bearer"][:6] in portal.get(f"request-box/history/{latest}").text
         assert fields["bearer"] not in portal.page
-        assert "258841234567" not in portal.page
+        assert "258841234567" in portal.page
         assert "INS-0" in history
 
     def test_mistakes_reach_the_gateway(self, portal: PortalClient) -> None:
@@ -189,13 +233,131 @@ class TestRequestBox:
         assert "INS-2: Invalid API Key" in self.send(portal, bearer="")
         assert "INS-21" in self.send(portal, body="{no json")
         assert "INS-20" in self.send(portal, body="{}")
-        assert "HTTP 405" in self.send(portal, method="GET")
+        page = self.send(portal, method="GET")
+        assert "HTTP 405" in page
+        assert "nothing was done" in page
 
-    def test_an_answer_that_never_comes_is_told(self, portal: PortalClient) -> None:
-        portal.simulator.scenarios.queue("cut_after")
-        assert "ended without an answer" in self.send(portal)
-        portal.simulator.scenarios.queue("html")
-        assert "502 Bad Gateway" in self.send(portal)
+    @pytest.mark.parametrize(
+        ("scenario", "words"),
+        [
+            ("cut_after", "ended without an answer"),
+            ("cut_before", "ended without an answer"),
+            ("html", "502 Bad Gateway"),
+            ("empty_body", "HTTP 200"),
+            ("truncated_json", "HTTP 201"),
+            ("huge_answer", "HTTP 201"),
+            ("wrong_reference", "HTTP 201"),
+            ("internal_error", "INS-1"),
+            ("failed_but_paid", "INS-6"),
+        ],
+    )
+    def test_what_proves_nothing_is_an_outcome_unknown_and_can_be_asked_about(
+        self, portal: PortalClient, scenario: str, words: str
+    ) -> None:
+        portal.simulator.scenarios.queue(scenario)
+        body = self.fields(portal)["body"]
+        reference = json.loads(body)["input_ThirdPartyReference"]
+        page = self.send(portal, body=body)
+        assert "Outcome unknown: money may have moved." in page
+        assert words in page
+        assert "note good" not in page
+        ask = f"request-box/query_transaction_status?about={reference}"
+        assert f'href="/portal/{ask}"' in page
+        portal.get(ask)
+        asked = json.loads(portal.text_of("body"))
+        assert asked["input_QueryReference"] == reference
+        assert asked["input_ThirdPartyReference"] != reference
+
+    @pytest.mark.parametrize(
+        ("scenario", "tone", "words"),
+        [
+            ("success", "good", "Success: the money moved."),
+            ("cancelled", "bad", "Cancelled by the customer: no money moved."),
+            ("declined_with_200", "bad", "Failed: no money moved."),
+            ("code:INS-15", "bad", "Refused: no money moved."),
+            ("output_error", "bad", "Not authorised: no money moved."),
+            ("overloaded", "doubtful", "Not accepted: too busy."),
+        ],
+    )
+    def test_an_answer_is_coloured_by_what_it_proves(
+        self, portal: PortalClient, scenario: str, tone: str, words: str
+    ) -> None:
+        portal.simulator.scenarios.queue(scenario)
+        page = self.send(portal)
+        assert f'<div class="note {tone}"' in page
+        assert words in page
+        assert "Ask for its status" not in page
+
+    def test_a_question_that_is_not_answered_moved_no_money(self, portal: PortalClient) -> None:
+        portal.simulator.scenarios.queue("empty_body")
+        page = self.send(portal, "query_customer_name")
+        answer = page.partition("<dialog")[2].partition("</dialog")[0]
+        assert "It was only a question" in answer
+        assert "money may have moved" not in answer
+
+    @pytest.mark.parametrize(
+        ("msisdn", "words"),
+        [
+            ("258841234567", "Completed: the money moved."),
+            ("258840000001", "Failed: no money moved."),
+            (None, "knows no such transaction"),
+        ],
+    )
+    def test_a_status_is_said_in_words(
+        self, portal: PortalClient, raw: RawClient, msisdn: str | None, words: str
+    ) -> None:
+        reference = new_reference()
+        if msisdn:
+            raw.call("c2b", input_CustomerMSISDN=msisdn, input_ThirdPartyReference=reference)
+        portal.get(f"request-box/query_transaction_status?about={reference}")
+        page = self.send(portal, "query_transaction_status", body=portal.text_of("body"))
+        assert words in page
+
+    def test_each_time_it_is_another_payment(self, portal: PortalClient) -> None:
+        fields = self.fields(portal)
+        typed = fields["body"].replace("150.00", "42.5")
+        page = portal.post(
+            "request-box/c2b", on="request-box/c2b", **{**fields, "body": typed}
+        ).text
+        assert "Success: the money moved." in page
+        offered = portal.text_of("body")
+        before, after = json.loads(typed), json.loads(offered)
+        assert before.pop("input_ThirdPartyReference") != after.pop("input_ThirdPartyReference")
+        assert before == after
+        page = portal.post(
+            "request-box/c2b", on="request-box/c2b", **{**fields, "body": typed}
+        ).text
+        assert "Duplicate: this request did nothing." in page
+        assert "one reference pays once" in page
+        first = portal.simulator.calls.select(CallFilter(operation="c2b"), descending=False)[0]
+        assert f'href="/portal/reports/{first.id}"' in page
+        assert "C2B payment, 42.50 MZN" in page
+
+    def test_an_accepted_payments_result_is_shown_when_it_is_there(
+        self, portal: PortalClient, tmp_path: Path
+    ) -> None:
+        simulator = portal.simulator
+        simulator.auto_approve = False
+        simulator.callbacks.retry_delays = (0.01,)
+        with listening(tmp_path) as endpoint:
+            endpoint.answer = lambda _: ("500 Internal Server Error", b"")
+            simulator.response_url = endpoint.url
+            page = self.send(portal)
+            assert "Accepted: the result is still to come." in page
+            assert "PIN is waited for" in page
+            polled = html.unescape(page).split('hx-get="/portal/request-box/result')[1]
+            polled = "request-box/result" + polled.partition('"')[0]
+            assert portal.get(polled).status_code == 204
+            (prompt,) = simulator.phones.waiting
+            simulator.phones.refuse(prompt.transaction.conversation_id)
+            simulator.callbacks.drain()
+            part = portal.get(polled).text
+            assert "Cancelled" in part
+            assert "INS-5" in part
+            assert "attempt 1 of 2 failed" in part
+            assert "attempt 2 of 2 failed, given up" in part
+            assert "every 1s" not in part
+        assert portal.get("request-box/result/AG_NOSUCH").status_code == 404
 
     @pytest.mark.parametrize(
         "changes",
@@ -224,12 +386,6 @@ class TestRequestBox:
         self.send(portal)
         mine = portal.get("request-box/c2b").text.split("/request-box/history/")[1].split('"')[0]
         other = PortalClient(portal.simulator)
-        other.post(
-            "sign-up", on="sign-up", email="other@example.com", phone="841234567",
-            password="a long password",
-        )  # fmt: skip
-        link = other.get("outbox").text.split('<a href="https://')[1].split('"')[0]
-        other.get(f"https://{link}")
-        other.sign_in("other@example.com", "a long password")
+        other.sign_up_and_in()
         assert other.get(f"request-box/history/{mine}").status_code == 404
         other.close()

@@ -51,6 +51,15 @@ def test_a_restart_keeps_keys_certificates_and_ledger(state_dir: Path) -> None:
     with_no_gateway.close()
 
 
+def test_whoever_asks_is_told_whether_the_gateway_is_well() -> None:
+    with Simulator(host="0.0.0.0") as simulator:
+        url = f"{simulator.control_url}/health"
+        well = requests.get(url, verify=simulator.account.ca_file, timeout=10)
+        assert (well.status_code, well.json()) == (200, {"ok": True})
+        simulator.ledger.close()
+        assert requests.get(url, verify=simulator.account.ca_file, timeout=10).status_code == 500
+
+
 def test_a_ledger_that_is_not_there_says_so(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no ledger"):
         Ledger.open(tmp_path)

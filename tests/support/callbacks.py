@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from mpesa_integrations.core.payments.endpoint import CallbackRequest, answer_callback
+from mpesa_integrations.core.payments.registry import Accounts
 from mpesa_integrations.simulator import Simulator
+
+from .account import TOKEN
 
 ASYNC_URL = "https://127.0.0.1:18997/nobody"
 """An asynchronous response URL at which nobody is."""
@@ -37,3 +41,26 @@ def callback_body(record: Any, code: str = "0", **changes: str) -> dict[str, str
         "input_ResultDesc": "said the callback",
         **changes,
     }
+
+
+def post_callback(
+    accounts: Accounts[Any, Any], body: bytes, token: str = TOKEN, **changes: Any
+) -> int:
+    """Hand a body to the endpoint without a framework; the status that it answers.
+
+    Args:
+        accounts: whose callback it may be.
+        body: the bytes.
+        token: the secret part of the URL.
+        changes: fields of the request with another value.
+    """
+    values = {
+        "token": token,
+        "content_type": "application/json",
+        "content_length": str(len(body)),
+        "remote_address": "127.0.0.1",
+        "forwarded_for": "",
+        "read": lambda limit: body[:limit],
+        **changes,
+    }
+    return answer_callback(accounts, CallbackRequest(**values)).status

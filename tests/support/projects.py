@@ -8,6 +8,15 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+_COMMANDS = """
+import importlib, sys
+import django
+from django.core.management import call_command
+django.setup()
+for command in sys.argv[1:]:
+    importlib.invalidate_caches()  # for migrations that the one before made
+    call_command(*command.split())
+"""
 
 
 class Project:
@@ -31,6 +40,10 @@ class Project:
             file = directory / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
+
+    def manage(self, *commands: str) -> str:
+        """Run Django's commands one after another in one process, as Django's start is the most."""
+        return self.run("-c", _COMMANDS, *commands)
 
     def run(self, *words: str, fails: bool = False) -> str:
         """Run Python with these words; gives what it printed, or its errors where it must fail."""

@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from mpesa_integrations.core.client.transport import mask_numbers_in_urllib3s_log
-from mpesa_integrations.simulator import Account, Simulator
+from mpesa_integrations.simulator import Account
+from mpesa_integrations.simulator.account_state import AccountState
 
 PATHS = {
     "c2b": ("POST", 18352, "/ipg/v1x/c2bPayment/singleStage/"),
@@ -37,11 +38,15 @@ def bearer(account: Account) -> str:
 
 
 class RawClient:
-    """Sends whatever it is given, and gives back what came."""
+    """Sends whatever it is given, and gives back what came.
 
-    def __init__(self, simulator: Simulator) -> None:
+    Args:
+        account: whose bearer it sends; a simulator is its ready-made account.
+    """
+
+    def __init__(self, account: AccountState) -> None:
         mask_numbers_in_urllib3s_log()
-        self.account = simulator.account
+        self.account = account.account
         self.session = requests.Session()
         self.session.trust_env = False
         self.session.verify = self.account.ca_file

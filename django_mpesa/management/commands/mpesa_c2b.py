@@ -10,7 +10,7 @@ from django_mpesa.management.account_command import AccountCommand
 from mpesa_integrations.commands import ExitCode, pay
 from mpesa_integrations.core.payments.calls import Payments
 
-_ARGUMENTS = ("msisdn", "amount", "reference", "third_party_reference", "idempotency_key")
+_ARGUMENTS = ("msisdn", "amount", "order", "reference", "third_party_reference", "idempotency_key")
 
 
 class Command(AccountCommand):
@@ -23,7 +23,10 @@ class Command(AccountCommand):
         super().add_arguments(parser)
         parser.add_argument("--msisdn", required=True, help="As 84 123 4567.")
         parser.add_argument("--amount", required=True, help="Meticais, as 150 or 99.50.")
-        parser.add_argument("--reference", required=True, help="1 to 20 characters.")
+        parser.add_argument("--order", help="What is sold: it is paid once, however often tried.")
+        parser.add_argument(
+            "--reference", help="1 to 20 characters, for the statement; the order's if left out."
+        )
         parser.add_argument("--third-party-reference", help="Made if left out.")
         parser.add_argument("--idempotency-key", help="The same key pays once.")
 

@@ -9,7 +9,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
 from django_mpesa import mpesa
-from mpesa_integrations.commands import check_accounts
+from django_mpesa.login_walls import why_kept_out
+from mpesa_integrations.commands import ExitCode, check_accounts
+from mpesa_integrations.core.errors import ConfigurationError
 
 
 class Command(BaseCommand):
@@ -29,5 +31,16 @@ class Command(BaseCommand):
             offline=options["offline"],
             echo=self.stdout.write,
         )
-        if code:
-            sys.exit(code)
+        problem = _kept_out()
+        if problem is not None:
+            self.stdout.write(f"problem  callbacks: {problem}")
+        if code or problem:
+            sys.exit(code or ExitCode.PROBLEM)
+
+
+def _kept_out() -> str | None:
+    """Why callbacks would not come through, if they would not."""
+    try:
+        return why_kept_out(mpesa)
+    except ConfigurationError as error:
+        return str(error)

@@ -25,6 +25,9 @@ class Command(BaseCommand):
         parser.add_argument("--batch", type=int, default=100, help="Payments in memory at a time.")
         parser.add_argument("--workers", type=int, default=4, help="Questions at a time.")
         parser.add_argument("--rate", type=float, help="Questions a second at the most.")
+        parser.add_argument(
+            "--now", action="store_true", help="Ask for those, too, that are not due yet."
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run until nothing is due, and again where that was asked for."""
@@ -35,6 +38,7 @@ class Command(BaseCommand):
                 batch=options["batch"],
                 workers=options["workers"],
                 rate=options["rate"],
+                now=options["now"],
                 echo=self.stdout.write,
             )
         except MpesaError as error:

@@ -4,16 +4,11 @@ import uuid
 
 import django.core.validators
 import django.db.models.deletion
-from django.conf import settings
 from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
     initial = True
-
-    dependencies = [
-        migrations.swappable_dependency(settings.MPESA_TRANSACTION_MODEL),
-    ]
 
     operations = [
         migrations.CreateModel(
@@ -60,42 +55,16 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
-                    "status",
-                    models.CharField(
-                        choices=[
-                            ("new", "Not paid yet"),
-                            ("waiting", "Waiting for your PIN"),
-                            ("checking", "We are checking your payment"),
-                            ("paid", "Paid"),
-                            ("refused", "The payment was refused"),
-                            ("cancelled", "The payment was cancelled"),
-                        ],
-                        default="new",
-                        max_length=10,
-                        verbose_name="status",
-                    ),
-                ),
-                (
                     "total",
                     models.DecimalField(
                         decimal_places=2, max_digits=12, verbose_name="total (MZN)"
                     ),
                 ),
                 (
-                    "attempts",
-                    models.PositiveIntegerField(default=0, verbose_name="attempts to pay"),
+                    "packed_at",
+                    models.DateTimeField(editable=False, null=True, verbose_name="packed"),
                 ),
                 ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="ordered")),
-                (
-                    "payment",
-                    models.ForeignKey(
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to=settings.MPESA_TRANSACTION_MODEL,
-                        verbose_name="latest payment",
-                    ),
-                ),
             ],
             options={
                 "verbose_name": "order",

@@ -1,20 +1,21 @@
-// While a payment is under way: asks where it stands, says the news, then shows its page.
+// While a payment is under way: asks how it stands, says the news, then shows its page.
 "use strict";
 (() => {
   const news = document.querySelector("[data-ask]");
   if (!news) return;
+  const said = news.querySelector("[data-say]");
   let asked = 0;
 
   async function ask() {
-    let found = null;
-    try {
-      const answer = await fetch(news.dataset.ask);
-      if (answer.ok) found = await answer.json();
-    } catch (error) {
-      // No connection for a moment: the next question may get through.
+    // No answer: there is no connection for a moment, and the next question may get through.
+    const answer = await fetch(news.dataset.ask).catch(() => null);
+    if (answer?.status === 410) {
+      location.reload(); // after a day, for another address to ask at
+      return;
     }
-    if (found && found.status !== news.dataset.status) {
-      news.querySelector("[data-say]").textContent = found.message;
+    const found = answer?.ok ? await answer.json().catch(() => null) : null;
+    if (found && found.message !== said.textContent) {
+      said.textContent = found.message;
       // Time for a screen reader to say it.
       setTimeout(() => location.reload(), 1200);
       return;

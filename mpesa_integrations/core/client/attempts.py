@@ -10,7 +10,7 @@ from ..protocol.outcomes import Answer, Outcome
 from ..protocol.results import Result
 from ..telemetry import note_duration
 
-logger = logging.getLogger("mpesa_integrations")
+logger: logging.Logger = logging.getLogger("mpesa_integrations")
 
 
 class LoggedExchange(Exchange):
@@ -39,6 +39,25 @@ class LoggedExchange(Exchange):
                 self.reference,
             )
         return outcome
+
+    def cancelled(self, elapsed: float, *, begun: bool) -> None:
+        """Write down that the caller gave the call up, and what that leaves open.
+
+        Args:
+            elapsed: seconds since the first attempt began.
+            begun: whether a byte of the attempt under way may have left.
+        """
+        unknown = begun and self.operation.moves_money
+        if begun:
+            note_duration(self.operation.name, "no_answer", elapsed)
+        logger.log(
+            logging.WARNING if unknown else logging.INFO,
+            "call.cancelled operation=%s third_party_reference=%s outcome=%s elapsed=%.3f",
+            self.operation.name,
+            self.reference,
+            "unknown" if unknown else "not_accepted" if not begun else "not_read",
+            elapsed,
+        )
 
     def _warn(self, line: str, *values: object) -> None:
         logger.warning(line, self.operation.name, self.reference, *values)

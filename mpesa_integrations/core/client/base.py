@@ -91,9 +91,11 @@ class BaseClient:
 
     def _exchange(self, request: PreparedRequest) -> LoggedExchange:
         """Begin the exchange of a prepared request."""
-        return self._begin(
+        begun = self._begin(
             self.config, request.operation, request.parameters, request.third_party_reference
         )
+        begun.request = replace(begun.request, time_left=request.time_left)
+        return begun
 
     def _exchange_of(self, context: CallContext) -> LoggedExchange:
         """Begin the exchange of a call that is in no table.

@@ -6,6 +6,7 @@ What is sent and what an answer means is `protocol`'s; records and signals are `
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Callable
 from decimal import Decimal
 from types import TracebackType
@@ -43,7 +44,13 @@ class MpesaClient(BaseClient):
         transport: Transport | None = None,
     ) -> None:
         super().__init__(config)
-        self._transport: Transport = transport or RequestsTransport()
+        self._transport: Transport = transport or self._own_transport()
+
+    def _own_transport(self) -> RequestsTransport:
+        """One that is closed once nobody has the client, and so no call is under way."""
+        made = RequestsTransport()
+        weakref.finalize(self, made.close).atexit = False
+        return made
 
     def close(self) -> None:
         """Close the pooled connections."""
@@ -243,6 +250,7 @@ class MpesaClient(BaseClient):
                 time.sleep(exchange.pause)
             answer: Answer
             try:
+                exchange.request.refuse_if_late()
                 answer = self._transport.send(exchange.request)
             except (NotConnected, NoAnswer) as failure:
                 answer = failure

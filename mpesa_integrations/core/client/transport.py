@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import ssl
 import time
 from contextvars import ContextVar
 from typing import Any
@@ -23,6 +22,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from ..masking import mask_msisdns_in
 from ..protocol.http import HttpRequest, HttpResponse, NoAnswer, NotConnected
+from .problems import not_begun, not_connected
 
 MAX_ANSWER = 1024 * 1024
 """Bytes: an answer has some 300. A longer one is not read to its end, and counts as none."""
@@ -33,9 +33,16 @@ _CHUNK = 64 * 1024
 
 
 class _Sending:
-    """What one request has come to: whether a byte of it may have left."""
+    """One request, and what it has come to: whether a byte of it may have left."""
 
-    begun = False
+    def __init__(self, request: HttpRequest) -> None:
+        self.request = request
+        self.begun = False
+
+    def begin(self) -> None:
+        if not self.begun:
+            self.request.refuse_if_late()
+        self.begun = True
 
 
 # Each thread and each greenlet has its own. What is sent while another waits, as from a signal's
@@ -63,9 +70,7 @@ class _ProvesNotConnected:
         except Exception as error:  # noqa: BLE001 - it is raised on, as what it proves
             # The frames of a tunnel hold the proxy's password, for a report to show.
             cause = error.with_traceback(None)
-            raise NotConnected(
-                _connect_problem(error, self, behind), retryable=_is_passing(error)
-            ) from cause
+            raise _not_connected(error, self, behind) from cause
         finally:
             self.connecting = False
         self.last_used = time.monotonic()
@@ -74,7 +79,7 @@ class _ProvesNotConnected:
         if not self.connecting:
             if self.sock is None:  # type: ignore[attr-defined]
                 self.connect()
-            _SENDING.get().begun = True
+            _SENDING.get().begin()
         super().send(data)  # type: ignore[misc]
 
     def getresponse(self) -> Any:
@@ -159,7 +164,7 @@ class RequestsTransport:
         """
         # The adapter alone: a session's own `send` would follow redirects, keep cookies and look
         # into the environment, none of which a payment wants.
-        sending = _Sending()
+        sending = _Sending(request)
         outer = _SENDING.set(sending)
         try:
             adapter = self._own_session().get_adapter(request.url)
@@ -180,7 +185,8 @@ class RequestsTransport:
         except Exception as error:  # noqa: BLE001 - what tells is whether a byte may have left
             # So have these, and the text can have the URL, with a phone number in it.
             if not sending.begun:
-                raise NotConnected(_unsent_problem(error, request), retryable=False) from None
+                wrong_proxy = isinstance(error, requests.exceptions.InvalidProxyURL)
+                raise not_begun(error, request, wrong_proxy=wrong_proxy) from None
             raise NoAnswer(_answer_problem(error)) from None
         finally:
             _SENDING.reset(outer)
@@ -239,50 +245,17 @@ def _proxies(request: HttpRequest) -> dict[str, str]:
     return {} if request.proxy is None else {"http": request.proxy, "https": request.proxy}
 
 
-def _connect_problem(error: BaseException, connection: Any, behind: str | None) -> str:
-    cause = error.__cause__ or error
-    where = f"{connection.host}:{connection.port}"
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return (
-            "the gateway's certificate is not trusted "
-            f"({cause.verify_message or 'unknown reason'}); set verify to the path of its CA bundle"
-        )
-    if refusal := _TUNNEL_REFUSED.search(str(cause)):
-        return (
-            f"the proxy {where} did not connect to {behind} (HTTP {refusal[1]}"
-            f"{_PROXY_SAYS.get(refusal[1], '')})"
-        )
-    if isinstance(cause, TimeoutError):
-        return f"no connection to {where} within the time allowed{_hint(behind)}"
-    if isinstance(cause, ConnectionRefusedError):
-        return f"the connection to {where} was refused{_hint(behind)}"
-    return f"no connection to {where} ({type(cause).__name__})"
-
-
-def _hint(behind: str | None) -> str:
-    if behind is not None:
-        return ", which is the proxy"
-    return "; hosting providers often block outward ports: ask for this one, or set a proxy"
+def _not_connected(error: BaseException, connection: Any, behind: str | None) -> NotConnected:
+    refusal = _TUNNEL_REFUSED.search(str(error.__cause__ or error))
+    return not_connected(
+        error.__cause__ or error,
+        where=f"{connection.host}:{connection.port}",
+        behind=behind,
+        refusal=int(refusal[1]) if refusal else None,
+    )
 
 
 _TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: ([0-9]{3})")
-_PROXY_SAYS = {"407": ": it wants another user and password", "403": ": it does not allow it"}
-
-
-def _is_passing(error: BaseException) -> bool:
-    """Whether connecting may go well at the next try."""
-    if isinstance(error.__cause__ or error, ssl.SSLCertVerificationError):
-        return False
-    refusal = _TUNNEL_REFUSED.search(str(error))
-    return refusal is None or refusal[1] not in _PROXY_SAYS
-
-
-def _unsent_problem(error: BaseException, request: HttpRequest) -> str:
-    if isinstance(request.verify, str) and not os.path.exists(request.verify):
-        return f"the CA bundle that verify names is not there: {request.verify!r}"
-    if isinstance(error, requests.exceptions.InvalidProxyURL):
-        return "proxy cannot be used as it is written"
-    return f"the request could not be begun ({type(error).__name__})"
 
 
 def _answer_problem(error: BaseException) -> str:

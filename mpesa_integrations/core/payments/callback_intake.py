@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hmac
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from enum import IntEnum
 from functools import partial
 from typing import Any, Generic
 
@@ -24,6 +25,7 @@ from ..protocol.references import is_third_party_reference
 from ..settings.account import AccountSettings
 from ..telemetry import count_callback
 from .encodings import substituted, write_in_charset
+from .events import CALLBACK_REJECTED
 from .evidence import (
     StatusReport,
     agree,
@@ -33,6 +35,7 @@ from .evidence import (
     report_of_callback,
 )
 from .lifecycle import (
+    AWAITED_STATES,
     FINAL_STATES,
     MONEY_MOVED_STATES,
     OPEN_STATES,
@@ -44,21 +47,29 @@ from .notifier import Notifier
 from .persistence import persist, raise_if_database_is_away
 from .recorder import Recorder
 from .records import (
-    CALLBACK_REJECTED,
+    MAY_BE_APPLIED_AGAIN,
     REJECTED,
     C,
     DueCallback,
     R,
     Record,
+    StoredCallback,
     TransactionClaimed,
     Verdict,
-    exact_match,
 )
 from .schedule import DISPATCH_GRACE, MOST_ATTEMPTS, backoff, utc_now
 from .status_queries import StatusQueries
-from .store import Store
+from .store import Store, find_exactly
 
-logger = logging.getLogger("mpesa_integrations")
+logger: logging.Logger = logging.getLogger("mpesa_integrations")
+
+
+class Named(IntEnum):
+    """What a callback names of an account's payments; the largest makes it that account's."""
+
+    NOTHING = 0
+    REFERENCE = 1
+    REFERENCE_AND_CONVERSATION = 2
 
 
 class CallbackIntake(Generic[R, C]):
@@ -111,6 +122,18 @@ class CallbackIntake(Generic[R, C]):
             self._try_to_decide(entry, body)
         return 200, acknowledgement(callback)
 
+    def named_in(self, body: bytes) -> Named:
+        """What a callback names of the account's payments; as `Payments.named_in`."""
+        callback = _read_again(body, self._settings.config.market)
+        if callback is None:
+            return Named.NOTHING
+        record = persist(self._store, partial(self._find, callback))
+        if record is None:
+            return Named.NOTHING
+        if record.conversation_id == callback.conversation_id:
+            return Named.REFERENCE_AND_CONVERSATION
+        return Named.REFERENCE
+
     def apply_claimed(
         self,
         now: datetime,
@@ -147,6 +170,19 @@ class CallbackIntake(Generic[R, C]):
             rest = [due.entry for due in claimed[done:]]
             persist(self._store, lambda: self._store.defer_callbacks(rest, utc_now()))
         return done, failed
+
+    def apply_again(self, key: Any) -> Verdict | None:
+        """Decide a stored callback anew, as if it came now; see `Payments.apply_callback_again`."""
+        for found in self._stored(key, MAY_BE_APPLIED_AGAIN):
+            callback = _read_again(found.body, self._settings.config.market)
+            if callback is not None:
+                persist(self._store, partial(self._decide, found.entry, callback))
+                return next((each.verdict for each in self._stored(key, frozenset(Verdict))), None)
+        return None
+
+    def _stored(self, key: Any, verdicts: Collection[Verdict]) -> list[StoredCallback[C]]:
+        find = partial(self._store.callbacks, limit=1, verdicts=verdicts, key=key)
+        return persist(self._store, find)
 
     def apply_waiting(self, record: R) -> R:
         """Look again at callbacks that overtook the answer, now that more is known."""
@@ -283,8 +319,12 @@ class CallbackIntake(Generic[R, C]):
     def _decide_without_conversation(self, entry: C, callback: Callback, record: R) -> None:
         """Nothing says yet, or ever, that the callback is this payment's."""
         report = self._report_of(record, callback)
-        if State(record.state) in OPEN_STATES:
+        if State(record.state) in AWAITED_STATES:
             self._recorder.check_now(record)
+        elif State(record.state) is State.QUEUED:
+            # Nothing was sent. It stays early until an answer names the conversation, or there
+            # will be none.
+            return
         elif contradicts(record, report):
             # No answer will name its conversation any more: a person must look.
             self._recorder.note_conflict(record, report)
@@ -300,7 +340,7 @@ class CallbackIntake(Generic[R, C]):
         report = self._report_of(record, callback)
         before = State(record.state)
         step = transition(before, report.evidence)
-        if report.evidence is Evidence.NOTHING and before in OPEN_STATES:
+        if report.evidence is Evidence.NOTHING and before in AWAITED_STATES:
             self._recorder.check_now(record)
             return Verdict.UNCONFIRMED
         if step.changed and self._settings.verify_callbacks:
@@ -340,7 +380,7 @@ class CallbackIntake(Generic[R, C]):
         reference = callback.third_party_reference
         if not is_third_party_reference(reference):
             return None  # a database may not even compare it with what it has
-        return exact_match(self._store.find(reference), "third_party_reference", reference)
+        return find_exactly(self._store, reference)
 
     def _report_of(self, record: R, callback: Callback) -> StatusReport:
         return self._recorder.without_originals_id(record, report_of_callback(callback))
@@ -361,7 +401,7 @@ def is_token(given: str, expected: str | None) -> bool:
 
 
 def _read_again(body: bytes, market: Market) -> Callback | None:
-    """Read a stored callback; None where that cannot be, as it could when it was stored."""
+    """Read a callback whose body is reported elsewhere; None where that cannot be."""
     try:
         return read_callback(body, market)
     except UnreadableBody:

@@ -9,7 +9,8 @@ from typing import Any
 
 from ..masking import mask_msisdns_in
 from .evidence import StatusReport, kept_id
-from .lifecycle import FINAL_STATES, MONEY_MOVED_STATES, OPEN_STATES, Transition
+from .lifecycle import AWAITED_STATES, FINAL_STATES, MONEY_MOVED_STATES, Transition
+from .orders import claim_in, is_in_conflict
 from .records import Record
 from .schedule import FIRST_CHECK, backoff, utc_now
 
@@ -38,17 +39,21 @@ def changed_columns(record: Record, step: Transition, report: StatusReport) -> d
             "response_description": _description(report)[:255],
             "next_check_at": None if step.state in FINAL_STATES else utc_now() + FIRST_CHECK,
         }
-    if report.duplicate and not report.asked and step.state in OPEN_STATES:
+        if claim_in(record, step.state) != record.claimed_order_key:
+            columns["claimed_order_key"] = claim_in(record, step.state)
+        if report.decided and is_in_conflict(record):
+            columns["conflict_decided_at"] = utc_now()
+    if report.duplicate and not report.asked and step.state in AWAITED_STATES:
         columns |= {
             "response_code": (report.code or "")[:16],
             "response_description": report.description[:255],
             "conflict": report.description[:255],
         }
-    if report.unproven and step.state in OPEN_STATES:
+    if report.unproven and step.state in AWAITED_STATES:
         columns["response_description"] = report.description[:255]
-    if report.asked and (step.changed or step.state in OPEN_STATES):
+    if report.asked and (step.changed or step.state in AWAITED_STATES):
         checked = columns_after_check(record)
-        columns |= checked if step.state in OPEN_STATES else {"checks": checked["checks"]}
+        columns |= checked if step.state in AWAITED_STATES else {"checks": checked["checks"]}
         if not report.check_again and not record.conversation_id:
             columns["next_check_at"] = report.next_check_at
     return columns

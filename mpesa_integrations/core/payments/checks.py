@@ -10,9 +10,10 @@ from typing import Generic
 from ..errors import MpesaError
 from ..protocol.results import TransactionStatusResult
 from .callback_intake import CallbackIntake
-from .lifecycle import FINAL_STATES, State
+from .lifecycle import AWAITED_STATES, FINAL_STATES, State
 from .ownership import refuse_other_account
 from .persistence import persist, reread
+from .queued import Queue
 from .recorder import Recorder
 from .records import C, R
 from .status_queries import StatusQueries
@@ -28,39 +29,66 @@ class Checks(Generic[R, C]):
         queries: asks, and says what an answer proves.
         recorder: writes it down.
         callbacks: of which some may have waited for what an answer says.
+        queue: has what nothing was sent of, so that there is nothing to ask.
     """
 
     def __init__(
         self,
         alias: str,
         store: Store[R, C],
+        *,
         queries: StatusQueries[R, C],
         recorder: Recorder[R, C],
         callbacks: CallbackIntake[R, C],
+        queue: Queue[R, C],
     ) -> None:
         self._alias = alias
         self._store = store
         self._queries = queries
         self._recorder = recorder
         self._callbacks = callbacks
+        self._queue = queue
 
     def check(self, record: R) -> R:
         """Ask the gateway, and move the record on; as `Payments.check`."""
+        known = self.begin(record)
+        if not self.is_open(known):
+            return known
+        try:
+            answer = self.query_status(known)
+        except MpesaError as error:
+            self.unanswered(known, error)
+            raise
+        return self.answered(known, answer)
+
+    def begin(self, record: R) -> R:
+        """Read what is to be asked for, and hold no connection from then on; or what is final."""
         refuse_other_account(record.account, self._alias)
         if State(record.state) in FINAL_STATES:
             return self._store.isolated(lambda: self._store.get(record), writes=False)
         known = persist(self._store, lambda: self._store.get(record))
         refuse_other_account(known.account, self._alias)
-        if State(known.state) in FINAL_STATES:
-            return known
-        self._store.disconnect()
-        try:
-            answer = self.query_status(known)
-        except MpesaError as error:
-            problem = error
-            persist(self._store, lambda: self.defer(known, problem))
-            raise
-        return persist(self._store, lambda: reread(self._store, self.apply_status(known, answer)))
+        if State(known.state) is State.QUEUED:
+            return persist(self._store, lambda: self._queue.expire(known))
+        if self.is_open(known):
+            self._store.disconnect()
+        return known
+
+    def is_open(self, record: R) -> bool:
+        """Whether the gateway is to be asked for a payment."""
+        return State(record.state) in AWAITED_STATES
+
+    def answered(self, record: R, answer: TransactionStatusResult) -> R:
+        """Write down what the gateway said, and read the record again."""
+        return persist(self._store, lambda: reread(self._store, self.apply_status(record, answer)))
+
+    def unanswered(self, record: R, problem: MpesaError) -> None:
+        """Write down that it said nothing."""
+        persist(self._store, lambda: self.defer(record, problem))
+
+    def query_reference(self, record: R) -> str:
+        """By what the gateway is asked for a payment."""
+        return self._queries.reference_of(record)
 
     def query_status(self, record: R) -> TransactionStatusResult:
         """The first step: ask the gateway, touching no record. Safe in any thread."""

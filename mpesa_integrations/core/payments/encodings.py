@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from .records import Change
 
-logger = logging.getLogger("mpesa_integrations")
+logger: logging.Logger = logging.getLogger("mpesa_integrations")
 
 Substitution = Callable[[str], str]
 _T = TypeVar("_T")

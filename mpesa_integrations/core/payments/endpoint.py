@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
+from ..errors import RecordsUnavailable
 from ..failures import log_failure
 from ..protocol.callbacks import MAX_BODY
 from ..sentry import keep_from_sentry
 from ..settings.account import Proxy
 from ..settings.networks import UNIX, is_unix_socket, read_address, within
+from .callback_intake import Named
 from .registry import Accounts
 
-logger = logging.getLogger("mpesa_integrations")
+logger: logging.Logger = logging.getLogger("mpesa_integrations")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,48 +59,69 @@ class CallbackAnswer:
     waiting_in: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """What is wrong with a request.
+
+    Attributes:
+        status: the HTTP status that it is answered with.
+        why: for the log.
+        answer: for the caller; "" for nothing.
+    """
+
+    status: int
+    why: str
+    answer: str = ""
+
+
 def answer_callback(accounts: Accounts[Any, Any], request: CallbackRequest) -> CallbackAnswer:
     """Take in a callback; docs/protocol.md, "Answers".
 
     A wrong token, or a stranger's address, is answered 404 with no detail, and kept nowhere.
 
     Args:
-        accounts: whose callback it may be; the token tells.
+        accounts: whose callback it may be; the token tells, and of several accounts with one
+            token, that whose payment it names.
         request: what came.
     """
     keep_from_sentry()
-    matching = accounts.accepting(request.token)
+    try:
+        matching = accounts.accepting(request.token)
+    except Exception as error:  # noqa: BLE001 - whatever an account loader's database is
+        log_failure("callback.accounts_not_loaded", error)
+        return _send_again()
     if not matching:
         return CallbackAnswer(404)
+    alias, body = matching[0], None
+    if len(matching) > 1:
+        body = _body(request)
+        try:
+            alias = _account_of(accounts, matching, body)
+        except Exception as error:  # noqa: BLE001 - whatever the records' database is
+            log_failure("callback.account_not_found", error)
+            return _send_again()
     try:
-        payments = accounts[matching[0]]
+        payments = accounts[alias]
     except Exception as error:  # noqa: BLE001 - whatever a key file or a setting is
         # Left to the framework, it would log the path, and the token with it.
-        log_failure("callback.account_broken", error, account=matching[0])
-        return CallbackAnswer(500, {"output_ResponseDesc": "Not taken in, send it again"})
+        log_failure("callback.account_broken", error, account=alias)
+        return _send_again()
     settings = payments.settings
     address = remote_address(request, settings.trusted_proxies)
-    refuse = partial(_refuse, matching[0], address)
     if settings.callback_networks and not within(address, settings.callback_networks):
-        return refuse(404, "the address is not in CALLBACK_NETWORKS")
-    if request.content_type.partition(";")[0].strip().lower() != "application/json":
-        return refuse(415, "the content type is not application/json", "Send application/json")
-    try:
+        body = _Refusal(404, "the address is not in CALLBACK_NETWORKS")
+    elif body is None:
         body = _body(request)
-    except Exception as error:  # noqa: BLE001 - each framework has its own for a caller gone away
-        return refuse(
-            400, f"the body broke off ({type(error).__name__})", "The body did not arrive whole"
-        )
-    if body is None:
-        return refuse(413, f"the body has more than {MAX_BODY} bytes", "The body is too large")
+    if isinstance(body, _Refusal):
+        return _refuse(alias, address, body)
     inline = settings.apply_callbacks == "inline"
     try:
         status, answer = payments.receive(body, apply=inline, remote_address=address)
     except Exception as error:  # noqa: BLE001
         # Left to the framework, it would log the path, and the token with it.
-        log_failure("callback.not_taken_in", error, account=matching[0])
-        return CallbackAnswer(500, {"output_ResponseDesc": "Not taken in, send it again"})
-    return CallbackAnswer(status, answer, None if inline else matching[0])
+        log_failure("callback.not_taken_in", error, account=alias)
+        return _send_again()
+    return CallbackAnswer(status, answer, None if inline else alias)
 
 
 def remote_address(request: CallbackRequest, proxies: Collection[Proxy]) -> str | None:
@@ -152,26 +174,61 @@ def wsgi_reader(
     return read
 
 
-def _refuse(
-    alias: str, address: str | None, status: int, why: str, answer: str = ""
-) -> CallbackAnswer:
+def _account_of(
+    accounts: Accounts[Any, Any], matching: Sequence[str], body: bytes | _Refusal
+) -> str:
+    """Of several accounts with one token, that whose payment the body names; else the first.
+
+    Raises:
+        RecordsUnavailable: it cannot be told now.
+    """
+    if isinstance(body, _Refusal):
+        return matching[0]
+    named = {alias: _named(accounts, alias, body) for alias in matching}
+    return max(named, key=named.__getitem__)
+
+
+def _named(accounts: Accounts[Any, Any], alias: str, body: bytes) -> Named:
+    try:
+        payments = accounts[alias]
+    except RecordsUnavailable:
+        raise
+    except Exception as error:  # noqa: BLE001 - one that is broken keeps no other's out
+        log_failure("callback.account_broken", error, account=alias)
+        return Named.NOTHING
+    return payments.named_in(body)
+
+
+def _send_again() -> CallbackAnswer:
+    return CallbackAnswer(500, {"output_ResponseDesc": "Not taken in, send it again"})
+
+
+def _refuse(alias: str, address: str | None, refusal: _Refusal) -> CallbackAnswer:
     """Refuse a callback whose token was right, with a line in the log that says why."""
     logger.warning(
         "callback.refused account=%s status=%s address=%s problem=%s",
         alias,
-        status,
+        refusal.status,
         address or "unknown",
-        why,
+        refusal.why,
     )
-    return CallbackAnswer(status, {"output_ResponseDesc": answer} if answer else {})
+    answer = {"output_ResponseDesc": refusal.answer} if refusal.answer else {}
+    return CallbackAnswer(refusal.status, answer)
 
 
-def _body(request: CallbackRequest) -> bytes | None:
-    """The body; None where it is larger than a callback may be."""
+def _body(request: CallbackRequest) -> bytes | _Refusal:
+    """The body, which can be read once; or what is wrong with it."""
+    if request.content_type.partition(";")[0].strip().lower() != "application/json":
+        return _Refusal(415, "the content type is not application/json", "Send application/json")
+    too_large = _Refusal(413, f"the body has more than {MAX_BODY} bytes", "The body is too large")
     try:
         if int(request.content_length or 0) > MAX_BODY:
-            return None
+            return too_large
     except ValueError:
-        return None
-    body = request.read(MAX_BODY + 1)
-    return None if len(body) > MAX_BODY else body
+        return too_large
+    try:
+        body = request.read(MAX_BODY + 1)
+    except Exception as error:  # noqa: BLE001 - each framework has its own for a caller gone away
+        why = f"the body broke off ({type(error).__name__})"
+        return _Refusal(400, why, "The body did not arrive whole")
+    return too_large if len(body) > MAX_BODY else body

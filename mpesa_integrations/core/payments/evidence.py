@@ -23,6 +23,10 @@ from .records import Record
 
 ID_LENGTH = 64
 """Characters of a record's columns for the gateway's IDs."""
+STATUS_QUERY = "Status query"
+"""What a description begins with that a status query brought."""
+DECIDED_BY = "Decided by"
+"""What a description begins with that is a person's."""
 DECIDED = frozenset({Evidence.SUCCEEDED, Evidence.DECLINED, Evidence.CANCELLED})
 """The evidence that says whether money moved."""
 
@@ -40,6 +44,7 @@ class StatusReport:
         asked: whether a status query brought it.
         duplicate: whether another request has the payment's third-party reference.
         unproven: whether it may be of another request: kept in words, for a person.
+        decided: whether a person decided it, knowing what contradicts the record.
         check_again: whether another status query, at the usual time, may say more.
         next_check_at: when to check instead, if ever.
     """
@@ -52,6 +57,7 @@ class StatusReport:
     asked: bool = False
     duplicate: bool = False
     unproven: bool = False
+    decided: bool = False
     check_again: bool = True
     next_check_at: datetime | None = None
 

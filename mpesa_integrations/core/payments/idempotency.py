@@ -1,37 +1,16 @@
-"""Idempotency keys: what may be one, and whether a repeated call is the one on record."""
+"""Idempotency: whether a repeated call is the one on record, by its key."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from uuid import UUID
 
-from ..errors import IdempotencyConflict, nothing_sent
-from ..messages import Message
+from ..errors import IdempotencyConflict
 from ..protocol.schemas import parse_amount
 from .ownership import differing_argument
 from .records import R, Record, exact_match
 
-IdempotencyKey = str | int | UUID
-"""What names a payment: text, or an order's primary key."""
-_LENGTH = 100
 _COMPARED = ("operation", "original_id", "amount", "msisdn", "receiver_shortcode", "reference")
-
-
-def check_key(key: IdempotencyKey | None) -> str | None:
-    """An idempotency key as text; None without one.
-
-    Raises:
-        ValidationError: it is empty, longer than 100 characters, or cannot be a key.
-    """
-    if isinstance(key, (int, UUID)) and not isinstance(key, bool):
-        key = "" if isinstance(key, int) and abs(key) >= 10**_LENGTH else str(key)
-    if key is None or (isinstance(key, str) and 0 < len(key) <= _LENGTH and key.isprintable()):
-        return key
-    problem = Message("must have 1 to %(length)s characters on one line", length=_LENGTH)
-    if not isinstance(key, str):
-        problem = Message("must be text or a whole number, not %(type)s", type=type(key).__name__)
-    raise nothing_sent({"idempotency_key": [problem]})
 
 
 def check_repeated(

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Protocol
 
-logger = logging.getLogger("mpesa_integrations")
+logger: logging.Logger = logging.getLogger("mpesa_integrations")
 
 LONGEST = timedelta(hours=1)
 """How long one lease is renewed: a receiver that never returns must not keep its event for ever."""
@@ -41,11 +41,11 @@ class Lease:
     __slots__ = ("__weakref__", "_ends", "due", "id", "lasts", "store")
 
     def __init__(self, store: HoldsOutbox, entry_id: str, lasts: timedelta) -> None:
-        self.store = store
-        self.id = entry_id
-        self.lasts = lasts
+        self.store: HoldsOutbox = store
+        self.id: str = entry_id
+        self.lasts: timedelta = lasts
         self._ends = time.monotonic() + LONGEST.total_seconds()
-        self.due = time.monotonic() + lasts.total_seconds() / 3
+        self.due: float = time.monotonic() + lasts.total_seconds() / 3
 
     def end(self) -> None:
         """Renew it no more: it was dispatched, or never will be by this process."""

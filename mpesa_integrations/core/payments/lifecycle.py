@@ -15,6 +15,8 @@ from ..protocol.results import TransactionStatus
 class State(str, Enum):
     """Where a recorded payment stands."""
 
+    QUEUED = "queued"
+    """Recorded, and to be sent by a worker."""
     INITIATED = "initiated"
     """Recorded, and about to be sent."""
     PENDING = "pending"
@@ -36,8 +38,12 @@ class State(str, Enum):
         return self.value
 
 
-OPEN_STATES = frozenset({State.INITIATED, State.PENDING, State.UNKNOWN})
-"""The states that evidence moves on."""
+AWAITED_STATES = frozenset({State.INITIATED, State.PENDING, State.UNKNOWN})
+"""The states in which the gateway may have the payment, and can be asked for it."""
+MAY_BE_CHECKED_EARLY = frozenset({State.PENDING, State.UNKNOWN})
+"""Those whose call has ended, so that asking again gets in nobody's way."""
+OPEN_STATES = AWAITED_STATES | {State.QUEUED}
+"""The states of a payment whose outcome is still to come."""
 MONEY_MOVED_STATES = frozenset({State.COMPLETED, State.PARTLY_REVERSED, State.REVERSED})
 FINAL_STATES = frozenset(State) - OPEN_STATES
 
@@ -67,7 +73,7 @@ class Transition:
     Attributes:
         state: the state afterwards.
         changed: whether that is another one than before.
-        conflict: whether the evidence contradicts a final state, for a person to look at.
+        conflict: whether the evidence contradicts the state, for a person to look at.
     """
 
     state: State
@@ -99,6 +105,13 @@ _MONEY_MOVED: dict[Evidence, State | str] = {
     Evidence.CANCELLED: _CONFLICT,
 }
 TRANSITIONS: dict[State, dict[Evidence, State | str]] = {
+    # Nothing was sent: what says otherwise is about another request.
+    State.QUEUED: {
+        **_FROM_OPEN,
+        Evidence.NOTHING: _STAY,
+        Evidence.ACCEPTED: _CONFLICT,
+        Evidence.SUCCEEDED: _CONFLICT,
+    },
     State.INITIATED: {
         Evidence.NOTHING: State.UNKNOWN,
         Evidence.ACCEPTED: State.PENDING,

@@ -1,4 +1,4 @@
-"""Checks the numbers that people give a worker: how much at a time, how often, how fast."""
+"""Checks the numbers that people give: how much at a time, how often, how fast, how long."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ _MOST = 10_000
 """Rows or status queries at a time: databases take some ten thousand values at once, not more."""
 _LONGEST = 366 * 24 * 3600
 """Seconds that a worker may wait."""
+_PATIENCE = 24 * 3600
+"""Seconds that somebody may wait for one payment; after them, a person is to look at it."""
 
 
 def check_counts(**counts: int) -> None:
@@ -54,6 +56,23 @@ def check_every(every: float | None) -> None:
         raise nothing_sent(
             {"every": [Message("must be seconds, more than 0; leave it out to run once")]}
         )
+
+
+def check_seconds(name: str, seconds: float, *, least: float = 0, most: int = _PATIENCE) -> None:
+    """Refuse what is no time to wait.
+
+    Args:
+        name: the argument's.
+        seconds: what was given.
+        least: how many it must be at least.
+        most: how many at the most.
+
+    Raises:
+        ValidationError: it is fewer or more, or no number.
+    """
+    if not (_is_number(seconds) and least <= seconds <= most):
+        said = Message("must be seconds, from %(least)s to %(most)d", least=least, most=most)
+        raise nothing_sent({name: [said]})
 
 
 def _is_number(value: object) -> bool:

@@ -2,7 +2,8 @@
 
 An entry is written in the transaction of the change that it is about, dispatched once that is
 committed, and settled. What a process that died has left, a worker dispatches. How others are kept
-from an entry meanwhile is in `leases`, how receivers are called is the notifier's.
+from an entry meanwhile is in `leases`, how receivers are called is the notifier's. Durable handlers
+have entries of their own, which `handler_runs` does all with.
 """
 
 from __future__ import annotations
@@ -13,14 +14,16 @@ from functools import partial
 from typing import Generic
 
 from ..failures import log_failure
+from .events import Event, event_in_row
+from .handler_runs import HandlerRuns
 from .leases import Lease, hold
 from .notifier import Notifier
 from .persistence import persist, raise_if_database_is_away
-from .records import C, DueOutboxEntry, Event, OutboxEntry, R
+from .records import C, DueOutboxEntry, OutboxEntry, R
 from .schedule import DISPATCH_GRACE, MOST_ATTEMPTS, backoff, utc_now
 from .store import Store
 
-logger = logging.getLogger("mpesa_integrations")
+logger: logging.Logger = logging.getLogger("mpesa_integrations")
 
 
 class Outbox(Generic[R, C]):
@@ -29,15 +32,26 @@ class Outbox(Generic[R, C]):
     Args:
         store: where the entries are.
         notifier: calls the receivers.
+        runs: runs the durable handlers.
     """
 
-    def __init__(self, store: Store[R, C], notifier: Notifier[R, C]) -> None:
+    def __init__(
+        self, store: Store[R, C], notifier: Notifier[R, C], runs: HandlerRuns[R, C]
+    ) -> None:
         self._store = store
         self._notifier = notifier
+        self._runs = runs
 
-    def entries_for(self, event: Event) -> tuple[OutboxEntry, ...]:
-        """The entries to write with a change: none where no receiver is there."""
-        return (OutboxEntry(event),) if self._notifier.wants(event) else ()
+    def entries_for(self, *events: Event) -> tuple[OutboxEntry, ...]:
+        """The entries to write with a change: of each event its signal's and its handlers'.
+
+        There is none for a signal that has no receiver.
+        """
+        found: list[OutboxEntry] = []
+        for event in events:
+            found += [OutboxEntry(event)] if self._notifier.wants(event) else []
+            found += self._runs.entries_for(event)
+        return tuple(found)
 
     def dispatch(self, *committed: tuple[Sequence[OutboxEntry], R]) -> None:
         """Dispatch what has just been committed; raises nothing.
@@ -46,10 +60,15 @@ class Outbox(Generic[R, C]):
             committed: entries, and the record that they are about.
         """
         due = [(entry, record) for entries, record in committed for entry in entries]
-        # All of them at once: the receivers of the first may take longer than a lease lasts.
-        leases = hold(self._store, [entry.id for entry, _ in due], DISPATCH_GRACE)
+        # All of them at once: the receivers of the first may take longer than a lease lasts. A
+        # handler needs none, since its row is locked while it runs.
+        signals = [entry.id for entry, _ in due if not entry.handler]
+        leases = hold(self._store, signals, DISPATCH_GRACE)
         for entry, record in due:
-            self._notify(entry, record, leases.pop(0))
+            if entry.handler:
+                self._runs.first_try(entry, record)
+            else:
+                self._notify(entry, record, leases.pop(0))
 
     def dispatch_late(self, due: DueOutboxEntry[R]) -> bool:
         """Dispatch an event whose own process did not; False where that failed.
@@ -61,12 +80,12 @@ class Outbox(Generic[R, C]):
             RecordsUnavailable: the database is away, for all events.
         """
         try:
-            dispatched = self._try_late(due)
+            dispatched = self._runs.try_again(due) if due.handler else self._try_late(due)
         except Exception as error:  # noqa: BLE001 - whatever a row does, the others go on
             log_failure("signal.not_sent", error, event=due.event, event_id=due.id)
             raise_if_database_is_away(self._store, error)
             dispatched = False
-        if not dispatched and due.attempts >= MOST_ATTEMPTS:
+        if not (dispatched or due.handler) and due.attempts >= MOST_ATTEMPTS:
             logger.error(
                 "signal.never_sent event=%s event_id=%s attempts=%d: it needs a person",
                 due.event,
@@ -85,7 +104,7 @@ class Outbox(Generic[R, C]):
             logger.warning("signal.payment_gone event=%s event_id=%s", due.event, due.id)
             persist(self._store, lambda: self._store.settle_outbox([due.id]))
             return True
-        entry = OutboxEntry(Event(due.event), due.id)
+        entry = OutboxEntry(event_in_row(due.event, record.operation), due.id)
         (lease,) = hold(self._store, [due.id], DISPATCH_GRACE)
         # Other receivers may have written to it since it was handed out.
         return self._notify(entry, persist(self._store, partial(self._store.get, record)), lease)

@@ -7,7 +7,6 @@ run on a fresh one.
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -16,9 +15,10 @@ from ..errors import RecordsUnavailable
 from ..failures import log_failure
 from ..redaction import forgetful
 from .records import R
+from .schedule import jittered
 from .store import Store
 
-logger = logging.getLogger("mpesa_integrations")
+logger: logging.Logger = logging.getLogger("mpesa_integrations")
 
 PATIENCE = 3.0
 """Seconds within which a step is begun again: nothing is lost if it fails, and somebody waits."""
@@ -27,8 +27,8 @@ AFTER_SENDING = 15.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 4.0
 _T = TypeVar("_T")
 
-sleep = time.sleep
-clock = time.monotonic
+sleep: Callable[[float], None] = time.sleep
+clock: Callable[[], float] = time.monotonic
 
 
 @forgetful
@@ -52,7 +52,7 @@ def persist(store: Store[Any, Any], call: Callable[[], _T], *, patience: float =
             if clock() - began + pause > patience:
                 raise
             logger.warning("records.unavailable problem=%s", error)
-        sleep(pause * random.uniform(0.75, 1.25))  # noqa: S311 - spreads load, no secret
+        sleep(jittered(pause))
         pause = min(2 * pause, _LONGEST_PAUSE)
 
 

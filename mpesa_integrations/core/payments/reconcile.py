@@ -1,8 +1,9 @@
 """Reconciliation, by any number of workers: open payments are checked, and what was left is done.
 
-What was left is outbox entries that their process did not dispatch, and callbacks that nobody
-decided. Records are touched in the calling thread only, in steps that are each committed; the
-gateway is asked by a few others, and while it is waited for no connection to the database is held.
+What was left is outbox entries that their process did not dispatch, or whose handler failed, and
+callbacks that nobody decided. Records are touched in the calling thread only, in steps that are
+each committed; the gateway is asked by a few others, and while it is waited for no connection to
+the database is held.
 """
 
 from __future__ import annotations
@@ -25,14 +26,16 @@ from ..protocol.results import TransactionStatusResult
 from ..redaction import forgetful_calls
 from .callback_intake import CallbackIntake
 from .checks import Checks
+from .lifecycle import State
 from .limits import check_counts, check_rate
 from .outbox import Outbox
 from .persistence import persist, raise_if_database_is_away
+from .queued import Queue
 from .records import C, R
 from .schedule import DISPATCH_GRACE, utc_now
 from .store import Store
 
-logger = logging.getLogger("mpesa_integrations")
+logger: logging.Logger = logging.getLogger("mpesa_integrations")
 
 LEASE = timedelta(minutes=10)
 """How long a worker may ask for the payments that it was handed. Once the last answer must have
@@ -48,16 +51,19 @@ class Reconciled:
 
     Attributes:
         asked: payments that the gateway was asked for.
-        dispatched: events that were dispatched, their process having died before.
+        dispatched: events that were dispatched, their process having died before, and handlers
+            that were due to be tried again.
         callbacks: stored callbacks that were looked at.
         failed: how many of all these failed, for a reason of our own; each is in the log, and is
             tried again later.
+        expired: queued payments that no worker had sent in time, and that now failed.
     """
 
     asked: int = 0
     dispatched: int = 0
     callbacks: int = 0
     failed: int = 0
+    expired: int = 0
 
     def __add__(self, other: Reconciled) -> Reconciled:
         return Reconciled(
@@ -65,10 +71,11 @@ class Reconciled:
             self.dispatched + other.dispatched,
             self.callbacks + other.callbacks,
             self.failed + other.failed,
+            self.expired + other.expired,
         )
 
     def __bool__(self) -> bool:
-        return bool(self.asked or self.dispatched or self.callbacks)
+        return bool(self.asked or self.dispatched or self.callbacks or self.expired)
 
 
 @forgetful_calls
@@ -79,12 +86,14 @@ class Reconciler(Generic[R, C]):
         store: hands out what is due.
         client: whose settings say how long an answer may take.
         checks: finds out from the gateway what became of a payment.
+        queue: has what was not sent in time.
         outbox: dispatches events.
         callbacks: decides callbacks.
         batch: records in memory at a time.
         workers: status queries at a time.
         rate: status queries a second at the most; None means no limit.
         stop: when set, what is under way is ended and the rest is left to others.
+        now: whether a run also asks for payments that are not due yet.
 
     Raises:
         ValidationError: `batch`, `workers` or `rate` is 0, negative or no number.
@@ -96,18 +105,21 @@ class Reconciler(Generic[R, C]):
         store: Store[R, C],
         client: MpesaClient,
         checks: Checks[R, C],
+        queue: Queue[R, C],
         outbox: Outbox[R, C],
         callbacks: CallbackIntake[R, C],
         batch: int,
         workers: int,
         rate: float | None,
         stop: threading.Event | None,
+        now: bool,
     ) -> None:
         check_counts(batch=batch, workers=workers)
         check_rate(rate)
         self._store = store
         self._client = client
         self._checks = checks
+        self._queue = queue
         self._outbox = outbox
         self._callbacks = callbacks
         self._batch = batch
@@ -115,6 +127,7 @@ class Reconciler(Generic[R, C]):
         self._pause = 1 / rate if rate else 0.0
         self._next_query = 0.0
         self._stop = stop or threading.Event()
+        self._now = now
 
     def run(self, progress: Callable[[Reconciled], None] | None = None) -> Reconciled:
         """Look at all that is due now. What one row does, keeps no other from being looked at.
@@ -125,6 +138,8 @@ class Reconciler(Generic[R, C]):
         total = Reconciled()
         # What is deferred is not due again in this run, however long that takes.
         started = utc_now()
+        if self._now:
+            persist(self._store, lambda: self._store.make_due(started))
         with self._pool() as pool:
             while not self._stop.is_set():
                 done = self._run_batch(pool, started)
@@ -146,7 +161,12 @@ class Reconciler(Generic[R, C]):
     def _run_batch(self, pool: ThreadPoolExecutor, now: datetime) -> Reconciled:
         done = self._dispatch(now) + self._decide(now)
         until = utc_now() + LEASE + self._client.longest_attempt
-        for record, answer in self._ask(pool, now, until):
+        claimed = persist(self._store, lambda: self._store.claim_due(now, until, self._batch))
+        queued = [record for record in claimed if State(record.state) is State.QUEUED]
+        sent = deque(record for record in claimed if State(record.state) is not State.QUEUED)
+        for record in queued:
+            done += self._look_at_queued(record)
+        for record, answer in self._ask(pool, sent, until):
             done += Reconciled(asked=1, failed=int(not self._apply(record, answer)))
         return done
 
@@ -167,8 +187,20 @@ class Reconciler(Generic[R, C]):
             done += Reconciled(dispatched=1, failed=int(not dispatched))
         if done.dispatched < len(claimed):
             rest = [due.id for due in claimed[done.dispatched :]]
-            persist(self._store, lambda: self._store.defer_outbox(rest, utc_now()))
+            persist(self._store, lambda: self._store.defer_outbox(rest, utc_now(), untried=True))
         return done
+
+    def _look_at_queued(self, record: R) -> Reconciled:
+        """Fail a payment that was not sent in time; there is nothing to ask the gateway."""
+        try:
+            return Reconciled(
+                expired=int(persist(self._store, lambda: self._queue.look_at(record)))
+            )
+        except Exception as error:  # noqa: BLE001 - whatever a row does, the others go on
+            reference = record.third_party_reference
+            log_failure("reconcile.not_expired", error, third_party_reference=reference)
+            raise_if_database_is_away(self._store, error)
+            return Reconciled(failed=1)
 
     def _apply(self, record: R, answer: _Asked) -> bool:
         """Move a payment on by what the gateway answered; False where that failed."""
@@ -201,11 +233,9 @@ class Reconciler(Generic[R, C]):
             log_failure("reconcile.not_put_off", problem, third_party_reference=reference)
 
     def _ask(
-        self, pool: ThreadPoolExecutor, now: datetime, until: datetime
+        self, pool: ThreadPoolExecutor, waiting: deque[R], until: datetime
     ) -> Iterator[tuple[R, _Asked]]:
         """Give each claimed record with its answer, as they come."""
-        claimed = persist(self._store, lambda: self._store.claim_due(now, until, self._batch))
-        waiting = deque(claimed)
         flying: dict[_Asked, R] = {}
         try:
             while waiting or flying:

@@ -7,21 +7,24 @@ evidence is noted for a person, and never applied; docs/design.md, "Invariants".
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import Generic
+from typing import Any, Generic
 
 from ..telemetry import count_transition
 from .changes import changed_columns, columns_after_check
 from .encodings import substituted_change, texts_of, write_in_charset
-from .evidence import StatusReport, contradicts
-from .lifecycle import OPEN_STATES, Evidence, State, transition
+from .events import Event, event_of
+from .evidence import StatusReport, contradicts, kept_id
+from .lifecycle import AWAITED_STATES, FINAL_STATES, Evidence, State, transition
+from .orders import claim_in, is_contradicted
 from .outbox import Outbox
-from .records import EVENT_OF_STATE, C, Change, Event, R, TransactionClaimed
+from .records import C, Change, R, TransactionClaimed
 from .schedule import utc_now
 from .store import Store
 
-logger = logging.getLogger("mpesa_integrations")
+logger: logging.Logger = logging.getLogger("mpesa_integrations")
 
 
 class Recorder(Generic[R, C]):
@@ -83,18 +86,8 @@ class Recorder(Generic[R, C]):
     def change_for(self, record: R, report: StatusReport) -> Change:
         """What a report that contradicts nothing changes; without values, nothing."""
         step = transition(State(record.state), report.evidence)
-        completes = step.changed and step.state is State.COMPLETED
-        reverses = completes and record.operation == "reversal"
         values = changed_columns(record, step, report)
-        outbox = self._outbox.entries_for(EVENT_OF_STATE[step.state]) if step.changed else ()
-        if "conflict" in values:
-            outbox += self._outbox.entries_for(Event.CONFLICT)
-        return Change(
-            values=values,
-            outbox=outbox,
-            reverses=reverses,
-            original_outbox=self._outbox.entries_for(Event.REVERSED) if reverses else (),
-        )
+        return self.change_to(step.state if step.changed else None, record, values)
 
     def write(self, change: Change, record: R) -> R | None:
         """Change a record, and dispatch that; None where it is not in its state any more.
@@ -112,9 +105,11 @@ class Recorder(Generic[R, C]):
         if changed is None:
             return None
         self._log_change(changed[0], change)
-        if changed[1] is not None:
-            self._log_state(changed[1])
-            self._outbox.dispatch((change.outbox, changed[0]), (change.original_outbox, changed[1]))
+        original = changed[1]
+        if original is not None:
+            self.log_state(original)
+            of_original = change.outbox_of(original)
+            self._outbox.dispatch((change.outbox, changed[0]), (of_original, original))
             return changed[0]
         self._outbox.dispatch((change.outbox, changed[0]))
         if change.reverses:
@@ -128,7 +123,41 @@ class Recorder(Generic[R, C]):
         """Keep a report that contradicts the record, for a person; the record stays as it is."""
         said = f"{report.evidence} ({report.code or 'no code'}, "
         said += f"transaction {report.transaction_id or 'N/A'}): {report.description}"
+        named = kept_id(report.transaction_id)
+        if named and report.evidence is Evidence.SUCCEEDED and not record.transaction_id:
+            # It is the payment's only if a person decides so; by it, it can then be given back.
+            values = {"transaction_id": named}
+            self._store.change(record, State(record.state), Change(values=values))
         return self._note_for_a_person(record, said, report)
+
+    def decide(self, record: R, report: StatusReport) -> R | None:
+        """Write down what a person decided of a payment that evidence contradicted.
+
+        Args:
+            record: the payment, in a final state.
+            report: the decision. One that the money moved completes a payment that had failed.
+
+        Returns:
+            The record; None where it was not in its state any more, and nothing was written.
+
+        Raises:
+            TransactionClaimed: its transaction is another payment's by now.
+            OrderClaimed: another payment of its order is open or paid by now.
+        """
+        values: dict[str, Any] = {
+            "conflict_decided_at": utc_now(),
+            "response_description": report.description[:255],
+        }
+        if report.evidence is not Evidence.SUCCEEDED or not is_contradicted(record):
+            return self.write(Change(values=values), record)
+        values |= {
+            "state": State.COMPLETED,
+            "response_code": "",
+            "claimed_order_key": claim_in(record, State.COMPLETED),
+        }
+        if record.operation != "reversal":  # it has no transaction of its own
+            values["claimed_transaction_id"] = record.transaction_id or None
+        return self.write(self.change_to(State.COMPLETED, record, values), record)
 
     def check_now(self, record: R) -> None:
         """Have an open payment asked for as soon as a worker looks."""
@@ -142,24 +171,24 @@ class Recorder(Generic[R, C]):
             problem,
         )
         state = State(record.state)
-        if state in OPEN_STATES:
+        if state in AWAITED_STATES:
             self._store.change(record, state, Change(values=columns_after_check(record)))
         return self.escalate(self._store.get(record))
 
     def escalate(self, record: R, *, at_once: bool = False) -> R:
-        """Have a person look, once, at a payment that has been open for too long.
+        """Have a person look, once, at a payment that was sent and has been open for too long.
 
         Args:
             record: the payment.
             at_once: whether it has been, whatever its age.
         """
         if (
-            State(record.state) not in OPEN_STATES
+            State(record.state) not in AWAITED_STATES
             or record.stuck_at is not None
             or (not at_once and self.age(record) < self._stuck_after)
         ):
             return record
-        outbox = self._outbox.entries_for(Event.STUCK)
+        outbox = self._outbox.entries_for(Event.PAYMENT_STUCK)
         change = Change(values={"stuck_at": utc_now()}, outbox=outbox)
         changed = self._store.change(record, State(record.state), change)
         if changed is None:
@@ -171,6 +200,28 @@ class Recorder(Generic[R, C]):
         """How long ago a payment was recorded."""
         return utc_now() - self._store.aware(record.created_at)
 
+    def change_to(self, state: State | None, record: R, values: Mapping[str, Any]) -> Change:
+        """A change with its events, and with what it means for the payment that is given back.
+
+        Args:
+            state: the one that the record comes to; None where it stays in its own.
+            record: the payment, as it is.
+            values: the columns that change.
+        """
+        is_reversal = record.operation == "reversal"
+        reverses = is_reversal and state is State.COMPLETED
+        events = [event_of(record.operation, state)] if state is not None else []
+        if "conflict" in values:
+            events.append(Event.PAYMENT_CONFLICT)
+        originals = (Event.PAYMENT_REVERSED, Event.PAYOUT_REVERSED) if reverses else ()
+        return Change(
+            values=values,
+            outbox=self._outbox.entries_for(*events),
+            reverses=reverses,
+            settles=is_reversal and state in FINAL_STATES,
+            original_outbox=self._outbox.entries_for(*originals),
+        )
+
     def _note_claimed(
         self, record: R, report: StatusReport, change: Change, claimed: TransactionClaimed
     ) -> R:
@@ -180,7 +231,7 @@ class Recorder(Generic[R, C]):
         return self._note_for_a_person(record, said, report)
 
     def _note_for_a_person(self, record: R, said: str, report: StatusReport) -> R:
-        outbox = self._outbox.entries_for(Event.CONFLICT)
+        outbox = self._outbox.entries_for(Event.PAYMENT_CONFLICT)
         noted = write_in_charset(
             lambda substitute: self._store.note_conflict(record, substitute(said[:255]), outbox),
             [said],
@@ -198,7 +249,7 @@ class Recorder(Generic[R, C]):
 
     def _log_change(self, record: R, change: Change) -> None:
         if "state" in change.values:
-            self._log_state(record)
+            self.log_state(record)
         if "conflict" in change.values:
             logger.error(
                 "payment.conflict third_party_reference=%s state=%s",
@@ -206,7 +257,8 @@ class Recorder(Generic[R, C]):
                 record.state,
             )
 
-    def _log_state(self, record: R) -> None:
+    def log_state(self, record: R) -> None:
+        """Write and count that a payment came into its state."""
         logger.info(
             "payment.%s operation=%s third_party_reference=%s",
             record.state,

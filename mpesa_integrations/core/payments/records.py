@@ -1,54 +1,28 @@
-"""What is kept of payments, callbacks and events: records, their changes, and the words for them.
+"""What is kept of payments, callbacks and events: records, their changes, and what came of them.
 
-Values and a protocol only, which everything else in this package uses. Where they are kept is in
-`store`, what becomes of them in `recorder`, `callback_intake` and `outbox`.
+Values and a protocol only, which everything else in this package uses. Which events there are is in
+`events`, where all is kept in `store`, what becomes of it in `recorder`, `callback_intake` and
+`outbox`.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
 from typing import Any, Generic, Protocol, TypeVar
 
+from .events import Event, event_of
 from .lifecycle import State
 
 R = TypeVar("R", bound="Record")
 C = TypeVar("C")
 
-
-class Event(str, Enum):
-    """What happened to a payment; each is dispatched as the signal of this name."""
-
-    INITIATED = "payment_initiated"
-    PENDING = "payment_pending"
-    COMPLETED = "payment_completed"
-    FAILED = "payment_failed"
-    CANCELLED = "payment_cancelled"
-    UNKNOWN = "payment_unknown"
-    REVERSED = "payment_reversed"
-    CONFLICT = "payment_conflict"
-    STUCK = "payment_stuck"
-
-    def __str__(self) -> str:
-        return self.value
-
-
-EVENT_OF_STATE = {
-    State.INITIATED: Event.INITIATED,
-    State.PENDING: Event.PENDING,
-    State.COMPLETED: Event.COMPLETED,
-    State.FAILED: Event.FAILED,
-    State.CANCELLED: Event.CANCELLED,
-    State.UNKNOWN: Event.UNKNOWN,
-    State.PARTLY_REVERSED: Event.REVERSED,
-    State.REVERSED: Event.REVERSED,
-}
-CALLBACK_REJECTED = "callback_rejected"
-"""The name of the signal of a callback that is not believed."""
+NOT_SENT_IN_TIME = "Not sent in time"
+WITHDRAWN = "Withdrawn before it was sent"
 
 
 class Verdict(str, Enum):
@@ -81,6 +55,19 @@ REJECTED = frozenset({Verdict.UNMATCHED, Verdict.MISMATCHED, Verdict.UNREADABLE,
 """The verdicts of a callback that is not believed or has no effect: a signal is sent of each."""
 
 
+MAY_BE_APPLIED_AGAIN = frozenset(
+    {
+        Verdict.RECEIVED,
+        Verdict.EARLY,
+        Verdict.UNCONFIRMED,
+        Verdict.UNMATCHED,
+        Verdict.MISMATCHED,
+        Verdict.FAILED,
+    }
+)
+"""The verdicts of a callback that changed nothing, and may by now: its payment may be on record."""
+
+
 @dataclass(frozen=True, slots=True)
 class OutboxEntry:
     """An event that is to be dispatched; a row in the outbox until it was.
@@ -88,10 +75,29 @@ class OutboxEntry:
     Attributes:
         event: what happened.
         id: 32 characters, by which a receiver recognises an event that it had before.
+        handler: the name of the durable handler that is to be run; "" where signals are sent.
     """
 
     event: Event
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    handler: str = ""
+
+
+def in_sequence(
+    outbox: Sequence[OutboxEntry], greatest: Callable[[], int | None]
+) -> list[tuple[OutboxEntry, int]]:
+    """Entries that are to be written, each with its event's place among the payment's.
+
+    Args:
+        outbox: the entries of one change.
+        greatest: gives the greatest place among the payment's entries that are left, or None; asked
+            only where a handler is to be run.
+    """
+    if not any(entry.handler for entry in outbox):
+        return [(entry, 0) for entry in outbox]
+    before = greatest() or 0
+    places: dict[Event, int] = {}
+    return [(entry, places.setdefault(entry.event, before + len(places) + 1)) for entry in outbox]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,13 +108,44 @@ class DueOutboxEntry(Generic[R]):
         id: as `OutboxEntry.id`.
         event: the event's name, as it stands in the row.
         attempts: how often it was handed out, this time included.
-        record: the payment; None where it is gone.
+        record: the payment; None where it is gone, or where a handler's cannot be read.
+        handler: as `OutboxEntry.handler`.
     """
 
     id: str
     event: str
     attempts: int
     record: R | None
+    handler: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnfinishedHandler:
+    """A durable handler that is still to be run for an event of a payment.
+
+    Attributes:
+        event_id: the outbox entry's, with which the handler is called, too.
+        reference: the payment's third-party reference.
+        event: the event's value, as it stands in the row.
+        handler: the handler's name.
+        sequence: the event's place among those of the payment that are left.
+        attempts: how often it was tried.
+        problem: which error there was last and where, with none of its words.
+        next_try_at: when it is tried next, unless a person is waited for.
+        given_up_at: since when it waits for a person.
+        is_registered: whether this process has a handler of that name.
+    """
+
+    event_id: str
+    reference: str
+    event: str
+    handler: str
+    sequence: int
+    attempts: int
+    problem: str
+    next_try_at: datetime
+    given_up_at: datetime | None
+    is_registered: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +163,27 @@ class DueCallback(Generic[C]):
     attempts: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class StoredCallback(Generic[C]):
+    """A callback as it is on record, for a person to look into.
+
+    Attributes:
+        key: its primary key.
+        entry: the store's own object.
+        body: the bytes that came.
+        verdict: what became of it.
+        third_party_reference: the one that it names; "" where it could not be read.
+        received_at: when it came.
+    """
+
+    key: Any
+    entry: C = field(repr=False)
+    body: bytes = field(repr=False)
+    verdict: Verdict
+    third_party_reference: str
+    received_at: datetime
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Change:
     """What one transition writes, all of it in one database transaction.
@@ -135,15 +193,31 @@ class Change:
         outbox: the events of the record that are to be dispatched.
         reverses: whether the record is a reversal that now completes: its amount is added to what
             was given back of the original.
-        original_outbox: the events of the original that are then to be dispatched.
+        settles: whether it is a reversal whose outcome is known by this: of the original, that
+            much less is being given back.
+        original_outbox: an entry for each event that this may be for the original; which one it is
+            says `outbox_of`.
         callback: the columns of the callback that is the reason for it, to be stored with it.
+        as_claimed: whether the record's next check, too, must be when the caller's copy says: in
+            the same state, another worker may have claimed it since.
     """
 
     values: Mapping[str, Any]
     outbox: Sequence[OutboxEntry] = ()
     reverses: bool = False
+    settles: bool = False
     original_outbox: Sequence[OutboxEntry] = ()
     callback: Mapping[str, Any] | None = None
+    as_claimed: bool = False
+
+    def outbox_of(self, original: Record) -> Sequence[OutboxEntry]:
+        """The events of the original that are to be dispatched, once its amount was added to.
+
+        Args:
+            original: as it then is.
+        """
+        event = event_of(original.operation, State(original.state))
+        return [entry for entry in self.original_outbox if entry.event is event]
 
 
 class TransactionClaimed(Exception):  # noqa: N818 - a finding, which never leaves core
@@ -155,6 +229,19 @@ class TransactionClaimed(Exception):  # noqa: N818 - a finding, which never leav
 
     def __init__(self, reference: str) -> None:
         super().__init__(f"the transaction is that of {reference}")
+        self.reference = reference
+
+
+class OrderClaimed(Exception):  # noqa: N818 - a finding, which never leaves core
+    """A payment or a change was refused: another payment of its order is open or paid.
+
+    Attributes:
+        reference: the third-party reference of that payment; None where it is not any more, by the
+            time that it is looked for.
+    """
+
+    def __init__(self, reference: str | None) -> None:
+        super().__init__(f"the order is claimed by {reference}")
         self.reference = reference
 
 
@@ -177,7 +264,22 @@ class Record(Protocol):
     def amount(self) -> Decimal: ...  # noqa: D102
 
     @property
+    def currency(self) -> str: ...  # noqa: D102
+
+    @property
+    def msisdn(self) -> str: ...  # noqa: D102
+
+    @property
+    def receiver_shortcode(self) -> str: ...  # noqa: D102
+
+    @property
+    def reference(self) -> str: ...  # noqa: D102
+
+    @property
     def reversed_amount(self) -> Decimal: ...  # noqa: D102
+
+    @property
+    def reversal_pending(self) -> Decimal: ...  # noqa: D102
 
     @property
     def original_id(self) -> Any: ...  # noqa: D102
@@ -195,16 +297,31 @@ class Record(Protocol):
     def claimed_transaction_id(self) -> str | None: ...  # noqa: D102
 
     @property
+    def order_key(self) -> str: ...  # noqa: D102
+
+    @property
+    def claimed_order_key(self) -> str | None: ...  # noqa: D102
+
+    @property
     def response_code(self) -> str: ...  # noqa: D102
 
     @property
+    def response_description(self) -> str: ...  # noqa: D102
+
+    @property
     def conflict(self) -> str: ...  # noqa: D102
+
+    @property
+    def conflict_decided_at(self) -> datetime | None: ...  # noqa: D102
 
     @property
     def checks(self) -> int: ...  # noqa: D102
 
     @property
     def created_at(self) -> datetime: ...  # noqa: D102
+
+    @property
+    def send_before(self) -> datetime | None: ...  # noqa: D102
 
     @property
     def stuck_at(self) -> datetime | None: ...  # noqa: D102

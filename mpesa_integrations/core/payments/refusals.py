@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import CalledInTransaction, DuplicateTransaction
-from .records import Change, TransactionClaimed
+from .records import Change, OrderClaimed, TransactionClaimed
 from .store import Store
 
 
@@ -40,6 +40,31 @@ def find_existing(store: Store[Any, Any], values: Mapping[str, Any]) -> Any | No
     ) from None  # the database's own error shows what was to be written
 
 
+def refuse_second(store: Store[Any, Any], values: Mapping[str, Any], error: Exception) -> None:
+    """Say that a payment is a second one of its order, once a database has refused it.
+
+    Args:
+        store: the account's.
+        values: what was to be written.
+        error: the database's, which nothing else explains.
+
+    Raises:
+        OrderClaimed: it claims an order.
+    """
+    claim = values.get("claimed_order_key")
+    if claim:
+        raise OrderClaimed(_claimant(store, claim, values["operation"])) from error
+
+
+def _claimant(store: Store[Any, Any], order_key: str, operation: str) -> str | None:
+    """The third-party reference of the payment that claims an order."""
+    for attempt in store.attempts(order_key, operation):
+        if attempt.claimed_order_key is not None:
+            reference: str = attempt.third_party_reference
+            return reference
+    return None
+
+
 def refuse_missing_row(error: Exception) -> None:
     """Say what to do where a database refused a payment for a foreign key of the shop's.
 
@@ -58,18 +83,24 @@ def refuse_missing_row(error: Exception) -> None:
         ) from None  # the database's own error may show what was to be written
 
 
-def refuse_claimed(store: Store[Any, Any], change: Change) -> None:
-    """Say whose a transaction is, once a database has refused a change as not unique.
+def refuse_claimed(store: Store[Any, Any], operation: str, change: Change) -> None:
+    """Say whose a transaction or an order is, once a database has refused a change as not unique.
 
     Args:
         store: the account's.
+        operation: of the payment that was to be changed.
         change: what was to be written.
 
     Raises:
         TransactionClaimed: another payment has the transaction.
+        OrderClaimed: another payment has the order.
     """
     claim = change.values.get("claimed_transaction_id")
     holder = store.find_paid(claim) if claim else None
     if holder is not None:
         # The database's own error shows what was to be written.
         raise TransactionClaimed(holder.third_party_reference) from None
+    order_key = change.values.get("claimed_order_key")
+    claimant = _claimant(store, order_key, operation) if order_key else None
+    if claimant is not None:
+        raise OrderClaimed(claimant) from None

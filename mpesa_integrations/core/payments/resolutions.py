@@ -5,16 +5,17 @@ from __future__ import annotations
 from functools import partial
 from typing import Generic
 
-from ..errors import nothing_sent
+from ..errors import ValidationError, nothing_sent
 from ..failures import log_failure
 from ..messages import Message
 from .callback_intake import CallbackIntake
-from .evidence import StatusReport
-from .lifecycle import FINAL_STATES, OPEN_STATES, Evidence, State
+from .evidence import DECIDED_BY, StatusReport
+from .lifecycle import FINAL_STATES, MONEY_MOVED_STATES, OPEN_STATES, Evidence, State
+from .orders import is_in_conflict
 from .ownership import refuse_other_account
 from .persistence import persist, reread
 from .recorder import Recorder
-from .records import C, R
+from .records import C, OrderClaimed, R, Record, TransactionClaimed
 from .store import Store
 
 _EVIDENCE = {
@@ -53,7 +54,8 @@ class Resolutions(Generic[R, C]):
         if evidence is None:
             problem = Message("must be completed, failed or cancelled")
             raise nothing_sent({"state": [problem]})
-        report = StatusReport(evidence=evidence, description=f"Decided by {by}: {note}")
+        said = f"{DECIDED_BY} {by}: {note}"
+        report = StatusReport(evidence=evidence, description=said, decided=True)
         decided = persist(self._store, partial(self._decide, record, report))
         try:
             # One that nothing proved until now may say otherwise.
@@ -67,12 +69,59 @@ class Resolutions(Generic[R, C]):
         known = self._store.get(record)
         refuse_other_account(known.account, self._alias)
         if State(known.state) in FINAL_STATES:
-            problem = Message("the payment is %(state)s, which is final", state=str(known.state))
-            raise nothing_sent({"record": [problem]})
+            return self._decide_contradiction(known, report)
+        if State(known.state) is State.QUEUED:
+            return self._decide_queued(known, report)
         decided = self._recorder.apply(known, report)
         if report.evidence is Evidence.SUCCEEDED and State(decided.state) in OPEN_STATES:
-            problem = Message(
-                "its transaction, %(id)s, is that of another payment", id=known.transaction_id
-            )
+            raise _refuse_claimed(known)
+        return reread(self._store, decided)
+
+    def _decide_queued(self, known: R, report: StatusReport) -> R:
+        """Decide of a payment of which nothing was sent that nothing is to be sent."""
+        if report.evidence is Evidence.SUCCEEDED:
+            problem = Message("the payment is queued: nothing was sent, so no money moved by it")
+            raise nothing_sent({"state": [problem]})
+        decided = self._recorder.write(self._recorder.change_for(known, report), known)
+        if decided is None:  # what was decided of a payment that is being sent, was not this
+            problem = Message("the payment is being sent by now: look at it again")
             raise nothing_sent({"record": [problem]})
         return reread(self._store, decided)
+
+    def _decide_contradiction(self, known: R, report: StatusReport) -> R:
+        """Decide between what was evident of a payment first and what contradicted it."""
+        is_of_money = State(known.state) in MONEY_MOVED_STATES
+        if not is_in_conflict(known) or (is_of_money and report.evidence is not Evidence.SUCCEEDED):
+            problem = Message("the payment is %(state)s, which is final", state=str(known.state))
+            raise nothing_sent({"record": [problem]})
+        try:
+            decided = self._recorder.decide(known, report)
+        except TransactionClaimed as error:
+            raise _refuse_claimed(known) from error
+        except OrderClaimed as error:
+            problem = Message(
+                "its order is being paid, or was, by the payment %(reference)s",
+                reference=error.reference,
+            )
+            raise nothing_sent({"record": [problem]}) from error
+        return self._decide(known, report) if decided is None else reread(self._store, decided)
+
+
+def is_undecided(record: Record) -> bool:
+    """Whether there is something that a person may decide of a payment."""
+    return State(record.state) in OPEN_STATES or is_in_conflict(record)
+
+
+def decisions(state: State) -> tuple[State, ...]:
+    """What a person may decide of an undecided payment in a state."""
+    if state is State.QUEUED:
+        return (State.CANCELLED,)
+    moved = state in MONEY_MOVED_STATES
+    return (State.COMPLETED,) if moved else (State.COMPLETED, State.FAILED)
+
+
+def _refuse_claimed(record: Record) -> ValidationError:
+    problem = Message(
+        "its transaction, %(id)s, is that of another payment", id=record.transaction_id
+    )
+    return nothing_sent({"record": [problem]})

@@ -14,6 +14,7 @@ from ..protocol.results import TransactionStatusResult
 from ..settings.account import AccountSettings
 from .evidence import (
     DECIDED,
+    STATUS_QUERY,
     StatusQuery,
     StatusReport,
     gateway_had,
@@ -22,7 +23,7 @@ from .evidence import (
 )
 from .lifecycle import Evidence, evidence_of_status
 from .records import C, R
-from .schedule import utc_now
+from .schedule import FIRST_CHECK, utc_now
 from .store import Store
 
 
@@ -46,8 +47,11 @@ class StatusQueries(Generic[R, C]):
         Raises:
             MpesaError: there was no answer that could be read, or it refused the query.
         """
-        reference = self._query_for(record).reference
-        return self._client.query_transaction_status(query_reference=reference)
+        return self._client.query_transaction_status(query_reference=self.reference_of(record))
+
+    def reference_of(self, record: R) -> str:
+        """By what the gateway is asked for a payment."""
+        return self._query_for(record).reference
 
     def report_on(self, record: R, answer: TransactionStatusResult) -> StatusReport:
         """What the answer to `query_status` reports. Its conversation is the query's own."""
@@ -60,7 +64,7 @@ class StatusQueries(Generic[R, C]):
         succeeded = evidence is Evidence.SUCCEEDED
         return StatusReport(
             evidence=evidence,
-            description=f"Status query: {answer.transaction_status or 'N/A'}",
+            description=f"{STATUS_QUERY}: {answer.transaction_status or 'N/A'}",
             transaction_id=answer.transaction_id if succeeded else None,
             asked=True,
         )
@@ -87,7 +91,7 @@ class StatusQueries(Generic[R, C]):
         return StatusReport(
             evidence=Evidence.NOTHING,
             description=mask_msisdns_in(
-                f"Status query by {query.reference}: {answer.transaction_status or 'N/A'}, "
+                f"{STATUS_QUERY} by {query.reference}: {answer.transaction_status or 'N/A'}, "
                 f"transaction {answer.transaction_id or 'N/A'}. "
                 "That may be another request with this reference"
             ),
@@ -110,8 +114,9 @@ class StatusQueries(Generic[R, C]):
             answer.transaction_status is None
             and grace is not None
             and not gateway_had(record)
-            and utc_now() - self._store.aware(record.created_at)
-            >= max(grace, self._client.longest_call)
+            # One that a worker sent was sent before that time, and nobody knows how long before.
+            and utc_now() - self._store.aware(record.send_before or record.created_at)
+            >= max(grace, self._client.longest_call + FIRST_CHECK)
         ):
             return Evidence.DECLINED
         return evidence_of_status(answer.transaction_status)

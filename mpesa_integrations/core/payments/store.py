@@ -6,13 +6,26 @@ What stores keep and hand out is in `records`; what a database's refusal of a wr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
 from .lifecycle import State
-from .records import C, Change, DueCallback, DueOutboxEntry, OutboxEntry, R, Verdict
+from .orders import Order
+from .records import (
+    C,
+    Change,
+    DueCallback,
+    DueOutboxEntry,
+    OutboxEntry,
+    R,
+    StoredCallback,
+    UnfinishedHandler,
+    Verdict,
+    exact_match,
+)
 from .tables import Table
+from .wakeups import Listening
 
 _T = TypeVar("_T")
 
@@ -39,6 +52,27 @@ class Store(Protocol[R, C]):
                 until then is committed, and its last statement may be.
         """
 
+    async def in_thread(self, call: Callable[[], _T]) -> _T:
+        """Have a coroutine's step of this store's work done in a thread, as the framework does it.
+
+        The thread sees the coroutine's context variables, and the caller's transaction where the
+        framework has one for it. Where the awaiting task is cancelled, the call may go on, or may
+        never have begun.
+
+        Args:
+            call: some of this store's work; nothing that waits for anything else.
+        """
+
+    def called_in_event_loop(self, problem: str) -> None:
+        """Refuse a blocking call in the thread of a running event loop, or warn of it.
+
+        Args:
+            problem: what is said.
+
+        Raises:
+            CalledInEventLoop: it is refused; nothing was recorded or sent.
+        """
+
     remedy: str
     """What to do where a table lacks something: a sentence without its full stop."""
 
@@ -49,6 +83,12 @@ class Store(Protocol[R, C]):
         """Hold no connection while something else is waited for, as far as that can be.
 
         It raises nothing, and leaves alone what the caller may still need of its connection.
+        """
+
+    def listen(self) -> Listening | None:
+        """Open a connection that hears when rows were written that a worker is to do something of.
+
+        It is the calling thread's; None where the database, or its driver, has no such thing.
         """
 
     def aware(self, time: datetime) -> datetime:
@@ -67,6 +107,7 @@ class Store(Protocol[R, C]):
             The record, and True; or the one that has the idempotency key already, and False.
 
         Raises:
+            OrderClaimed: another payment of the order is open or paid.
             DuplicateTransaction: the third-party reference is taken.
             ValidationError: as `refuse_too_much`.
         """
@@ -93,15 +134,16 @@ class Store(Protocol[R, C]):
         """Read a record anew."""
 
     def change(self, record: R, state: State, change: Change) -> tuple[R, R | None] | None:
-        """Change a record by one UPDATE, provided it is in a state.
+        """Change a record by one UPDATE, provided it is in a state, and `as_claimed` where asked.
 
         Returns:
             The record, and the original whose amount given back was added to; None where the
-            record was not in that state, and nothing was changed.
+            record was not so, and nothing was changed.
 
         Raises:
             TransactionClaimed: the change's `claimed_transaction_id` is the account's already;
                 nothing was changed.
+            OrderClaimed: the same of its `claimed_order_key`.
         """
 
     def note_conflict(self, record: R, text: str, outbox: Sequence[OutboxEntry]) -> R | None:
@@ -116,17 +158,89 @@ class Store(Protocol[R, C]):
     def find_paid(self, transaction_id: str) -> R | None:
         """Find the account's payment that has claimed a transaction ID; never a reversal."""
 
+    def attempts(self, order_key: str, operation: str) -> list[R]:
+        """The account's payments of an order by one operation, the oldest first."""
+
+    def order_of(self, order: object) -> Order:
+        """Read an order that is neither text, a whole number nor a UUID.
+
+        Raises:
+            ValidationError: it cannot be one.
+        """
+
     def shares_conversation(self, record: R) -> bool:
         """Whether another payment of the account has exactly the same conversation ID."""
 
     def oldest_open(self) -> R | None:
         """Find the account's payment that was open first, of those that still are."""
 
-    def claim_due(self, now: datetime, until: datetime, limit: int) -> list[R]:
+    def left_to_do(self, *, callbacks: bool) -> Mapping[str, int]:
+        """Of which accounts, this one and others, something is left to be done, now or later.
+
+        Args:
+            callbacks: whether also those count of which nothing is left but a stored callback: to
+                find these, all callbacks may have to be looked through.
+
+        Returns:
+            How many payments of each are open; 0 where only events or callbacks are left.
+        """
+
+    def claim_due(
+        self, now: datetime, until: datetime, limit: int, *, state: State | None = None
+    ) -> list[R]:
         """Hand out payments whose next check is due, the longest waiting first.
 
         Nobody else is handed them before `until`, to which their next check is deferred; so what a
         worker that died had is handed out again by then.
+
+        Args:
+            now: those that are due by then.
+            until: when they are due again.
+            limit: how many at the most.
+            state: only those in this one.
+        """
+
+    is_shared: bool
+    """Whether other processes see the records, so that a worker can send what is queued."""
+
+    def queued(self) -> tuple[int, datetime | None]:
+        """How many of the account's payments are queued, and since when the oldest is."""
+
+    def claim_queued(
+        self,
+        now: datetime,
+        next_check_at: datetime,
+        limit: int,
+        outbox: Callable[[str], Sequence[OutboxEntry]],
+        *,
+        reference: str | None = None,
+    ) -> list[tuple[R, Sequence[OutboxEntry]]]:
+        """Take queued payments for this worker to send, the oldest first.
+
+        One conditional UPDATE: who is queued, and may be sent still, is now initiated. Nobody waits
+        for what another is claiming.
+
+        Args:
+            now: only those whose `send_before` is later.
+            next_check_at: when each is asked for, should this process die.
+            limit: how many at the most.
+            outbox: the entries to write with a payment that is initiated, by its operation.
+            reference: only the one with this third-party reference; None means any.
+
+        Returns:
+            The records, each with its entries.
+        """
+
+    def original_of(self, record: R) -> R | None:
+        """Read the payment that a reversal gives back."""
+
+    def to_be_checked(self) -> tuple[int, datetime | None]:
+        """How many of the account's payments are to be asked for, and when the first is due."""
+
+    def make_due(self, now: datetime) -> None:
+        """Make the account's payments due that are `MAY_BE_CHECKED_EARLY`, by one UPDATE.
+
+        Those that a worker has claimed, too, so that they may be asked for twice.
         """
 
     def release(self, records: Sequence[R], until: datetime) -> None:
@@ -135,11 +249,18 @@ class Store(Protocol[R, C]):
     def claim_outbox(self, now: datetime, until: datetime, limit: int) -> list[DueOutboxEntry[R]]:
         """Hand out entries that should have been dispatched by now, as `claim_due` does payments.
 
-        Each time is counted, in the same transaction: a receiver may end the process.
+        Each time is counted, in the same transaction: a receiver may end the process. Handlers
+        that wait for a person are not handed out.
         """
 
-    def defer_outbox(self, ids: Sequence[str], until: datetime) -> None:
-        """Hand these entries out at another time, those of them that are still in the outbox."""
+    def defer_outbox(self, ids: Sequence[str], until: datetime, *, untried: bool = False) -> None:
+        """Hand these entries out at another time, those of them that are still in the outbox.
+
+        Args:
+            ids: of the entries.
+            until: the time.
+            untried: whether the last time that they were handed out is not to count.
+        """
 
     def hold_outbox(self, ids: Sequence[str], until: datetime) -> None:
         """As `defer_outbox`, called from a thread of its own, which keeps no connection."""
@@ -147,11 +268,51 @@ class Store(Protocol[R, C]):
     def settle_outbox(self, dispatched: Sequence[str]) -> None:
         """Drop the entries with these IDs: they were dispatched."""
 
+    def change_outbox_entry(self, entry_id: str, values: Mapping[str, Any]) -> None:
+        """Write what is known of a handler's tries, if its entry is still there."""
+
+    def run_handler(
+        self, entry_id: str, run: Callable[[R | None, Sequence[UnfinishedHandler]], bool]
+    ) -> bool:
+        """Run a handler and drop its entry, both in one transaction, the entry locked meanwhile.
+
+        Args:
+            entry_id: the handler's entry.
+            run: is given the payment, None where it is gone, and the handlers that are left of it,
+                this one among them; the payment is read after those. What it returns says whether
+                the entry is dropped. What it raises undoes all.
+
+        Returns:
+            False where the entry is gone, or somebody else has it; nothing was called.
+        """
+
+    def unfinished_handlers(
+        self, *, limit: int, payment_key: Any = None, entry_id: str | None = None
+    ) -> list[UnfinishedHandler]:
+        """The handlers that are still to be run, those given up first, then as they are due.
+
+        Args:
+            limit: how many at the most.
+            payment_key: only those of the payment with this primary key.
+            entry_id: only the one with this entry.
+        """
+
     def store_callback(self, values: Mapping[str, Any]) -> C:
         """Store a callback as it arrived."""
 
     def set_verdict(self, entry: C, verdict: Verdict, record: R | None) -> None:
         """Note what became of a stored callback."""
+
+    def callbacks(
+        self, *, limit: int, verdicts: Collection[Verdict], key: Any = None
+    ) -> list[StoredCallback[C]]:
+        """The stored callbacks with one of these verdicts, the newest first.
+
+        Args:
+            limit: how many at the most.
+            verdicts: one of them.
+            key: only the one with this primary key.
+        """
 
     def waiting_callbacks(self, third_party_reference: str) -> list[tuple[C, bytes]]:
         """The stored callbacks for a reference that were received and not yet decided."""
@@ -166,3 +327,9 @@ class Store(Protocol[R, C]):
 
     def defer_callbacks(self, entries: Sequence[C], until: datetime) -> None:
         """Hand these callbacks out at another time."""
+
+
+def find_exactly(store: Store[R, Any], third_party_reference: str) -> R | None:
+    """Find a record by its reference; none by one that a database takes for it."""
+    found = store.find(third_party_reference)
+    return exact_match(found, "third_party_reference", third_party_reference)

@@ -15,6 +15,7 @@ UNIQUE = {
     ("third_party_reference", "account"): "two payments could have one third-party reference",
     ("account", "idempotency_key"): "one idempotency key could charge a customer twice",
     ("account", "claimed_transaction_id"): "one transaction of the gateway could pay twice",
+    ("account", "operation", "claimed_order_key"): "one order could be paid twice",
 }
 """The columns that are unique together, and what could happen if they were not."""
 REVERSES = "original_id"

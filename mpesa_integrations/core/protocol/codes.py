@@ -1,4 +1,4 @@
-"""What a response code proves about the money. The tables of codes are the markets'.
+"""What a response code proves, and what a customer can do. The tables of codes are the markets'.
 
 Nothing here reads an answer or decides a payment's state.
 """
@@ -45,12 +45,39 @@ class Kind(str, Enum):
         return self.value
 
 
+class Advice(str, Enum):
+    """What a customer can do whose payment failed with a code."""
+
+    PHONE_AT_HAND = "phone_at_hand"
+    """Try again, and be quicker with the PIN."""
+    CHECK_PIN = "check_pin"
+    """Try again, with the right PIN."""
+    WAIT = "wait"
+    """Try again in a minute."""
+    ADD_MONEY = "add_money"
+    """Put money into the account, or pay from another number."""
+    CHECK_NUMBER = "check_number"
+    """Correct the phone number."""
+    OTHER_NUMBER = "other_number"
+    """Pay from another number: this one cannot."""
+    OPERATORS_SHOP = "operators_shop"
+    """Have the account put right where M-Pesa is at home, or pay from another number."""
+    NOT_NOW = "not_now"
+    """Nothing: the fault is the business's, in its settings, its account or its request."""
+    TRY_AGAIN = "try_again"
+    """Try again, or pay from another number: no more is known."""
+
+    def __str__(self) -> str:
+        return self.value
+
+
 class CodeInfo(NamedTuple):
     """One row of a market's table of response codes."""
 
     http_status: int
     meaning: str
     kind: Kind
+    advice: Advice
 
 
 class GatewayCode(Word):
@@ -82,6 +109,12 @@ class GatewayCode(Word):
         """What the code proves; `Kind.UNKNOWN` for a code that is not in the table."""
         info = self.table().get(self.value)
         return info.kind if info else Kind.UNKNOWN
+
+    @property
+    def advice(self) -> Advice:
+        """What a customer can do; `Advice.TRY_AGAIN` for a code that is not in the table."""
+        info = self.table().get(self.value)
+        return info.advice if info else Advice.TRY_AGAIN
 
     @property
     def meaning(self) -> str:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import random
 from typing import cast
 
-from .http import HttpRequest
+from .http import HttpRequest, TooLate
 from .operations import Operation
 from .outcomes import Answer, Outcome, interpret
 from .requests import GatewaySettings
@@ -52,8 +52,8 @@ class Exchange:
         self.operation = operation
         self.request = request
         self.reference = reference
-        self.pause = 0.0
-        self.finished = False
+        self.pause: float = 0.0
+        self.finished: bool = False
         self._settings = settings
         self._repeats = 0
         self._answered_before = False
@@ -78,14 +78,21 @@ class Exchange:
             answered_before=self._answered_before,
         )
         self._answered_before = self._answered_before or outcome.result is not None
-        if outcome.not_accepted and self._repeats < self._settings.retries:
-            self._repeats += 1
-            spread = random.random()  # noqa: S311 - no secret: it keeps callers apart
-            self.pause = _pause_before(self._repeats) + spread * _jitter(self._repeats)
+        repeat = self._repeats + 1
+        spread = random.random()  # noqa: S311 - no secret: it keeps callers apart
+        pause = _pause_before(repeat) + spread * _jitter(repeat)
+        may_repeat = outcome.not_accepted and repeat <= self._settings.retries
+        if may_repeat and self._has_time_for(pause):
+            self._repeats, self.pause = repeat, pause
         else:
             self.finished = True
-            self._last = outcome
+        if repeat == 1 or not isinstance(answer, TooLate):
+            self._last = outcome  # what came to nothing says nothing of the attempt before
         return outcome
+
+    def _has_time_for(self, pause: float) -> bool:
+        time_left = self.request.time_left
+        return time_left is None or pause < time_left()
 
     def result(self) -> Result:
         """The call's result, if the gateway said yes.

@@ -97,6 +97,21 @@ def normalise_msisdn(value: object, numbering: Numbering, prefixes: Sequence[str
     return canonical
 
 
+def format_msisdn(msisdn: str, numbering: Numbering) -> str:
+    """Write a number as people of its country do; anything else than a number stays as it is.
+
+    Args:
+        msisdn: a number in the gateway's form.
+        numbering: the numbers of the market.
+    """
+    if not numbering.is_canonical(msisdn):
+        return msisdn
+    import phonenumbers
+
+    number = phonenumbers.parse(f"+{msisdn}")
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.NATIONAL)
+
+
 def _digits_of(number: int) -> str:
     # Python refuses to write out the very longest.
     return str(number) if abs(number) < _LONGEST else str(_LONGEST)

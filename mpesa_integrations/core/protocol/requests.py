@@ -7,7 +7,7 @@ What comes back is in `outcomes`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Protocol, cast
@@ -95,12 +95,14 @@ class PreparedRequest:
         values: the arguments as normalised: the amount a Decimal, the MSISDN `258…`.
         parameters: the same as the gateway's parameters, all text. May hold a secret.
         third_party_reference: the reference that this request is known by.
+        time_left: as of `HttpRequest`.
     """
 
     operation: Operation
     values: Mapping[str, Any] = field(repr=False)
     parameters: Mapping[str, str] = field(repr=False)
     third_party_reference: str
+    time_left: Callable[[], float] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -42,7 +42,7 @@ _NEEDED: dict[str, Any] = {"required": Message("is missing"), "null": Message("i
 class Msisdn(_StringField):
     """A phone number of the schema's market, however people type it; brought to one form."""
 
-    default_error_messages = _NEEDED
+    default_error_messages: dict[str, Any] = _NEEDED
 
     @property
     def rule(self) -> Message:
@@ -68,7 +68,7 @@ class Amount(_DecimalField):
         rule: that in words, with the currency's name.
     """
 
-    default_error_messages = _NEEDED
+    default_error_messages: dict[str, Any] = _NEEDED
 
     def __init__(self, rule: Message, **kwargs: Any) -> None:
         self.rule = rule
@@ -87,7 +87,7 @@ class PatternText(_StringField):
     A whole number is taken, too, as an order's primary key is one.
     """
 
-    default_error_messages = _NEEDED
+    default_error_messages: dict[str, Any] = _NEEDED
 
     def __init__(
         self, pattern: str, rule: Message, *, clean: Callable[[str], str] = plain, **kwargs: Any
@@ -157,10 +157,10 @@ class RequestSchema(Schema):
         msisdn_prefixes: the operator prefixes that are accepted; None means the market's.
     """
 
-    error_messages = {"unknown": Message("is no argument of this call")}  # noqa: RUF012
+    error_messages: dict[str, Any] = {"unknown": Message("is no argument of this call")}  # noqa: RUF012
     wire: Mapping[str, str] = {}
 
-    third_party_reference = PatternText(
+    third_party_reference: PatternText = PatternText(
         THIRD_PARTY_REFERENCE,
         Message("must have 1 to 20 letters and digits, and nothing else"),
         required=True,
@@ -170,7 +170,7 @@ class RequestSchema(Schema):
         self, *, numbering: Numbering, msisdn_prefixes: tuple[str, ...] | None = None
     ) -> None:
         self.numbering = numbering
-        self.msisdn_prefixes = msisdn_prefixes or numbering.prefixes
+        self.msisdn_prefixes: tuple[str, ...] = msisdn_prefixes or numbering.prefixes
         super().__init__()
 
     def parameters(self, values: Mapping[str, Any]) -> dict[str, str]:
@@ -211,12 +211,12 @@ class AnswerSchema(Schema):
 
         unknown = EXCLUDE
 
-    code = LenientText("output_ResponseCode")
-    description = LenientText("output_ResponseDesc")
-    conversation_id = LenientText("output_ConversationID")
-    transaction_id = LenientText("output_TransactionID")
+    code: LenientText = LenientText("output_ResponseCode")
+    description: LenientText = LenientText("output_ResponseDesc")
+    conversation_id: LenientText = LenientText("output_ConversationID")
+    transaction_id: LenientText = LenientText("output_TransactionID")
     # Seen in place of a code, on a bad key or session.
-    error = LenientText("output_error", documented=False)
+    error: LenientText = LenientText("output_error", documented=False)
 
 
 class CallbackSchema(Schema):
@@ -227,10 +227,10 @@ class CallbackSchema(Schema):
 
         unknown = EXCLUDE
 
-    conversation_id = LenientText("input_OriginalConversationID")
-    transaction_id = LenientText("input_TransactionID")
-    code = LenientText("input_ResultCode")
-    description = LenientText("input_ResultDesc")
+    conversation_id: LenientText = LenientText("input_OriginalConversationID")
+    transaction_id: LenientText = LenientText("input_TransactionID")
+    code: LenientText = LenientText("input_ResultCode")
+    description: LenientText = LenientText("input_ResultDesc")
 
 
 _Reading = TypeVar("_Reading", bound=Schema)

@@ -6,7 +6,7 @@ import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 from ..errors import ConfigurationError, wrong_setting
 from ..markets.mozambique import CALLBACK_PORTS
@@ -16,7 +16,12 @@ from ..text import clean
 from .client import KEY_PREFIX, MpesaConfig
 from .networks import UNIX, Network, read_network
 
+_LONGEST = 10 * 366 * 24 * 3600
 Proxy = Network | Literal["unix"]
+Send = Literal["now", "worker"]
+"""Who sends a payment: the call that records it, or a worker."""
+SentBy = Literal["now", "worker", "task"]
+"""The same for an account, whose payments may also be a task queue's."""
 
 
 @forgetful_calls
@@ -38,6 +43,11 @@ class AccountSettings:
         not_found_after: from what age on a payment that the gateway does not know counts as never
             accepted; None means never.
         stuck_after: from what age on a payment that is still open is reported to a person.
+        send: `now`, by the call; or `worker`: the call only records the payment, which needs
+            records in a database, and a worker sends it; or `task`: likewise, and a task for each
+            payment is put on the queue of Django's tasks or of Celery. A call's `send=` goes
+            before.
+        send_within: how old a payment that a worker is to send may become; then it is never sent.
     """
 
     config: MpesaConfig
@@ -49,6 +59,8 @@ class AccountSettings:
     apply_callbacks: str = "inline"
     not_found_after: timedelta | None = None
     stuck_after: timedelta = timedelta(hours=24)
+    send: SentBy = "now"
+    send_within: timedelta = timedelta(minutes=2)
 
     @classmethod
     def from_mapping(cls, options: Mapping[str, Any]) -> AccountSettings:
@@ -132,19 +144,26 @@ def _proxies(name: str, value: object) -> tuple[Proxy, ...]:
     return (*found, UNIX) if UNIX in items else found
 
 
-def _way(name: str, value: object) -> str:
-    text = clean(value) if isinstance(value, str) else value
-    if text in ("inline", "worker"):
-        return str(text)
-    raise wrong_setting(name.lower(), 'must be "inline" or "worker"')
+def _one_of(*words: str) -> Callable[[str, object], str]:
+    *others, last = (f'"{word}"' for word in words)
+    problem = f"must be {', '.join(others)} or {last}"
+
+    def read(name: str, value: object) -> str:
+        text = clean(value) if isinstance(value, str) else value
+        if text in words:
+            return str(text)
+        raise wrong_setting(name.lower(), problem)
+
+    return read
 
 
 def _seconds(name: str, value: object) -> timedelta:
-    if isinstance(value, timedelta) and value > timedelta(0):
-        return value
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
-        return timedelta(seconds=value)
-    raise wrong_setting(name.lower(), "must be seconds, more than 0")
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if is_number and 0 < cast("float", value) <= _LONGEST:
+        return timedelta(seconds=cast("float", value))
+    raise wrong_setting(name.lower(), "must be seconds, more than 0 and of ten years at the most")
 
 
 _READERS: dict[str, Callable[[str, object], Any]] = {
@@ -153,9 +172,11 @@ _READERS: dict[str, Callable[[str, object], Any]] = {
     "CALLBACK_BASE_URL": _base_url,
     "CALLBACK_NETWORKS": _networks,
     "TRUSTED_PROXIES": _proxies,
-    "APPLY_CALLBACKS": _way,
+    "APPLY_CALLBACKS": _one_of("inline", "worker"),
     "NOT_FOUND_AFTER": _seconds,
     "STUCK_AFTER": _seconds,
+    "SEND": _one_of(*get_args(SentBy)),
+    "SEND_WITHIN": _seconds,
 }
 ACCOUNT_SETTINGS = tuple(_READERS)
 """The settings of an account that are not the client's."""

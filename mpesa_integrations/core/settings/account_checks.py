@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from ..errors import ConfigurationError
 from .account import AccountSettings
+
+logger: logging.Logger = logging.getLogger("mpesa_integrations")
 
 _SHORT_TOKEN = 32
 _API_KEY_LENGTH = 32
@@ -21,12 +25,14 @@ class SettingsMessage:
         text: what is wrong.
         hint: what would be right.
         serious: whether payments or callbacks would not work, or would not be safe.
+        of_place: whether it is well elsewhere, and wrong only where customers pay.
     """
 
     number: int
     text: str
     hint: str
     serious: bool
+    of_place: bool = False
 
 
 def check_account(
@@ -55,6 +61,7 @@ def check_account(
             f"{account} uses the {config.environment} gateway in production.",
             'Set ENVIRONMENT to "production" where customers pay.',
             serious=False,
+            of_place=True,
         )
     if in_production and config.verify is False:
         yield SettingsMessage(
@@ -76,7 +83,7 @@ def check_account(
 
 
 def check_callback_tokens(accounts: Mapping[str, AccountSettings]) -> Iterator[SettingsMessage]:
-    """Say which accounts have one callback token: the token tells whose a callback is."""
+    """Say which accounts have one callback token: it is the password of an account's URL."""
     aliases: dict[str, list[str]] = {}
     for alias, settings in accounts.items():
         if settings.config.callback_token is not None:
@@ -86,10 +93,46 @@ def check_callback_tokens(accounts: Mapping[str, AccountSettings]) -> Iterator[S
             yield SettingsMessage(
                 11,
                 f"The M-Pesa accounts {' and '.join(map(repr, sharing))} have one CALLBACK_TOKEN, "
-                f"so that all callbacks would go to {sharing[0]!r}.",
+                f"so that whoever may call one of them may call all.",
                 "Give each account a token of its own, and paste its URL into its portal.",
                 serious=True,
             )
+
+
+def refuse_serious(
+    accounts: Mapping[str, AccountSettings], *, in_production: bool
+) -> list[SettingsMessage]:
+    """Refuse what would not work of accounts' settings.
+
+    Args:
+        accounts: the settings by the accounts' names.
+        in_production: as for `check_account`.
+
+    Returns:
+        What is doubtful, for `log_doubtful`.
+
+    Raises:
+        ConfigurationError: payments or callbacks would not work, or would not be safe.
+    """
+    faults = [
+        *(
+            fault
+            for alias, settings in accounts.items()
+            for fault in check_account(alias, settings, in_production=in_production)
+        ),
+        *check_callback_tokens(accounts),
+    ]
+    for fault in faults:
+        if fault.serious:
+            raise ConfigurationError(f"{fault.text} {fault.hint}", setting="MPESA")
+    return faults
+
+
+def log_doubtful(found: list[SettingsMessage]) -> None:
+    """Log what is doubtful, each once: it is taken out of the list."""
+    while found:
+        fault = found.pop(0)
+        logger.warning("config.doubtful %s %s", fault.text, fault.hint)
 
 
 def _check_callbacks(account: str, settings: AccountSettings) -> Iterator[SettingsMessage]:

@@ -23,7 +23,7 @@ from ..redaction import SECRET_SETTINGS, forgetful_calls, remember_secrets, secr
 from . import values
 from .public_key import normalise_public_key
 
-logger = logging.getLogger("mpesa_integrations")
+logger: logging.Logger = logging.getLogger("mpesa_integrations")
 
 DEFAULT_USER_AGENT = f"mpesa-integrations/{__version__}"
 """The gateway stands behind a firewall that turns away requests that name no program."""

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from flask import Blueprint, abort, render_template, request
 
 from mpesa_integrations.core.markets.mozambique.codes import CODES
 from mpesa_integrations.core.markets.mozambique.operations import OPERATIONS
-from mpesa_integrations.core.protocol.operations import Operation
-from mpesa_integrations.simulator.state import GatewayState
+from mpesa_integrations.simulator.account_state import AccountState
 
 from .documentation import PURPOSES, TITLES, request_parameters, response_parameters
+from .prefilled import METHODS, address_of, latest_payment, prefilled
 from .samples import LANGUAGES, sample
 
-_LOOKED_AT = 100
 
-
-def add_pages(blueprint: Blueprint, gateway: GatewayState) -> None:
+def add_pages(blueprint: Blueprint, gateway: AccountState) -> None:
     """Add the list of APIs and their pages."""
 
     @blueprint.get("/apis")
@@ -38,7 +34,10 @@ def add_pages(blueprint: Blueprint, gateway: GatewayState) -> None:
         paid = latest_payment(gateway)
         return render_template(
             "api.html",
+            name=name,
             operation=operation,
+            form=prefilled(gateway, operation),
+            methods=METHODS,
             title=TITLES[name],
             purpose=PURPOSES[name],
             host=host,
@@ -51,18 +50,3 @@ def add_pages(blueprint: Blueprint, gateway: GatewayState) -> None:
             needs_payment=name == "reversal" and paid is None,
             sample=sample(language, operation, gateway.account, host=host, port=port, paid=paid),
         )
-
-
-def address_of(gateway: GatewayState, operation: Operation) -> tuple[str, int]:
-    """The host and port that an operation has at this gateway."""
-    url = urlsplit(gateway.base_url)
-    return url.hostname or "", url.port or operation.port
-
-
-def latest_payment(gateway: GatewayState) -> str | None:
-    """ID of the latest transaction with money left to give back, None if there is none."""
-    for transaction in gateway.ledger.latest(_LOOKED_AT):
-        left = transaction.amount - transaction.reversed_amount
-        if transaction.transaction_id and transaction.operation != "reversal" and left > 0:
-            return transaction.transaction_id
-    return None

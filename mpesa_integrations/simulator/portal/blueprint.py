@@ -6,7 +6,7 @@ import hashlib
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, cast
 
 from flask import (
     Blueprint,
@@ -23,12 +23,30 @@ from flask import (
 from flask_babel import Babel, format_decimal, get_locale, gettext
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug.exceptions import HTTPException
+from werkzeug.local import LocalProxy
 from werkzeug.wrappers import Response as AnyResponse
 
+from mpesa_integrations.core.masking import mask_msisdn
 from mpesa_integrations.core.messages import in_language
+from mpesa_integrations.simulator.account_state import AccountState
 from mpesa_integrations.simulator.state import GatewayState
 
-from . import account_page, api_pages, customers, live_log, people, reports, request_box
+from . import (
+    account_page,
+    api_pages,
+    bearers,
+    customers,
+    go_live,
+    library_page,
+    live_log,
+    people,
+    phone,
+    profile,
+    reports,
+    request_box,
+)
+from .call_texts import answer_text, request_text
+from .periods import as_moment
 from .store import Store
 
 LANGUAGES = {"en": "English", "pt": "Português"}
@@ -54,6 +72,10 @@ _HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
+
+
+# The account of whoever made this request, as pages that need signing in see the gateway.
+_own_account = cast("AccountState", LocalProxy(lambda: g.account))
 
 
 def install_portal(app: Flask, gateway: GatewayState, store: Store) -> None:
@@ -83,14 +105,13 @@ def install_portal(app: Flask, gateway: GatewayState, store: Store) -> None:
 
     @blueprint.before_request
     def _gate() -> AnyResponse | None:
-        number = session.get("user")
-        g.user = store.user(number) if isinstance(number, int) else None
+        people.recognise(gateway, store)
         if request.endpoint == "portal.static":
             return None
         csrf.protect()
         if g.user is None and not people.is_open(gateway):
-            return people.ask_to_sign_in()
-        return None
+            return people.lead_to("portal.sign_in")
+        return phone.ask_for_phone() if g.user else None
 
     @blueprint.after_request
     def _harden(response: Response) -> Response:
@@ -143,15 +164,26 @@ def install_portal(app: Flask, gateway: GatewayState, store: Store) -> None:
     def nowhere(_rest: str) -> NoReturn:
         abort(404)
 
+    for page in (go_live, account_page, api_pages, reports, customers, live_log):
+        page.add_pages(blueprint, _own_account)
     people.add_pages(blueprint, gateway, store)
-    account_page.add_pages(blueprint, gateway)
-    api_pages.add_pages(blueprint, gateway)
-    request_box.add_pages(blueprint, gateway, store)
-    reports.add_pages(blueprint, gateway)
-    customers.add_pages(blueprint, gateway)
-    live_log.add_pages(blueprint, gateway)
+    bearers.add_pages(blueprint, _own_account, gateway.key)
+    library_page.add_pages(blueprint)
+    profile.add_pages(blueprint, gateway, store)
+    phone.add_pages(blueprint, store)
+    request_box.add_pages(blueprint, _own_account, store)
     app.register_blueprint(blueprint)
-    for shown in (_moment, _time_of_day, _money, _explained, in_language):
+    for shown in (
+        _moment,
+        _time_of_day,
+        _money,
+        _number,
+        _explained,
+        as_moment,
+        in_language,
+        request_text,
+        answer_text,
+    ):
         app.add_template_filter(shown, shown.__name__.lstrip("_"))
 
     @app.get("/")
@@ -177,6 +209,11 @@ def _time_of_day(at: datetime) -> str:
 
 def _money(amount: Decimal) -> str:
     return str(format_decimal(amount, "#,##0.00"))
+
+
+def _number(msisdn: str) -> str:
+    """A phone number, masked unless the gateway is this machine's alone."""
+    return msisdn if people.shows_whole_numbers() or not msisdn else mask_msisdn(msisdn)
 
 
 def _explained(problem: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from flask_babel import LazyString
 from flask_babel import lazy_gettext as _
 from marshmallow import fields
 
@@ -32,7 +33,7 @@ class Parameter:
     example: str = ""
 
 
-TITLES = {
+TITLES: dict[str, LazyString] = {
     "c2b": _("C2B payment"),
     "b2c": _("B2C payment"),
     "b2b": _("B2B payment"),
@@ -40,7 +41,7 @@ TITLES = {
     "query_transaction_status": _("Query transaction status"),
     "query_customer_name": _("Query customer name"),
 }
-PURPOSES = {
+PURPOSES: dict[str, LazyString] = {
     "c2b": _(
         "Takes money from a customer's wallet. The customer sees a prompt on the phone and types "
         "the PIN; the payment is complete when they have."

@@ -1,19 +1,41 @@
-"""Signing up, activating, signing in and out, and the outbox in place of e-mail."""
+"""Signing up, activating, signing in and out, a forgotten password; the outbox for e-mail."""
 
 from __future__ import annotations
 
 import ipaddress
 
-from flask import Blueprint, Response, flash, redirect, render_template, request, session, url_for
+from flask import (
+    Blueprint,
+    Response,
+    flash,
+    g,
+    redirect,
+    render_template,
+    request,
+    session,
+    url_for,
+)
 from flask_babel import gettext
+from flask_babel import lazy_gettext as _
 from werkzeug.wrappers import Response as AnyResponse
 
 from mpesa_integrations.simulator.state import GatewayState
 
-from .store import SHORTEST_PASSWORD, Store, email_is_well_formed, phone_is_well_formed
+from .fields import SHORTEST_PASSWORD, email_problem, password_problem
+from .store import Store
+from .users import LINK_LIFE, NEW_EMAIL, NEW_PASSWORD, User
 
-_OPEN = {"portal.sign_in", "portal.sign_up", "portal.activate", "portal.language"}
+_OPEN = {
+    "portal.sign_in", "portal.sign_up", "portal.activate", "portal.forgotten_password",
+    "portal.new_password", "portal.confirm_email", "portal.language",
+}  # fmt: skip
 _OPEN_TO_THIS_MACHINE = {"portal.outbox"}
+_ACTIVATION = "activation"
+_SUBJECTS = {
+    _ACTIVATION: (_("Activate your account"), _("Activate")),
+    NEW_PASSWORD: (_("Choose a new password"), _("New password for")),
+    NEW_EMAIL: (_("Confirm your e-mail address"), _("Confirm")),
+}
 
 
 def is_open(gateway: GatewayState) -> bool:
@@ -26,7 +48,12 @@ def is_open(gateway: GatewayState) -> bool:
 
 def is_local(gateway: GatewayState) -> bool:
     """Whether the gateway serves this machine only, and this request comes from it."""
-    return _is_loopback(gateway.host) and _is_loopback(request.remote_addr or "")
+    return _is_loopback(gateway.addresses.host) and _is_loopback(request.remote_addr or "")
+
+
+def shows_whole_numbers() -> bool:
+    """Whether this request's pages show phone numbers whole: where all is local."""
+    return bool(g.get("is_local"))
 
 
 def _is_loopback(host: str) -> bool:
@@ -36,13 +63,13 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def ask_to_sign_in() -> AnyResponse:
-    """Send somebody to the sign-in page, and back afterwards."""
+def lead_to(endpoint: str) -> AnyResponse:
+    """Send somebody to a page that comes first, and back afterwards."""
     back = request.full_path.rstrip("?") if request.method == "GET" else None
     if "HX-Request" in request.headers:
         # A fragment's place is within a page: the page as a whole must go.
-        return Response(status=401, headers={"HX-Redirect": url_for("portal.sign_in")})
-    return redirect(url_for("portal.sign_in", next=back))
+        return Response(status=401, headers={"HX-Redirect": url_for(endpoint)})
+    return redirect(url_for(endpoint, next=back))
 
 
 def inside(target: str | None) -> str:
@@ -51,26 +78,44 @@ def inside(target: str | None) -> str:
     return target if target and safe else url_for("portal.home")
 
 
+def recognise(gateway: GatewayState, store: Store) -> None:
+    """Put who makes this request into `g.user`, None for a stranger, and their account beside."""
+    g.is_local = is_local(gateway)
+    number = session.get("user")
+    found = store.users.get(number) if isinstance(number, int) else None
+    g.user = found if found and found.session_mark == session.get("mark") else None
+    if g.user is not None:
+        g.account = gateway.accounts[g.user.service_provider_code]
+
+
+def begin_session(user: User) -> None:
+    """Sign somebody in. The session ends when the password is changed elsewhere."""
+    language = session.get("language")
+    session.clear()
+    session.permanent = True
+    session.update(user=user.id, mark=user.session_mark)
+    if language:
+        session["language"] = language
+
+
 def add_pages(blueprint: Blueprint, gateway: GatewayState, store: Store) -> None:
     """Add the pages for people who are not signed in yet."""
+    users = store.users
+    for number in users.without(gateway.accounts):  # of an older version, or a lost directory
+        users.assign(number, gateway.open_account().service_provider_code)
 
     @blueprint.route("/sign-in", methods=["GET", "POST"])
     def sign_in() -> AnyResponse | str | tuple[str, int]:
         if request.method == "GET":
             return render_template("sign_in.html", ready_made=store.ready_made)
-        user = store.sign_in(request.form.get("email", ""), request.form.get("password", ""))
+        user = users.sign_in(request.form.get("email", ""), request.form.get("password", ""))
         if user is None:
             problem = gettext(
-                "This e-mail and password do not go together, or the account is not active yet."
+                "This name and password do not go together, or the account is not active yet."
             )
             page = render_template("sign_in.html", ready_made=store.ready_made, problem=problem)
             return page, 400
-        language = session.get("language")
-        session.clear()
-        session.permanent = True
-        session["user"] = user.id
-        if language:
-            session["language"] = language
+        begin_session(user)
         return redirect(inside(request.form.get("next")))
 
     @blueprint.post("/sign-out")
@@ -83,22 +128,24 @@ def add_pages(blueprint: Blueprint, gateway: GatewayState, store: Store) -> None
     def sign_up() -> AnyResponse | str | tuple[str, int]:
         if request.method == "GET":
             return render_template("sign_up.html", problems={}, shortest=SHORTEST_PASSWORD)
-        form = {name: request.form.get(name, "") for name in ("email", "phone", "password")}
-        problems = _problems(form)
-        if problems:
+        email, password = request.form.get("email", ""), request.form.get("password", "")
+        problems = {"email": email_problem(email), "password": password_problem(password)}
+        if any(problems.values()):
             page = render_template("sign_up.html", problems=problems, shortest=SHORTEST_PASSWORD)
             return page, 400
-        token = store.sign_up(form["email"], form["phone"], form["password"])
-        if token:
+        made = users.sign_up(email, password)
+        if made:
+            number, token = made
+            users.assign(number, gateway.open_account().service_provider_code)
             path = url_for("portal.activate", token=token)
-            store.write_to(form["email"], f"{gateway.control_url}{path}")
+            store.write_letter(_ACTIVATION, number, email, f"{gateway.control_url}{path}")
         # The same words for an address that is taken: strangers learn nothing of who has one.
         flash(gettext("Nearly done: open the link in the letter. It is in the outbox."))
         return redirect(url_for("portal.outbox"))
 
     @blueprint.get("/activate/<token>")
     def activate(token: str) -> AnyResponse:
-        if store.activate(token):
+        if users.activate(token):
             flash(gettext("The account is active. Sign in, please."))
         else:
             flash(
@@ -108,17 +155,51 @@ def add_pages(blueprint: Blueprint, gateway: GatewayState, store: Store) -> None
 
     @blueprint.get("/outbox")
     def outbox() -> str:
-        return render_template("outbox.html", messages=store.outbox())
+        # Whoever reads a letter can take an account over: to others than the machine's own people
+        # and those of the ready-made account, who run the gateway, it shows one's own letters.
+        reads_all = is_local(gateway) or g.user.email == store.ready_made.email
+        letters = [it for it in store.outbox() if reads_all or it.user_id == g.user.id]
+        return render_template("outbox.html", letters=letters, subjects=_SUBJECTS)
+
+    _add_password_pages(blueprint, gateway, store)
 
 
-def _problems(form: dict[str, str]) -> dict[str, str]:
-    problems = {}
-    if not email_is_well_formed(form["email"]):
-        problems["email"] = gettext("Write an e-mail address, as in ana@example.com.")
-    if not phone_is_well_formed(form["phone"]):
-        problems["phone"] = gettext("Write a mobile number, as in 84 123 4567.")
-    if len(form["password"]) < SHORTEST_PASSWORD:
-        problems["password"] = gettext(
-            "Use at least %(count)s characters.", count=SHORTEST_PASSWORD
+def _add_password_pages(blueprint: Blueprint, gateway: GatewayState, store: Store) -> None:
+    """Add the pages for a forgotten password."""
+
+    @blueprint.route("/forgotten-password", methods=["GET", "POST"])
+    def forgotten_password() -> AnyResponse | str:
+        if request.method == "GET":
+            return render_template("forgotten_password.html")
+        user = store.users.find(request.form.get("email", ""))
+        if user and user.email != store.ready_made.email:
+            token = store.users.new_token(user, NEW_PASSWORD)
+            path = url_for("portal.new_password", token=token)
+            store.write_letter(NEW_PASSWORD, user.id, user.email, f"{gateway.control_url}{path}")
+        # The same words for all, as for signing up.
+        flash(
+            gettext(
+                "If there is such an account, a letter with a link is in the outbox. The link is "
+                "good for %(minutes)s minutes.",
+                minutes=LINK_LIFE.seconds // 60,
+            )
         )
-    return problems
+        return redirect(url_for("portal.outbox" if is_local(gateway) else "portal.sign_in"))
+
+    @blueprint.route("/new-password/<token>", methods=["GET", "POST"])
+    def new_password(token: str) -> AnyResponse | str | tuple[str, int]:
+        user = store.users.user_of_token(token, NEW_PASSWORD)
+        if user is None:
+            flash(gettext("This link is no longer good. Ask for another letter."), "problem")
+            return redirect(url_for("portal.forgotten_password"))
+        password = request.form.get("password", "")
+        problem = password_problem(password) if request.method == "POST" else ""
+        if request.method == "GET" or problem:
+            page = render_template(
+                "new_password.html", email=user.email, problem=problem, shortest=SHORTEST_PASSWORD
+            )
+            return page, 400 if problem else 200
+        store.users.set_password(user, password)
+        session.pop("user", None)
+        flash(gettext("The password is changed. Sign in with it, please."))
+        return redirect(url_for("portal.sign_in"))

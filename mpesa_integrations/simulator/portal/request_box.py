@@ -1,42 +1,34 @@
-"""The Request Box: a request as the developer edits it, sent to this gateway over real HTTPS."""
+"""The Request Box: a request as the developer edits it, what was answered, and what came of it."""
 
 from __future__ import annotations
 
 import json
-import re
-import time
 from typing import Any
-from urllib.parse import urlsplit
 
-import requests
-from flask import Blueprint, abort, g, redirect, render_template, request, url_for
-from flask_babel import get_locale, gettext
+from flask import Blueprint, Response, abort, g, redirect, render_template, request, url_for
+from flask_babel import get_locale
 from werkzeug.wrappers import Response as AnyResponse
 
-from mpesa_integrations.core.client.transport import mask_numbers_in_urllib3s_log
-from mpesa_integrations.core.markets.mozambique import MOZAMBIQUE
+from mpesa_integrations.core.client.references import new_third_party_reference
 from mpesa_integrations.core.markets.mozambique.codes import ResponseCode
 from mpesa_integrations.core.markets.mozambique.operations import OPERATIONS
-from mpesa_integrations.core.protocol.authentication import encrypt_api_key
-from mpesa_integrations.core.protocol.operations import Operation
-from mpesa_integrations.core.settings.client import DEFAULT_USER_AGENT
-from mpesa_integrations.simulator.endpoints import DOCUMENTED_PORTS
-from mpesa_integrations.simulator.masking import shorten, shown_parameters, shown_text
-from mpesa_integrations.simulator.state import GatewayState
+from mpesa_integrations.core.protocol.codes import Kind
+from mpesa_integrations.simulator.account_state import AccountState
+from mpesa_integrations.simulator.calls import Call, CallFilter
 
-from .api_pages import address_of, latest_payment
-from .documentation import TITLES, example_body
-from .store import Store
+from .call_texts import to_send_again
+from .documentation import TITLES
+from .live_parts import unless_seen, version_of
+from .prefilled import METHODS, prefilled
+from .reports import OUTCOMES
+from .sending import for_history, from_history, send, with_reference
+from .store import SentRequest, Store
+from .verdicts import verdict_on
 
-_TIMEOUT = (5.0, 150.0)
-_MOST_SHOWN = 20_000
-# No dots and no escapes: what is checked here is what is called.
-_PATH = re.compile(r"/ipg/[A-Za-z0-9/_-]{1,200}")
 _FIELDS = ("method", "address", "port", "path", "origin", "bearer", "body")
-_METHODS = ("GET", "POST", "PUT")
 
 
-def add_pages(blueprint: Blueprint, gateway: GatewayState, store: Store) -> None:
+def add_pages(blueprint: Blueprint, gateway: AccountState, store: Store) -> None:
     """Add the Request Box."""
 
     @blueprint.get("/request-box")
@@ -47,158 +39,102 @@ def add_pages(blueprint: Blueprint, gateway: GatewayState, store: Store) -> None
     def request_box_of(name: str) -> str:
         if name not in OPERATIONS:
             abort(404)
-        form, sent = _prefilled(gateway, OPERATIONS[name]), None
+        sent, next_reference = None, new_third_party_reference()
         if request.method == "POST":
             form = {field: request.form.get(field, "").strip() for field in _FIELDS}
-            sent = _send(gateway, form)
+            sent = send(gateway, OPERATIONS[name], form)
             if not sent["problem"]:
-                store.keep_request(g.user, _for_history(sent))
-        only_answer = request.method == "POST" and "HX-Request" in request.headers
-        template = "_answer.html" if only_answer else "request_box.html"
+                store.keep_request(g.user, for_history(sent))
+                # What was sent pays once; what is sent next is another payment.
+                form["body"] = with_reference(form["body"], next_reference)
+        else:
+            form = prefilled(
+                gateway,
+                OPERATIONS[name],
+                about=request.args.get("about", ""),
+                msisdn=request.args.get("msisdn", ""),
+            )
+            replayed = gateway.calls.find(request.args.get("replay", 0, type=int))
+            if replayed is not None and replayed.operation == name:
+                again = to_send_again(replayed, gateway)
+                form["body"] = json.dumps(again, indent=2, ensure_ascii=False)
+        is_fragment = request.method == "POST" and "HX-Request" in request.headers
         return render_template(
-            template,
+            "_answer.html" if is_fragment else "request_box.html",
             name=name,
-            titles=TITLES,
-            operations=OPERATIONS,
-            methods=_METHODS,
+            methods=METHODS,
             form=form,
             sent=sent,
-            history=store.sent_requests(g.user),
+            next_reference=next_reference if is_fragment else "",
+            history=_history(store),
+            **_explaining(gateway, sent),
         )
 
     @blueprint.get("/request-box/history/<int:number>")
     def sent_request(number: int) -> str:
-        found = next((kept for kept in store.sent_requests(g.user) if kept.id == number), None)
+        found = next((kept for kept in _history(store) if kept.id == number), None)
         if found is None:
             abort(404)
         template = "_answer.html" if "HX-Request" in request.headers else "sent_request.html"
-        return render_template(template, sent=found.content, at=found.at)
+        sent = from_history(found.content)
+        return render_template(template, sent=sent, at=found.at, **_explaining(gateway, sent))
+
+    @blueprint.get("/request-box/result/<conversation_id>")
+    def result_of(conversation_id: str) -> str | Response:
+        shown = _result(gateway, conversation_id)
+        if not shown:
+            abort(404)
+        return unless_seen(
+            shown["version"],
+            lambda: render_template("_result.html", result=shown, outcomes=OUTCOMES),
+        )
 
 
-def _prefilled(gateway: GatewayState, operation: Operation) -> dict[str, str]:
-    host, port = address_of(gateway, operation)
-    account = gateway.account
-    body = example_body(operation, account, latest_payment(gateway))
-    return {
-        "method": operation.method,
-        "address": host,
-        "port": str(port),
-        "path": operation.path,
-        "origin": MOZAMBIQUE.origin,
-        "bearer": encrypt_api_key(account.api_key, account.public_key),
-        "body": json.dumps(body, indent=2),
+def _history(store: Store) -> list[SentRequest]:
+    """What the user sent, but for what an earlier version kept without saying what it proved."""
+    return [kept for kept in store.sent_requests(g.user) if "kind" in kept.content]
+
+
+def _explaining(gateway: AccountState, sent: dict[str, Any] | None) -> dict[str, Any]:
+    """What the templates show beside an answer: in words what it says, and what came of it."""
+    shown: dict[str, Any] = {
+        "verdict_on": verdict_on,
+        "meaning_of": lambda code: ResponseCode(code).meaning_in(str(get_locale())),
+        "outcomes": OUTCOMES,
+        "titles": TITLES,
+        "operations": OPERATIONS,
     }
+    if sent and not sent["problem"]:
+        if sent["kind"] == Kind.DUPLICATE:
+            shown["first"] = _first_with(gateway, sent["inputs"].get("input_ThirdPartyReference"))
+        if sent["kind"] == Kind.ACCEPTED:
+            shown["result"] = _result(gateway, sent["conversation_id"])
+    return shown
 
 
-def _send(gateway: GatewayState, form: dict[str, str]) -> dict[str, Any]:
-    """Send what the form says, and give what the answer's page shows."""
-    parameters = _object_in(form["body"])
-    sent: dict[str, Any] = {
-        "request": f"{form['method']} https://{form['address']}:{form['port']}{form['path']}",
-        "bearer": form["bearer"],
-        "origin": form["origin"],
-        "inputs": {name: _as_text(value) for name, value in (parameters or {}).items()},
-        "body": form["body"] if parameters is None else "",
-        "outputs": {},
-        "text": "",
-        "status": None,
-        "meaning": "",
-        "milliseconds": 0,
-        "problem": str(_problem(gateway, form, parameters) or ""),
-    }
-    if sent["problem"]:
-        return sent
-    started = time.monotonic()
-    try:
-        status, text = _exchange(gateway, form, sent["inputs"])
-    except requests.RequestException as error:
-        sent["text"] = gettext(
-            "The connection ended without an answer (%(kind)s).", kind=type(error).__name__
-        )
-        return sent
-    outputs = _object_in(text) or {}
-    code = str(outputs.get("output_ResponseCode") or outputs.get("output_ResultCode") or "")
-    meaning = ResponseCode(code).meaning_in(str(get_locale())) if code else ""
-    sent.update(
-        status=status,
-        milliseconds=round((time.monotonic() - started) * 1000),
-        outputs={name: _as_text(value) for name, value in outputs.items()},
-        text="" if outputs else text,
-        meaning=f"{code}: {meaning}" if code else "",
-    )
-    return sent
-
-
-def _problem(
-    gateway: GatewayState, form: dict[str, str], parameters: dict[str, Any] | None
-) -> object:
-    """Why a request is not sent: this box calls this gateway's operations, and nothing else."""
-    base = urlsplit(gateway.control_url)
-    ports = {str(base.port), *(map(str, DOCUMENTED_PORTS) if gateway.documented_ports else ())}
-    if form["address"] != base.hostname or form["port"] not in ports:
-        return gettext(
-            "The Request Box calls this gateway only: address %(host)s, port %(port)s.",
-            host=base.hostname,
-            port=", ".join(sorted(ports)),
-        )
-    if not _PATH.fullmatch(form["path"]) or form["method"] not in _METHODS:
-        return gettext("The path must begin with /ipg/ and have letters, digits and slashes only.")
-    if form["method"] == "GET" and parameters is None:
-        return gettext(
-            "The parameters must be a JSON object: a GET request carries them in its address."
-        )
-    for value in (form["bearer"], form["origin"]):
-        if not value.isascii() or not value.isprintable():
-            return gettext("The bearer and the origin must be plain text on one line.")
-    return None
-
-
-def _exchange(
-    gateway: GatewayState, form: dict[str, str], inputs: dict[str, str]
-) -> tuple[int, str]:
-    headers = {
-        "Content-Type": "application/json",
-        "Origin": form["origin"],
-        "User-Agent": DEFAULT_USER_AGENT,
-    }
-    if form["bearer"]:
-        headers["Authorization"] = f"Bearer {form['bearer']}"
-    is_get = form["method"] == "GET"
-    mask_numbers_in_urllib3s_log()
-    with requests.Session() as session:
-        session.trust_env = False
-        answer = session.request(
-            form["method"],
-            f"{gateway.control_url.rpartition(':')[0]}:{form['port']}{form['path']}",
-            headers=headers,
-            params=inputs if is_get else None,
-            data=None if is_get else form["body"].encode(),
-            verify=gateway.account.ca_file,
-            timeout=_TIMEOUT,
-            allow_redirects=False,
-        )
-        return answer.status_code, answer.text[:_MOST_SHOWN]
-
-
-def _object_in(text: str) -> dict[str, Any] | None:
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
+def _first_with(gateway: AccountState, reference: str | None) -> Call | None:
+    """The call that began the payment with this reference, if the journal still has it."""
+    known = gateway.ledger.find(reference) if reference else None
+    if known is None:
         return None
-    return found if isinstance(found, dict) else None
+    same = CallFilter(kind="call", conversation_id=known.conversation_id)
+    found = gateway.calls.select(same, descending=False, limit=1)
+    return found[0] if found else None
 
 
-def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _for_history(sent: dict[str, Any]) -> dict[str, Any]:
-    """What is kept: no whole token, number or credential."""
-    return {
-        **sent,
-        "bearer": shorten(sent["bearer"]),
-        "inputs": json.loads(shown_parameters(sent["inputs"])),
-        "outputs": json.loads(shown_parameters(sent["outputs"])),
-        "body": gettext("(no JSON object)") if sent["body"] else "",
-        "text": shown_text(sent["text"]),
+def _result(gateway: AccountState, conversation_id: str) -> dict[str, Any] | None:
+    """Where an accepted payment stands, and what its callbacks were answered; None if unknown."""
+    same = CallFilter(conversation_id=conversation_id)
+    together = gateway.calls.select(same, descending=False) if conversation_id else []
+    if not together:
+        return None
+    callbacks = [call for call in together if call.kind == "callback"]
+    shown: dict[str, Any] = {
+        "conversation_id": conversation_id,
+        "call": together[0],
+        "callbacks": callbacks,
+        "waits_for_pin": gateway.phones.is_asked(conversation_id),
+        "is_final": any(not call.problem or call.attempt == call.attempts for call in callbacks),
     }
+    version = version_of(shown["waits_for_pin"], together[0].ended, [call.id for call in callbacks])
+    return {**shown, "version": version}

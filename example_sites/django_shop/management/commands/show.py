@@ -28,8 +28,11 @@ class Command(BaseCommand):
                 record.transaction_id,
                 verdicts,
             )
-        orders = Table("order", "status", "total", "attempts", title="Orders")
-        for order in Order.objects.all():
-            orders.add_row(order.reference, order.status, str(order.total), str(order.attempts))
+        orders = Table("order", "total", "payment", "given back", "packed", title="Orders")
+        for order in Order.objects.prefetch_related("mpesa"):
+            found = order.mpesa
+            state, returned = str(found.state or ""), str(found.amount_reversed)
+            packed = "yes" if order.packed_at else "no"
+            orders.add_row(order.reference, str(order.total), state, returned, packed)
         console = Console(width=110)
         console.print(payments, orders)

@@ -1,17 +1,21 @@
-// Asks where the order stands, says it to screen readers too, and shows the page of the new status.
+// Asks how the payment stands, says what is new to screen readers too, and shows the page of it.
 "use strict";
 (() => {
-  const place = document.querySelector("[data-follow]");
+  const place = document.querySelector("[data-ask]");
   if (!place) return;
   const message = place.querySelector("[data-message]");
   const began = Date.now();
 
   async function ask() {
     try {
-      const answer = await fetch(place.dataset.follow, { headers: { Accept: "application/json" } });
+      const answer = await fetch(place.dataset.ask, { headers: { Accept: "application/json" } });
+      if (answer.status === 410) {
+        location.reload(); // the page has been open for a day: it gets a new address to ask at
+        return;
+      }
       if (answer.ok) {
         const news = await answer.json();
-        if (news.status !== place.dataset.status) {
+        if (news.message !== message.textContent) {
           message.textContent = news.message;
           // Long enough for the news to be read out before the page goes.
           setTimeout(() => location.reload(), 1200);

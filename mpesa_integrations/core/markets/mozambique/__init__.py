@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...messages import Message
-from ...protocol import callbacks, msisdn
+from ...protocol import callbacks
+from ...protocol import msisdn as msisdn_module
 from ...protocol.callbacks import Callback
 from ...protocol.market import Environment, Market
 from ...protocol.msisdn import Numbering
@@ -104,4 +105,14 @@ def normalise_msisdn(value: object, prefixes: Sequence[str] = _NUMBERING.prefixe
 
     Source: docs/protocol.md, "Call context".
     """
-    return msisdn.normalise_msisdn(value, _NUMBERING, prefixes)
+    return msisdn_module.normalise_msisdn(value, _NUMBERING, prefixes)
+
+
+@forgetful
+def format_msisdn(msisdn: str) -> str:
+    """Write a number as people do: `258841234567` becomes `84 123 4567`.
+
+    Args:
+        msisdn: `258` and nine digits; anything else stays as it is.
+    """
+    return msisdn_module.format_msisdn(msisdn, _NUMBERING)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ...protocol.codes import CodeInfo, GatewayCode, Kind
+from ...protocol.codes import Advice, CodeInfo, GatewayCode, Kind
 
 
 class ResponseCode(GatewayCode):
@@ -57,39 +57,46 @@ class ResponseCode(GatewayCode):
 
 
 CODES: dict[str, CodeInfo] = {
-    "INS-0": CodeInfo(200, "Request processed successfully", Kind.SUCCESS),
-    "INS-1": CodeInfo(500, "Internal Error", Kind.UNKNOWN),
-    "INS-2": CodeInfo(401, "Invalid API Key", Kind.AUTHENTICATION),
-    "INS-4": CodeInfo(401, "User is not active", Kind.AUTHENTICATION),
-    "INS-5": CodeInfo(401, "Transaction cancelled by customer", Kind.CANCELLED),
-    "INS-6": CodeInfo(401, "Transaction failed", Kind.FAILED),
-    "INS-9": CodeInfo(408, "Request timeout", Kind.UNKNOWN),
-    "INS-10": CodeInfo(409, "Duplicate transaction", Kind.DUPLICATE),
-    "INS-13": CodeInfo(400, "Invalid shortcode", Kind.VALIDATION),
-    "INS-14": CodeInfo(400, "Invalid reference", Kind.VALIDATION),
-    "INS-15": CodeInfo(400, "Invalid amount", Kind.VALIDATION),
-    "INS-16": CodeInfo(503, "Temporary overloading", Kind.NOT_ACCEPTED),
-    "INS-17": CodeInfo(400, "Invalid transaction reference (length 1 to 20)", Kind.VALIDATION),
-    "INS-18": CodeInfo(400, "Invalid TransactionID", Kind.VALIDATION),
-    "INS-19": CodeInfo(400, "Invalid ThirdPartyReference", Kind.VALIDATION),
-    "INS-20": CodeInfo(400, "Not all parameters provided", Kind.VALIDATION),
-    "INS-21": CodeInfo(400, "Parameter validations failed", Kind.VALIDATION),
-    "INS-22": CodeInfo(400, "Invalid operation type", Kind.VALIDATION),
-    "INS-23": CodeInfo(400, "Unknown status, contact M-Pesa support", Kind.UNKNOWN),
-    "INS-24": CodeInfo(400, "Invalid InitiatorIdentifier", Kind.VALIDATION),
-    "INS-25": CodeInfo(400, "Invalid SecurityCredential", Kind.VALIDATION),
-    "INS-26": CodeInfo(400, "Not authorized", Kind.AUTHENTICATION),
-    "INS-993": CodeInfo(400, "Direct debit missing", Kind.FAILED),
-    "INS-994": CodeInfo(400, "Direct debit already exists", Kind.FAILED),
-    "INS-995": CodeInfo(400, "Customer's profile has problems", Kind.FAILED),
-    "INS-996": CodeInfo(400, "Customer account status not active", Kind.FAILED),
-    "INS-997": CodeInfo(400, "Linking transaction not found", Kind.FAILED),
-    "INS-998": CodeInfo(400, "Invalid market", Kind.VALIDATION),
-    "INS-2001": CodeInfo(400, "Initiator authentication error", Kind.AUTHENTICATION),
-    "INS-2002": CodeInfo(400, "Receiver invalid", Kind.FAILED),
-    "INS-2006": CodeInfo(422, "Insufficient balance", Kind.FAILED),
-    "INS-2051": CodeInfo(400, "MSISDN invalid", Kind.VALIDATION),
-    "INS-2057": CodeInfo(400, "Language code invalid", Kind.VALIDATION),
+    # Of a payment that failed, it was the answer that took it in.
+    "INS-0": CodeInfo(200, "Request processed successfully", Kind.SUCCESS, Advice.PHONE_AT_HAND),
+    "INS-1": CodeInfo(500, "Internal Error", Kind.UNKNOWN, Advice.WAIT),
+    "INS-2": CodeInfo(401, "Invalid API Key", Kind.AUTHENTICATION, Advice.NOT_NOW),
+    "INS-4": CodeInfo(401, "User is not active", Kind.AUTHENTICATION, Advice.NOT_NOW),
+    "INS-5": CodeInfo(401, "Transaction cancelled by customer", Kind.CANCELLED, Advice.TRY_AGAIN),
+    "INS-6": CodeInfo(401, "Transaction failed", Kind.FAILED, Advice.CHECK_PIN),
+    "INS-9": CodeInfo(408, "Request timeout", Kind.UNKNOWN, Advice.PHONE_AT_HAND),
+    "INS-10": CodeInfo(409, "Duplicate transaction", Kind.DUPLICATE, Advice.TRY_AGAIN),
+    "INS-13": CodeInfo(400, "Invalid shortcode", Kind.VALIDATION, Advice.NOT_NOW),
+    "INS-14": CodeInfo(400, "Invalid reference", Kind.VALIDATION, Advice.NOT_NOW),
+    "INS-15": CodeInfo(400, "Invalid amount", Kind.VALIDATION, Advice.NOT_NOW),
+    "INS-16": CodeInfo(503, "Temporary overloading", Kind.NOT_ACCEPTED, Advice.WAIT),
+    "INS-17": CodeInfo(
+        400, "Invalid transaction reference (length 1 to 20)", Kind.VALIDATION, Advice.NOT_NOW
+    ),
+    "INS-18": CodeInfo(400, "Invalid TransactionID", Kind.VALIDATION, Advice.NOT_NOW),
+    "INS-19": CodeInfo(400, "Invalid ThirdPartyReference", Kind.VALIDATION, Advice.NOT_NOW),
+    "INS-20": CodeInfo(400, "Not all parameters provided", Kind.VALIDATION, Advice.NOT_NOW),
+    "INS-21": CodeInfo(400, "Parameter validations failed", Kind.VALIDATION, Advice.NOT_NOW),
+    "INS-22": CodeInfo(400, "Invalid operation type", Kind.VALIDATION, Advice.NOT_NOW),
+    "INS-23": CodeInfo(400, "Unknown status, contact M-Pesa support", Kind.UNKNOWN, Advice.WAIT),
+    "INS-24": CodeInfo(400, "Invalid InitiatorIdentifier", Kind.VALIDATION, Advice.NOT_NOW),
+    "INS-25": CodeInfo(400, "Invalid SecurityCredential", Kind.VALIDATION, Advice.NOT_NOW),
+    "INS-26": CodeInfo(400, "Not authorized", Kind.AUTHENTICATION, Advice.NOT_NOW),
+    "INS-993": CodeInfo(400, "Direct debit missing", Kind.FAILED, Advice.OTHER_NUMBER),
+    "INS-994": CodeInfo(400, "Direct debit already exists", Kind.FAILED, Advice.OTHER_NUMBER),
+    "INS-995": CodeInfo(400, "Customer's profile has problems", Kind.FAILED, Advice.OPERATORS_SHOP),
+    "INS-996": CodeInfo(
+        400, "Customer account status not active", Kind.FAILED, Advice.OPERATORS_SHOP
+    ),
+    "INS-997": CodeInfo(400, "Linking transaction not found", Kind.FAILED, Advice.NOT_NOW),
+    "INS-998": CodeInfo(400, "Invalid market", Kind.VALIDATION, Advice.NOT_NOW),
+    "INS-2001": CodeInfo(
+        400, "Initiator authentication error", Kind.AUTHENTICATION, Advice.NOT_NOW
+    ),
+    "INS-2002": CodeInfo(400, "Receiver invalid", Kind.FAILED, Advice.NOT_NOW),
+    "INS-2006": CodeInfo(422, "Insufficient balance", Kind.FAILED, Advice.ADD_MONEY),
+    "INS-2051": CodeInfo(400, "MSISDN invalid", Kind.VALIDATION, Advice.CHECK_NUMBER),
+    "INS-2057": CodeInfo(400, "Language code invalid", Kind.VALIDATION, Advice.NOT_NOW),
 }
 
 # Which argument the gateway means, where a code tells.

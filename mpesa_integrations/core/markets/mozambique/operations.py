@@ -5,6 +5,8 @@ docs/protocol.md, "Call context".
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from marshmallow import fields
 
 from ...messages import Message
@@ -42,39 +44,39 @@ def _amount(*, required: bool = True) -> Amount:
 class PaymentRequestSchema(RequestSchema):
     """C2B and B2C: between a customer's phone and the business."""
 
-    wire = {  # noqa: RUF012 - marshmallow's metaclass owns the class body
+    wire: Mapping[str, str] = {
         "reference": "input_TransactionReference",
         "msisdn": "input_CustomerMSISDN",
         "amount": "input_Amount",
         "third_party_reference": "input_ThirdPartyReference",
         "service_provider_code": "input_ServiceProviderCode",
     }
-    reference = transaction_reference()
-    msisdn = Msisdn(required=True)
-    amount = _amount()
-    service_provider_code = _shortcode()
+    reference: PatternText = transaction_reference()
+    msisdn: Msisdn = Msisdn(required=True)
+    amount: Amount = _amount()
+    service_provider_code: PatternText = _shortcode()
 
 
 class B2BRequestSchema(RequestSchema):
     """B2B: from one business's shortcode to another's."""
 
-    wire = {  # noqa: RUF012
+    wire: Mapping[str, str] = {
         "reference": "input_TransactionReference",
         "amount": "input_Amount",
         "third_party_reference": "input_ThirdPartyReference",
         "service_provider_code": "input_PrimaryPartyCode",
         "receiver_shortcode": "input_ReceiverPartyCode",
     }
-    reference = transaction_reference()
-    amount = _amount()
-    service_provider_code = _shortcode()
-    receiver_shortcode = _shortcode()
+    reference: PatternText = transaction_reference()
+    amount: Amount = _amount()
+    service_provider_code: PatternText = _shortcode()
+    receiver_shortcode: PatternText = _shortcode()
 
 
 class ReversalRequestSchema(RequestSchema):
     """Reversal of a transaction, whole or in part."""
 
-    wire = {  # noqa: RUF012
+    wire: Mapping[str, str] = {
         "transaction_id": "input_TransactionID",
         "security_credential": "input_SecurityCredential",
         "initiator_identifier": "input_InitiatorIdentifier",
@@ -82,69 +84,69 @@ class ReversalRequestSchema(RequestSchema):
         "service_provider_code": "input_ServiceProviderCode",
         "amount": "input_ReversalAmount",
     }
-    transaction_id = PatternText(
+    transaction_id: PatternText = PatternText(
         GATEWAY_ID, Message("must be a transaction ID, as in 4XDF12345"), required=True
     )
-    security_credential = fields.String(required=True)
-    initiator_identifier = fields.String(required=True)
-    service_provider_code = _shortcode()
-    amount = _amount(required=False)
+    security_credential: fields.String = fields.String(required=True)
+    initiator_identifier: fields.String = fields.String(required=True)
+    service_provider_code: PatternText = _shortcode()
+    amount: Amount = _amount(required=False)
 
 
 class QueryTransactionStatusRequestSchema(RequestSchema):
     """Query transaction status, by any of the three identifiers."""
 
-    wire = {  # noqa: RUF012
+    wire: Mapping[str, str] = {
         "query_reference": "input_QueryReference",
         "service_provider_code": "input_ServiceProviderCode",
         "third_party_reference": "input_ThirdPartyReference",
     }
-    query_reference = PatternText(
+    query_reference: PatternText = PatternText(
         GATEWAY_ID,
         Message("must be a transaction ID, a conversation ID or a third-party reference"),
         required=True,
     )
-    service_provider_code = _shortcode()
+    service_provider_code: PatternText = _shortcode()
 
 
 class QueryCustomerNameRequestSchema(RequestSchema):
     """Query the name a phone number is registered under."""
 
-    wire = {  # noqa: RUF012
+    wire: Mapping[str, str] = {
         "msisdn": "input_CustomerMSISDN",
         "service_provider_code": "input_ServiceProviderCode",
         "third_party_reference": "input_ThirdPartyReference",
     }
-    msisdn = Msisdn(required=True)
-    service_provider_code = _shortcode()
+    msisdn: Msisdn = Msisdn(required=True)
+    service_provider_code: PatternText = _shortcode()
 
 
 class PaymentAnswerSchema(AnswerSchema):
     """An answer that says no more than every answer does."""
 
-    third_party_reference = LenientText("output_ThirdPartyReference")
+    third_party_reference: LenientText = LenientText("output_ThirdPartyReference")
 
 
 class TransactionStatusAnswerSchema(PaymentAnswerSchema):
     """A status query's answer."""
 
-    transaction_status = LenientText("output_ResponseTransactionStatus")
+    transaction_status: LenientText = LenientText("output_ResponseTransactionStatus")
     # Read where the documented one is missing.
-    undocumented_status = LenientText("output_TransactionStatus", documented=False)
+    undocumented_status: LenientText = LenientText("output_TransactionStatus", documented=False)
 
 
 class CustomerNameAnswerSchema(PaymentAnswerSchema):
     """A customer name query's answer, which names its code and description in two ways."""
 
-    result_code = LenientText("output_ResultCode")
-    result_description = LenientText("output_ResultDesc")
-    customer_name = LenientText("output_CustomerName")
+    result_code: LenientText = LenientText("output_ResultCode")
+    result_description: LenientText = LenientText("output_ResultDesc")
+    customer_name: LenientText = LenientText("output_CustomerName")
 
 
 class PaymentCallbackSchema(CallbackSchema):
     """An asynchronous result; docs/protocol.md, "Answers"."""
 
-    third_party_reference = LenientText("input_ThirdPartyReference")
+    third_party_reference: LenientText = LenientText("input_ThirdPartyReference")
 
 
 C2B = Operation(

@@ -1,4 +1,5 @@
-// Draws the chart of the Reports page from the numbers that came with it.
+// Draws the chart of the Reports page from the numbers that came with it; keeps the period's fields
+// from contradicting each other.
 "use strict";
 
 const canvas = document.getElementById("chart");
@@ -7,7 +8,7 @@ if (canvas) {
   const data = JSON.parse(canvas.dataset.chart);
   const style = getComputedStyle(document.documentElement);
   const colour = (name) => style.getPropertyValue(name).trim();
-  const palette = ["success", "accepted", "cancelled", "duplicate", "failed", "validation",
+  const palette = ["success", "accepted", "cancelled", "expired", "duplicate", "failed", "validation",
     "authentication", "unknown", "not-accepted"].map((name) => colour(`--${name}`));
   Chart.defaults.color = colour("--ink");
   Chart.defaults.borderColor = colour("--line");
@@ -19,7 +20,7 @@ if (canvas) {
       datasets: data.series.map((row, index) => ({
         label: row.name,
         data: row.counts,
-        backgroundColor: colour(`--${row.key.replace("_", "-")}`) || palette[index % palette.length],
+        backgroundColor: colour(`--${row.key.replaceAll("_", "-")}`) || palette[index % palette.length],
       })),
     },
     options: {
@@ -34,3 +35,12 @@ if (canvas) {
     },
   });
 }
+
+const period = document.getElementById("period");
+const moments = [document.getElementById("from"), document.getElementById("to")];
+
+period.addEventListener("change", () => {
+  if (period.value) for (const field of moments) field.value = "";
+  else moments[0].focus();
+});
+for (const field of moments) field.addEventListener("input", () => { period.value = ""; });

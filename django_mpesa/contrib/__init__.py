@@ -1,0 +1,1 @@
+"""Optional parts, each for a package of others."""

@@ -1,0 +1,1 @@
+"""Boat tickets: a small shop with FastAPI, whose Python is all in `shop`."""

@@ -1,0 +1,73 @@
+"""A phone number in a form made with WTForms or Flask-WTF, which is an optional package."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from wtforms import TelField
+
+from mpesa_integrations import MsisdnError, format_msisdn, normalise_msisdn
+from mpesa_integrations.core.markets.mozambique import MOZAMBIQUE
+
+__all__ = ["MsisdnField"]
+
+
+class MsisdnField(TelField):  # type: ignore[misc] # WTForms is not typed
+    """A phone number that M-Pesa is on.
+
+    It takes what people type, as `84 123 4567` or `+258 84…`, and its data is then `258841234567`;
+    what is wrong is said in the language of the form. What is on record is shown as `84 123 4567`.
+
+    Args:
+        label: as WTForms has it.
+        validators: likewise; with `Optional()` it may be left empty.
+        prefixes: the operator prefixes that are accepted; the market's if left out.
+        kwargs: those of WTForms' `TelField`.
+    """
+
+    def __init__(
+        self,
+        label: Any = None,
+        validators: Sequence[Callable[..., Any]] = (),
+        *,
+        prefixes: Sequence[str] = MOZAMBIQUE.numbering.prefixes,
+        **kwargs: Any,
+    ) -> None:
+        self._prefixes = prefixes
+        shown = {"inputmode": "tel", "autocomplete": "tel", **(kwargs.pop("render_kw", None) or {})}
+        super().__init__(label, list(validators), render_kw=shown, **kwargs)
+
+    data: Any
+
+    def process_formdata(self, valuelist: list[str]) -> None:
+        """Take what was typed.
+
+        Raises:
+            ValueError: in the form's language: it is no number of M-Pesa's.
+        """
+        super().process_formdata(valuelist)
+        typed = "".join(valuelist[:1])
+        if not typed.strip():
+            return
+        try:
+            self.data = normalise_msisdn(typed, self._prefixes)
+        except MsisdnError as error:
+            raise ValueError(error.problem.in_language(self._language())) from None
+
+    def _value(self) -> str:
+        """What the input shows: a number as people write it, or what was typed wrong."""
+        return format_msisdn(str(self.data or ""))
+
+    def _language(self) -> str | None:
+        """The language of the page, where Flask-Babel knows it; else the form's own."""
+        try:
+            from flask_babel import get_locale
+        except ModuleNotFoundError:
+            locale = None
+        else:
+            locale = get_locale()
+        if locale is not None:
+            return str(locale)
+        locales = self.meta.locales
+        return str(locales[0]) if locales else None

@@ -1,0 +1,50 @@
+"""M-Pesa's records of pretix's payments and refunds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pretix.base.models import OrderPayment, OrderRefund
+
+from django_mpesa.models import Transaction
+from django_mpesa.orders import key_of_object
+from mpesa_integrations.core.payments.orders import attempt_that_stands, paid_attempt
+
+
+def attempts_of(payment: OrderPayment) -> list[Any]:
+    """What M-Pesa was asked for a payment, the oldest first; of any account."""
+    found = Transaction.objects.filter(order_key=key_of_object(payment), operation="c2b")
+    return list(found.order_by("created_at", "pk"))
+
+
+def standing(payment: OrderPayment) -> Any | None:
+    """The record that says where a payment stands; None where M-Pesa was never asked."""
+    return attempt_that_stands(attempts_of(payment))
+
+
+def paid(payment: OrderPayment) -> Any | None:
+    """The record of the money that the organiser has of a payment."""
+    return paid_attempt(attempts_of(payment))
+
+
+def reversal_of(refund: OrderRefund) -> Any | None:
+    """The record of a refund's reversal; None where M-Pesa was never asked."""
+    key = refund_key(refund)
+    return Transaction.objects.filter(idempotency_key=key).first()
+
+
+def refund_key(refund: OrderRefund) -> str:
+    """By what a refund is given back once, whoever asks for it again."""
+    return f"pretix-refund-{refund.pk}"
+
+
+def details_of(record: Any) -> dict[str, str]:
+    """What pretix keeps of a record in a payment's own information; no whole phone number."""
+    return {
+        "account": record.account,
+        "transaction_id": record.transaction_id,
+        "conversation_id": record.conversation_id,
+        "third_party_reference": record.third_party_reference,
+        "msisdn": record.masked_msisdn,
+        "response_code": record.response_code,
+    }

@@ -1,0 +1,1 @@
+"""The plugin in the released pretix, against the local gateway."""

@@ -1,0 +1,158 @@
+"""The organiser gives money back, on pretix's own pages."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils.timezone import now, timedelta
+from django_scopes import scope, scopes_disabled
+from pretix.base.models import OrderRefund
+from pretix.base.payment import PaymentException
+
+from django_mpesa import State, mpesa
+from django_mpesa.models import Transaction
+from mpesa_integrations.simulator import Simulator
+
+from .cron import run_cron
+from .shopper import Shopper
+
+# Each for real: pretix gives money back inside a transaction.
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def paid(event: Any) -> Shopper:
+    """A customer who has paid."""
+    shopper = Shopper(event)
+    shopper.buy()
+    assert shopper.payment.state == "confirmed"
+    return shopper
+
+
+def _refunds() -> list[Any]:
+    with scopes_disabled():
+        return list(OrderRefund.objects.order_by("pk"))
+
+
+def _give_back(admin: Client, paid: Shopper, amount: str) -> Any:
+    url = f"/control/event/festas/marrabenta/orders/{paid.order.code}/refund"
+    newest = max((refund.pk for refund in _refunds()), default=0)
+    data = {
+        "last_known_refund_id": str(newest),
+        "start-action": "do_nothing",
+        "start-mode": "partial",
+        "start-partial_amount": amount,
+        "perform": "true",
+        f"refund-{paid.payment.pk}": amount,
+    }
+    return admin.post(url, data, follow=True)
+
+
+def _page(admin: Client, paid: Shopper) -> str:
+    url = f"/control/event/festas/marrabenta/orders/{paid.order.code}/"
+    return admin.get(url).content.decode()
+
+
+def test_all_of_it(admin: Client, paid: Shopper, simulator: Simulator) -> None:
+    _give_back(admin, paid, "150.50")
+    (refund,) = _refunds()
+    assert (refund.state, refund.amount) == ("done", Decimal("150.50"))
+    assert paid.payment.state == "refunded"
+    (record,) = Transaction.objects.filter(operation="c2b")
+    assert record.state == "reversed"
+    assert refund.info_data["third_party_reference"]
+
+
+def test_in_parts_and_never_more_than_was_paid(admin: Client, paid: Shopper) -> None:
+    _give_back(admin, paid, "50.25")
+    _give_back(admin, paid, "100.25")
+    assert [(found.state, found.amount) for found in _refunds()] == [
+        ("done", Decimal("50.25")),
+        ("done", Decimal("100.25")),
+    ]
+    _give_back(admin, paid, "0.01")
+    assert len(_refunds()) == 2
+    assert Transaction.objects.get(operation="c2b").reversed_amount == Decimal("150.50")
+
+
+def test_what_is_open_is_in_transit_until_it_is_known(
+    admin: Client, paid: Shopper, simulator: Simulator
+) -> None:
+    simulator.scenarios.queue("cut_after", operation="reversal")
+    _give_back(admin, paid, "50.00")
+    (refund,) = _refunds()
+    assert refund.state == "transit"
+    assert "M-Pesa has not said yet" in _page(admin, paid)
+    run_cron()
+    (refund,) = _refunds()
+    assert refund.state == "done"
+    assert "M-Pesa has not said yet" not in _page(admin, paid)
+
+
+def test_what_mpesa_refuses_failed(admin: Client, paid: Shopper, simulator: Simulator) -> None:
+    simulator.scenarios.queue("insufficient_balance", operation="reversal")
+    _give_back(admin, paid, "50.00")
+    assert "INS-2006" in _page(admin, paid)
+    (refund,) = _refunds()
+    assert refund.state == "failed"
+    assert paid.payment.state == "confirmed"
+    _give_back(admin, paid, "50.00")
+    assert [found.state for found in _refunds()] == ["failed", "done"]
+
+
+def test_outside_of_a_transaction_a_refusal_is_an_error(
+    paid: Shopper, simulator: Simulator
+) -> None:
+    simulator.scenarios.queue("insufficient_balance", operation="reversal")
+    with scope(organizer=paid.event.organizer):
+        refund = _new_refund(paid)
+        with pytest.raises(PaymentException, match="INS-2006"):
+            refund.payment_provider.execute_refund(refund)
+
+
+def test_a_refund_that_its_process_left_behind_is_given_back_once(paid: Shopper) -> None:
+    with scope(organizer=paid.event.organizer):
+        refund = _new_refund(paid)
+        refund.state = "transit"
+        refund.created = now() - timedelta(hours=1)
+        refund.save()
+    run_cron()
+    run_cron()
+    assert [found.state for found in _refunds()] == ["done"]
+    assert Transaction.objects.get(operation="c2b").reversed_amount == 50
+
+
+def _new_refund(paid: Shopper) -> Any:
+    return paid.order.refunds.create(
+        payment=paid.payment, source="admin", state="created", amount=50, provider="vodacom_mpesa"
+    )
+
+
+def test_what_is_found_out_later_to_have_failed(
+    admin: Client, paid: Shopper, simulator: Simulator
+) -> None:
+    simulator.scenarios.queue("cut_before", operation="reversal")
+    _give_back(admin, paid, "50.00")
+    (refund,) = _refunds()
+    assert refund.state == "transit"
+    (record,) = Transaction.objects.filter(operation="reversal")
+    mpesa[record.account].resolve(record, State.FAILED, by="admin", note="not in the statement")
+    (refund,) = _refunds()
+    assert refund.state == "failed"
+
+
+def test_what_went_back_without_pretix_is_an_external_refund(paid: Shopper) -> None:
+    (record,) = Transaction.objects.all()
+    mpesa[record.account].reverse(record, "20.00")
+    (refund,) = _refunds()
+    assert (refund.state, refund.source, refund.amount) == ("external", "external", 20)
+
+
+def test_the_organiser_sees_the_record_and_no_whole_number(admin: Client, paid: Shopper) -> None:
+    page = _page(admin, paid)
+    assert Transaction.objects.get().third_party_reference in page
+    assert "25884•••4567" in page
+    assert "841234567" not in page

@@ -1,0 +1,67 @@
+"""Puts work on Celery's queue, for sites that have set Celery up; the tasks are in `tasks`.
+
+Nothing depends on the broker: what is to be done is in the stored rows, and a task only says when.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import logging
+import os
+
+logger: logging.Logger = logging.getLogger("mpesa_integrations")
+
+_FALLBACK = "default"
+"""The name of the app that Celery makes up where the site has none."""
+
+
+def celery_is_set_up() -> bool:
+    """Whether this process has a Celery app of the site's, or a broker's URL for Celery's own."""
+    if importlib.util.find_spec("celery") is None:
+        return False
+    from celery import current_app
+
+    return current_app.main != _FALLBACK or "CELERY_BROKER_URL" in os.environ
+
+
+def enqueue(tasks: str, name: str, *arguments: str) -> None:
+    """Put a task on Celery's queue, where the site has set Celery up.
+
+    A broker that is down loses nothing, and is not waited for: a worker looks at the rows.
+
+    Args:
+        tasks: the module of a framework's tasks, which needs Celery to be imported.
+        name: of one of them.
+        arguments: the task's.
+    """
+    if not celery_is_set_up():
+        return
+    task = getattr(importlib.import_module(tasks), name)
+    try:
+        if task.app.conf.task_always_eager:
+            task.apply_async(args=arguments)  # here and now, and without a broker
+            return
+        with task.app.producer_or_acquire() as producer:
+            # Else Celery sleeps for six seconds in all, and the gateway waits for its answer.
+            producer.connection.ensure_connection(max_retries=1, interval_start=0)
+            task.apply_async(args=arguments, retry=False, producer=producer)
+    except Exception as error:  # noqa: BLE001 - whatever the broker's library raises
+        logger.warning("task.not_sent task=%s problem=%s", task.name, type(error).__name__)
+
+
+def enqueue_sending(tasks: str, alias: str, third_party_reference: str) -> None:
+    """Put the task that sends a queued payment on Celery's queue, or say in the log why not.
+
+    Args:
+        tasks: the module of a framework's tasks.
+        alias: the payment's account.
+        third_party_reference: the payment's.
+    """
+    if not celery_is_set_up():
+        logger.error(
+            'task.not_sent task=send_queued third_party_reference=%s: SEND is "task", and '
+            "no Celery app is set up in this process",
+            third_party_reference,
+        )
+    enqueue(tasks, "send_queued", alias, third_party_reference)

@@ -1,0 +1,218 @@
+"""The library's own connections to the database: from a pool beside the app's, never from it.
+
+A view that holds a session while it pays holds a connection. If ours came from the same pool, then
+as many paying views as it has connections would wait for each other. Ours are held for one short
+step at a time, and no holder of one waits for another. Sessions on them are in `sessions`.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import create_engine, event
+from sqlalchemy.engine import Engine
+from sqlalchemy.engine.base import OptionEngine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import Pool, SingletonThreadPool, StaticPool
+
+from ..core.errors import ConfigurationError, RecordLocked, RecordsUnavailable
+from ..core.payments.wakeups import LISTEN, Listening, can_listen
+from .protection import THE_LIBRARY
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+LOCK_TIMEOUT = 5
+"""Seconds for which a payment's row is waited for: the caller's own transaction may have it."""
+MYSQL = frozenset({"mysql", "mariadb"})
+_POSTGRESQL_LOCKED, _MARIADB_LOCKED = "55P03", 1205
+_OURS = "_mpesa_integrations"
+"""The attribute of the app's engine, and of its pool, that ours are kept in while those live."""
+_BLOCKING = "_mpesa_integrations_blocking"
+_BLOCKING_DRIVERS = {
+    "postgresql": "psycopg",
+    "mysql": "pymysql",
+    "mariadb": "pymysql",
+    "sqlite": "pysqlite",
+}
+
+
+class _OwnEngine(OptionEngine):
+    """An engine with another's options, dialect and events, and a pool of its own.
+
+    Its errors and its log do not show what was to be written.
+    """
+
+    pool: Any = None  # in place of the property that gives the other's
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine, THE_LIBRARY)
+        self.hide_parameters = True
+        self.beside = engine.pool
+        self.process = os.getpid()
+        self.pool = _pool_beside(engine)
+
+    def is_of(self, engine: Engine) -> bool:
+        """Whether it may be used still: no connection is shared with the process that forked."""
+        return self.beside is engine.pool and self.process == os.getpid()
+
+
+def blocking_engine(engine: AsyncEngine) -> Engine:
+    """Give an engine for the same database whose calls block; made where there is none.
+
+    Raises:
+        ConfigurationError: no driver is known for it, or the driver is not installed.
+    """
+    beside = engine.sync_engine
+    found: Engine | None = vars(beside).get(_BLOCKING)
+    if found is None:
+        found = vars(beside)[_BLOCKING] = _made_blocking(beside)
+        event.listen(beside, "engine_disposed", _dispose_blocking)
+    return found
+
+
+def _made_blocking(engine: Engine) -> Engine:
+    name = engine.dialect.name
+    driver = _BLOCKING_DRIVERS.get(name)
+    if driver is None:
+        raise ConfigurationError(
+            f"the payments' database has an asynchronous engine for {name}, beside which no driver "
+            "is known that blocks: give Records an engine of create_engine()",
+            setting="engine",
+        )
+    refuse_shared_connection(engine)
+    try:
+        return create_engine(engine.url.set(drivername=f"{name}+{driver}"), pool_pre_ping=True)
+    except ModuleNotFoundError:
+        raise ConfigurationError(
+            f"payments are recorded over {driver}, beside {engine.driver}: pip install {driver}",
+            setting="engine",
+        ) from None
+
+
+def _dispose_blocking(engine: Engine) -> None:
+    made: Engine | None = vars(engine).pop(_BLOCKING, None)
+    if made is not None:
+        made.dispose()
+
+
+def own_engine(engine: Engine) -> Engine:
+    """Give the engine for the library's own connections; made where there is none.
+
+    Raises:
+        ConfigurationError: as `refuse_shared_connection`.
+    """
+    found: _OwnEngine | None = vars(engine).get(_OURS)
+    if found is not None and found.is_of(engine):
+        return found
+    refuse_shared_connection(engine)
+    made = _OwnEngine(engine)
+    vars(engine)[_OURS] = made
+    if not event.contains(engine, "engine_disposed", _dispose):
+        event.listen(engine, "engine_disposed", _dispose)
+    return made
+
+
+def refuse_shared_connection(engine: Engine) -> None:
+    """Refuse an engine that has one connection for everybody.
+
+    Raises:
+        ConfigurationError: it is one, as that of an in-memory SQLite database.
+    """
+    # SingletonThreadPool has one for each thread: the view's and ours.
+    if isinstance(engine.pool, (StaticPool, SingletonThreadPool)) or _is_in_memory(engine):
+        raise ConfigurationError(
+            "The payments' database has one connection for everybody "
+            f"({type(engine.pool).__name__}), as an in-memory SQLite database has: with each step "
+            "of a payment, what your own session has half done would be committed, too. Use a "
+            "file, in a test as f\"sqlite:///{tmp_path / 'shop.db'}\", or another pool",
+            setting="engine",
+        )
+
+
+def listen(engine: Engine) -> Listening | None:
+    """Open a connection that listens, which no pool has; None where that cannot be.
+
+    Args:
+        engine: the library's own.
+    """
+    if engine.dialect.name != "postgresql":
+        return None
+    connection = engine.connect()
+    try:
+        connection.execution_options(isolation_level="AUTOCOMMIT")
+        driver = connection.connection.driver_connection
+        connection.detach()
+        connection.exec_driver_sql(LISTEN)
+        if can_listen(driver):
+            return Listening(driver, connection.close)
+    except BaseException:
+        connection.close()
+        raise
+    connection.close()
+    return None
+
+
+def pool_size(engine: Engine) -> int | None:
+    """How many connections the app's pool has at the most; ours has as many. None: no limit."""
+    overflow = getattr(engine.pool, "_max_overflow", -1)
+    size = getattr(engine.pool, "size", None)
+    return None if size is None or overflow < 0 or not size() else int(size()) + int(overflow)
+
+
+def unavailable(error: Exception) -> RecordsUnavailable | None:
+    """Our error for a fault of the database that may pass; None for any other error.
+
+    The database's own text stays with the cause: it may show a row.
+    """
+    if isinstance(error, PoolTimeout):
+        return RecordsUnavailable(
+            "No connection to the payments' database came free in time: more payments are "
+            "recorded at once than pool_size, max_overflow and pool_timeout allow"
+        )
+    # SQLAlchemy does not wrap all of a driver's errors, as where it sets the isolation level.
+    cause: Any = (error.orig if isinstance(error, DBAPIError) else None) or error
+    code = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+    if code == _POSTGRESQL_LOCKED or cause.args[:1] == (_MARIADB_LOCKED,):
+        return RecordLocked(
+            f"A payment's row stayed locked for {LOCK_TIMEOUT} seconds. If your own session has "
+            "locked it, as with_for_update() does, call before that or after its commit"
+        )
+    # PEP 249's names, by which any driver calls them, and SQLAlchemy.
+    kinds = {kind.__name__ for one in (error, cause) for kind in type(one).__mro__}
+    hung_up = isinstance(error, DBAPIError) and error.connection_invalidated
+    if not hung_up and kinds.isdisjoint({"OperationalError", "InterfaceError"}):
+        return None
+    what = "is locked" if "is locked" in str(cause) else "cannot be used"
+    return RecordsUnavailable(f"The database of the payments {what} ({type(cause).__name__})")
+
+
+def _pool_beside(engine: Engine) -> Pool:
+    """A pool like the app's: its size, its time-outs, its way to connect and its events."""
+    kept: dict[int, Pool] = vars(engine.pool).setdefault(_OURS, {})
+    # By process. A parent's stays referenced, since to collect a connection is to end it.
+    if os.getpid() not in kept:
+        made = engine.pool.recreate()
+        if engine.dialect.name in MYSQL:
+            event.listen(made, "connect", _bound_lock_waits)
+        kept[os.getpid()] = made
+    return kept[os.getpid()]
+
+
+def _bound_lock_waits(connection: Any, record: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"SET SESSION innodb_lock_wait_timeout = {LOCK_TIMEOUT}")
+    cursor.close()
+
+
+def _dispose(engine: Engine) -> None:
+    """Close ours when the app closes its own, unless they are those of the process that forked."""
+    ours: _OwnEngine | None = vars(engine).pop(_OURS, None)
+    if ours is not None and ours.process == os.getpid():
+        ours.pool.dispose()
+
+
+def _is_in_memory(engine: Engine) -> bool:
+    return engine.dialect.name == "sqlite" and engine.url.database in (None, "", ":memory:")

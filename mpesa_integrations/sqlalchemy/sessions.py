@@ -1,0 +1,89 @@
+"""The store's sessions, each for one transaction or for a few SELECTs.
+
+None is the caller's, and none is open between two calls of the store. Which connections they have
+is in `connections`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+from sqlalchemy import CursorResult, func, select, text
+from sqlalchemy.engine import Engine
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.base import Executable
+
+from ..core.payments.wakeups import CHANNEL
+from .connections import LOCK_TIMEOUT, MYSQL
+
+_SEES_COMMITTED = MYSQL | {"postgresql"}
+_LOCK_TIMEOUT = text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}s'")
+
+
+class Sessions:
+    """Opens sessions on the library's own engine.
+
+    Args:
+        engine: gives that engine; called for each session.
+    """
+
+    def __init__(self, engine: Callable[[], Engine]) -> None:
+        self._engine = engine
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """Open a session for SELECTs, without BEGIN and COMMIT around them."""
+        with Session(self._engine()) as session:
+            session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
+            yield session
+            session.expunge_all()
+
+    @contextmanager
+    def writing(self, *, may_wait: bool = False) -> Iterator[Session]:
+        """Open a session for one transaction, which is committed at its end.
+
+        Args:
+            may_wait: whether the caller's own transaction may have locked what is written, so that
+                waiting for it must end.
+        """
+        with Session(self._engine(), expire_on_commit=False) as session:
+            with session.begin():
+                dialect = session.get_bind().dialect.name
+                if dialect in _SEES_COMMITTED:
+                    # To see what others committed: MariaDB's default does not, and locks gaps.
+                    session.connection(execution_options={"isolation_level": "READ COMMITTED"})
+                if may_wait and dialect == "postgresql":
+                    # For this transaction: a pooler in between may give the connection to others.
+                    session.execute(_LOCK_TIMEOUT)
+                yield session
+            session.expunge_all()
+
+
+@contextmanager
+def applications_session(session: Callable[[], Session]) -> Iterator[Session]:
+    """Use a session of the application's for one transaction, which is committed at its end.
+
+    Args:
+        session: gives it; in it, nothing has been done yet.
+    """
+    found = session()
+    try:
+        yield found
+        found.commit()
+    finally:
+        found.close()  # what is not committed is rolled back
+
+
+def wake_workers(session: Session, account: str) -> None:
+    """Say, once the session is committed, that there is something to do for a worker."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_notify(CHANNEL, account)))
+
+
+def rows_changed(session: Session, statement: Executable) -> int:
+    """Execute an UPDATE or DELETE past the session's objects, and count the rows it found."""
+    options = {"synchronize_session": False}
+    result = cast("CursorResult[Any]", session.execute(statement, execution_options=options))
+    return int(result.rowcount)

@@ -1,0 +1,1 @@
+"""The worker that does all there is to do, beside a site: its loops, its health, and its end."""
