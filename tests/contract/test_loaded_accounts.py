@@ -24,7 +24,7 @@ from mpesa_integrations.core.settings.account import AccountSettings
 from mpesa_integrations.simulator import Simulator
 from tests.support.account import TOKEN, account_settings
 from tests.support.account_loader import Rows
-from tests.support.callbacks import accepted_payment, post_callback
+from tests.support.callbacks import ASYNC_URL, accepted_payment, post_callback
 from tests.support.waiting import until
 
 from .backends import Backend
@@ -242,6 +242,33 @@ def test_of_accounts_with_one_token_and_one_reference_the_conversation_tells(
     assert post_callback(accounts, callback(pending)) == 200
     states = {record.account: record.state for record in backend.records()}
     assert states == {"cafe": "unknown", "kiosk": "completed"}
+
+
+def test_of_accounts_with_one_token_an_early_callback_is_of_that_whose_conversation_is_not_known(
+    accounts: Accounts[Any, Any], rows: Rows, backend: Backend, mpesa_simulator: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    rows.rows["kiosk"]["CALLBACK_TOKEN"] = TOKEN
+    payment = {**PAYMENT, "third_party_reference": "SAME1"}
+    mpesa_simulator.scenarios.queue("cut_before", operation="c2b")
+    accounts["cafe"].c2b(**payment)
+    backend.set_all(conversation_id="AG_OF_THE_CAFE")
+    kiosk = accounts["kiosk"]
+    send = kiosk.client.send
+
+    def overtaken(request: Any) -> Any:
+        result = send(request)
+        (early,) = [record for record in backend.records() if record.account == "kiosk"]
+        named = {"input_OriginalConversationID": str(result.conversation_id)}
+        assert post_callback(accounts, callback(early, **named)) == 200
+        assert backend.verdicts() == ["early"]
+        return result
+
+    monkeypatch.setattr(kiosk.client, "send", overtaken)
+    mpesa_simulator.response_url = ASYNC_URL
+    mpesa_simulator.scenarios.queue("callback_never", operation="c2b")
+    assert kiosk.c2b(**payment).state == "completed"
+    assert [(kept.account, kept.verdict) for kept in backend.callbacks()] == [("kiosk", "applied")]
 
 
 def test_of_accounts_with_one_token_one_that_is_broken_keeps_no_others_callback(

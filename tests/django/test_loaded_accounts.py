@@ -70,6 +70,9 @@ def test_payments_and_commands_go_by_the_accounts_of_now(rows: Rows, settings: S
     call_command("mpesa_callback_url", "cafe", stdout=out)
     assert "ok       cafe" in out.getvalue()
     assert f"https://shop.example:12000/mpesa/callback/{TOKEN}/" in out.getvalue()
+    rows.rows["kiosk"] |= {"CALLBACK_TOKEN": TOKEN}
+    call_command("mpesa_check", offline=True, stdout=out)
+    assert "note     The M-Pesa accounts 'cafe' and 'kiosk' have one" in out.getvalue()
     del rows.rows["cafe"]
     rows.rows["bad"] = {"API_KEY": ""}
     with pytest.raises(CommandError, match="there is no M-Pesa account 'cafe'"):

@@ -69,7 +69,9 @@ class Named(IntEnum):
 
     NOTHING = 0
     REFERENCE = 1
-    REFERENCE_AND_CONVERSATION = 2
+    REFERENCE_WITHOUT_CONVERSATION = 2
+    """The payment has no conversation yet: the callback may have come before the answer."""
+    REFERENCE_AND_CONVERSATION = 3
 
 
 class CallbackIntake(Generic[R, C]):
@@ -130,6 +132,8 @@ class CallbackIntake(Generic[R, C]):
         record = persist(self._store, partial(self._find, callback))
         if record is None:
             return Named.NOTHING
+        if not record.conversation_id:
+            return Named.REFERENCE_WITHOUT_CONVERSATION
         if record.conversation_id == callback.conversation_id:
             return Named.REFERENCE_AND_CONVERSATION
         return Named.REFERENCE
