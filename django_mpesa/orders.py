@@ -1,4 +1,4 @@
-"""A shop's own objects as orders: by what key they are paid, and their payments, read from them.
+"""The payments of a shop's own objects, read from these; what makes them orders is `order_keys`.
 
 class Order(models.Model):
     mpesa = OrderPayments()
@@ -16,11 +16,11 @@ from django.db import router
 from django.db.models import Model
 
 from mpesa_integrations.core.payments.order_attempts import OrderAttempts
-from mpesa_integrations.core.payments.orders import Order, order_of_key, refuse_order
-from mpesa_integrations.core.payments.ownership import refuse_unsaved
 
+from .accounts import mpesa
 from .isolation import run_isolated
-from .protection import LibraryRecords, shop_fields
+from .order_keys import PREFETCHED, key_of_object
+from .protection import LibraryRecords
 from .swapping import get_transaction_model
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     _Attempts: TypeAlias = OrderAttempts[AbstractTransaction]  # type: ignore[type-var]
 
 __all__ = ["OrderAttempts", "OrderPayments"]
-_PREFETCHED = "_prefetched_objects_cache"
-"""Where Django keeps what was prefetched for an object, until the object is refreshed."""
 
 
 class OrderPayments:
@@ -74,7 +72,7 @@ class OrderPayments:
         if order is None:
             return self
         if self.is_cached(order):
-            prefetched: _Attempts = vars(order)[_PREFETCHED][self._kept_as]
+            prefetched: _Attempts = vars(order)[PREFETCHED][self._kept_as]
             return prefetched
         return self._read([order])[0]
 
@@ -86,11 +84,11 @@ class OrderPayments:
         """
         if not isinstance(value, OrderAttempts):
             raise TypeError(f"{self._name} is read from the payments, and cannot be set")
-        vars(order).setdefault(_PREFETCHED, {})[self._kept_as] = value
+        vars(order).setdefault(PREFETCHED, {})[self._kept_as] = value
 
     def is_cached(self, order: Model) -> bool:
         """Whether an object's payments were prefetched; Django asks."""
-        return self._kept_as in vars(order).get(_PREFETCHED, ())
+        return self._kept_as in vars(order).get(PREFETCHED, ())
 
     def get_prefetch_querysets(
         self, instances: Sequence[Model], querysets: Sequence[Any] | None = None
@@ -125,51 +123,9 @@ class OrderPayments:
             records = LibraryRecords[Any](model, using=alias).filter(**which)
             in_order = records.order_by("created_at", "pk")
             for record in run_isolated(alias, lambda: list(in_order), writes=False):
-                found.get(record.order_key, []).append(record)
+                found.get(record.order_key, []).append(mpesa.as_it_stands(record))
         return [OrderAttempts(key=key, attempts=found[key]) for key in found]  # type: ignore[type-var]
-
-
-def order_of_object(model: type[Model], order: object) -> Order:
-    """Read an order that is an object of the shop's: it is then what its payment is for.
-
-    What was prefetched of its payments is forgotten, since they are about to change.
-
-    Args:
-        model: the model of payments.
-        order: a saved object. A column of the model's own that is called `order` refers to it, too.
-
-    Raises:
-        ValidationError: it is no object of a model, was not saved, or its key is too long.
-    """
-    if not isinstance(order, Model):
-        refuse_order(order)
-    if order.pk is None:
-        raise refuse_unsaved("order")
-    read = order_of_key(key_of_object(order))
-    if read is None:
-        refuse_order(order)
-    _forget_prefetched(order)
-    own = {"order": order} if "order" in shop_fields(model) else {}
-    return Order(key=read.key, reference=str(order.pk), columns={"paid_for": order, **own})
-
-
-def key_of_object(order: Model) -> str:
-    """By what the payments of an object are found: its model and its primary key; "" without one.
-
-    A proxy's objects are those of its model. A model that inherits from another one with a table of
-    its own has orders of its own, also where both have the primary key in common.
-    """
-    if order.pk is None:
-        return ""
-    model: Any = order._meta.concrete_model
-    return f"{model._meta.label_lower}:{order.pk}".strip()  # as `order_of_key` reads it
 
 
 def _key_of_attempts(attempts: _Attempts) -> str:
     return attempts.key
-
-
-def _forget_prefetched(order: Model) -> None:
-    prefetched = vars(order).get(_PREFETCHED, {})
-    for name in [n for n, value in prefetched.items() if isinstance(value, OrderAttempts)]:
-        del prefetched[name]

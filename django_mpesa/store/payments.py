@@ -35,7 +35,7 @@ from mpesa_integrations.core.payments.reversals import after_settling, refuse_to
 from .. import protection
 from ..isolation import is_on_its_own
 from ..models import AbstractTransaction, CallbackLog, OutboxEntry, Verdict
-from ..orders import order_of_object
+from ..order_keys import order_of_object
 from ..shop_columns import make_record, shop_columns
 from ..times import aware, stored
 from ..times import stored_values as _plain

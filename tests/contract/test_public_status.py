@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
+from mpesa_integrations import ConfigurationError, RecordsUnavailable
 from mpesa_integrations.core.payments import public_status, status_tokens
 from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.payments.public_status import answer_status, status_events
@@ -94,6 +96,35 @@ def test_it_is_one_statement(
     with backend.before_each_statement(lambda: statements.append(None)):
         ask(pending)
     assert len(statements) == 1
+
+
+def test_what_no_worker_sent_in_time_has_failed(
+    accounts: Accounts[Any, Any], payments: Payments[Any, Any], backend: Backend,
+    ask: Callable[..., Any],
+) -> None:  # fmt: skip
+    queued = payments.c2b(**PAYMENT, send="worker")
+    assert (ask(queued)["state"], ask(queued)["may_retry"]) == ("queued", False)
+    backend.set_all(send_before=datetime.now(timezone.utc) - timedelta(seconds=1))
+    told = backend.run(Follower(accounts, queued).follow())
+    assert [(each["state"], each["may_retry"]) for each in told] == [("failed", True)]
+    assert ask(queued) == told[0]
+    assert backend.records()[0].response_description == "Not sent in time"
+
+
+@pytest.mark.parametrize("error", [ConfigurationError, RecordsUnavailable])
+def test_it_is_told_as_it_is_where_its_account_cannot_be_had(
+    accounts: Accounts[Any, Any], payments: Payments[Any, Any], backend: Backend,
+    ask: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, error: type[Exception],
+) -> None:  # fmt: skip
+    def had(self: Any, alias: str) -> Any:
+        raise error("it is no more")
+
+    queued = payments.c2b(**PAYMENT, send="worker")
+    backend.set_all(send_before=datetime.now(timezone.utc) - timedelta(seconds=1))
+    monkeypatch.setattr(accounts, "_store_of", lambda alias: payments.store)
+    monkeypatch.setattr(Accounts, "loader", object())
+    monkeypatch.setattr(Accounts, "__getitem__", had)
+    assert ask(queued)["state"] == "queued"
 
 
 def test_what_leads_nowhere_is_said_in_few_words(

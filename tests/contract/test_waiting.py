@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -97,6 +98,16 @@ def test_what_another_thread_decides_is_given_soon(
     assert (found.state, found.is_open, found.is_paid) == (state, False, code == "0")
     assert time.monotonic() - decided_at[0] < 15, "not at the end of its time"
     assert found.pk == pending.pk
+
+
+def test_what_no_worker_sent_in_time_is_waited_for_no_longer(
+    payments: Payments[Any, Any], backend: Backend, wait: Wait
+) -> None:
+    queued = payments.c2b(**PAYMENT, send="worker")
+    backend.set_all(send_before=datetime.now(timezone.utc) - timedelta(seconds=1))
+    found = wait(queued, timeout=30)
+    assert (found.state, found.may_retry) == ("failed", True)
+    assert backend.records()[0].response_description == "Not sent in time"
 
 
 @pytest.mark.slow

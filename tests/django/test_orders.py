@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import uuid
 from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -15,10 +16,12 @@ from django.core.management import call_command
 from django.db import connection, models, transaction
 from django.db.models import Prefetch, prefetch_related_objects
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from django_mpesa import State, mpesa
 from django_mpesa.models import Transaction
 from django_mpesa.orders import OrderAttempts, OrderPayments
+from django_mpesa.protection import LibraryRecords
 from mpesa_integrations import ValidationError
 from mpesa_integrations.simulator import Simulator
 from tests.contract.test_payments import callback
@@ -157,6 +160,18 @@ def test_an_attempt_that_is_contradicted_stands_before_a_newer_one(simulator: Si
     mpesa.receive(callback(pending, "0"))
     assert (order.mpesa.payment, order.mpesa.state) == (pending, State.FAILED)
     assert "contradicting" in order.mpesa.customer_message()
+
+
+def test_what_no_worker_sent_in_time_has_failed() -> None:
+    order = Order.objects.create()
+    queued = mpesa.c2b(**PAYMENT, order=order, send="worker")
+    assert order.mpesa.state == State.QUEUED
+    late = timezone.now() - timedelta(seconds=1)
+    LibraryRecords[Any](Transaction).filter(pk=queued.pk).update(send_before=late)
+    (listed,) = Order.objects.prefetch_related("mpesa")
+    assert (listed.mpesa.payment, listed.mpesa.state) == (queued, State.FAILED)
+    assert order.mpesa.state == State.FAILED
+    assert Transaction.objects.get().response_description == "Not sent in time"
 
 
 def test_another_orders_payment_and_a_payout_are_no_attempts() -> None:

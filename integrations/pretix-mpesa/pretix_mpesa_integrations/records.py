@@ -7,7 +7,7 @@ from typing import Any
 from pretix.base.models import OrderPayment, OrderRefund
 
 from django_mpesa.models import Transaction
-from django_mpesa.orders import key_of_object
+from django_mpesa.order_keys import key_of_object
 from mpesa_integrations.core.payments.orders import attempt_that_stands, paid_attempt
 
 

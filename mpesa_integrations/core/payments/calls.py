@@ -128,7 +128,7 @@ class Payments(AsyncCalls[R, C]):
             queue=self._queue,
         )
         self._reversals = Reversals(alias, store, self._sender)
-        self._waiting = Waiting(alias, store)
+        self._waiting = Waiting(alias, store, self._queue)
         clients = ClientsByLoop(client, settings.transport)
         self._async_sender = AsyncSender(store, self._sender, self._checks, clients)
         self._resolutions = Resolutions(alias, store, self._recorder, self._callbacks)
@@ -491,6 +491,16 @@ class Payments(AsyncCalls[R, C]):
         """How many payments wait for a worker to send them, and the age of the oldest, if any."""
         count, oldest = self.store.queued()
         return count, None if oldest is None else utc_now() - oldest
+
+    def as_it_stands(self, payment: R) -> R:
+        """Give a payment that was just read; one that no worker has sent in time, failed.
+
+        It raises nothing: where that cannot be written now, the record is given as it is.
+
+        Args:
+            payment: its record, as it now is.
+        """
+        return self._queue.as_it_stands(payment)
 
     def accepts(self, token: str) -> bool:
         """Whether a callback URL's token is the account's, compared in constant time."""

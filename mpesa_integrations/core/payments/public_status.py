@@ -68,6 +68,8 @@ def public_status(record: Record, language: str | None) -> dict[str, object]:
 def answer_status(accounts: Accounts[Any, Any], token: str, language: str | None) -> StatusAnswer:
     """Answer a request for a payment's status, by one query.
 
+    A payment that no worker has sent in time fails by this, as by a worker.
+
     Args:
         accounts: the site's.
         token: as a stranger may have written it.
@@ -79,7 +81,7 @@ def answer_status(accounts: Accounts[Any, Any], token: str, language: str | None
     """
     try:
         store, reference = _followed(accounts, token)
-        found = _read(store, reference, language)
+        found = _read(accounts, store, reference, language)
     except ExpiredStatusToken:
         return StatusAnswer(status=410, content="This link is too old.\n")
     except InvalidStatusToken:
@@ -103,7 +105,7 @@ async def status_events(
     quiet = 0.0
     for pause in pauses(STREAM_LENGTH):
         try:
-            now = await store.in_thread(lambda: _look(store, reference, language))
+            now = await store.in_thread(lambda: _look(accounts, store, reference, language))
         except InvalidStatusToken:
             return
         if now is not None and now != told:
@@ -128,10 +130,12 @@ def _followed(accounts: Accounts[Any, Any], token: str) -> tuple[Store[Any, Any]
     return accounts[alias].store, reference
 
 
-def _look(store: Store[Any, Any], reference: str, language: str | None) -> dict[str, object] | None:
+def _look(
+    accounts: Accounts[Any, Any], store: Store[Any, Any], reference: str, language: str | None
+) -> dict[str, object] | None:
     """Read it and hold no connection; None where the database is away for now."""
     try:
-        return _read(store, reference, language)
+        return _read(accounts, store, reference, language)
     except RecordsUnavailable as error:
         logger.warning("records.unavailable problem=%s", error)
         return None
@@ -139,11 +143,13 @@ def _look(store: Store[Any, Any], reference: str, language: str | None) -> dict[
         store.disconnect()
 
 
-def _read(store: Store[Any, Any], reference: str, language: str | None) -> dict[str, object]:
+def _read(
+    accounts: Accounts[Any, Any], store: Store[Any, Any], reference: str, language: str | None
+) -> dict[str, object]:
     record = store.isolated(lambda: find_exactly(store, reference), writes=False)
     if record is None:
         raise InvalidStatusToken
-    return public_status(record, language)
+    return public_status(accounts.as_it_stands(record), language)
 
 
 def _as_json(found: dict[str, object]) -> str:

@@ -31,6 +31,19 @@ from .store import Store
 _NOT_SHARED = Message("needs records in a database, which a worker sees, too")
 
 
+def is_overdue(store: Store[R, Any], record: R) -> bool:
+    """Whether a payment is queued, and may not be sent any more.
+
+    Args:
+        store: where it is recorded.
+        record: the payment.
+    """
+    until = record.send_before
+    if State(record.state) is not State.QUEUED:
+        return False
+    return until is None or store.aware(until) <= utc_now()
+
+
 class Queue(Generic[R, C]):
     """One account's payments that a worker is to send.
 
@@ -98,16 +111,9 @@ class Queue(Generic[R, C]):
         until = utc_now() + self._settings.send_within
         return {"state": State.QUEUED, "send_before": until, "next_check_at": until}
 
-    def is_overdue(self, record: R) -> bool:
-        """Whether a payment is queued, and may not be sent any more."""
-        until = record.send_before
-        if State(record.state) is not State.QUEUED:
-            return False
-        return until is None or self._store.aware(until) <= utc_now()
-
     def expire(self, record: R) -> R:
         """Fail a payment that was not sent in time; any other is given as it is."""
-        if not self.is_overdue(record):
+        if not is_overdue(self._store, record):
             return record
         return self._end(record, Evidence.DECLINED, NOT_SENT_IN_TIME) or self._store.get(record)
 
@@ -117,7 +123,7 @@ class Queue(Generic[R, C]):
         So a page does not wait for what no worker may send any more. Where that cannot be written
         now, the record is given as it is, and who comes next writes it.
         """
-        if not self.is_overdue(record):
+        if not is_overdue(self._store, record):
             return record
         try:
             return self._store.isolated(lambda: self.expire(record))
@@ -130,7 +136,7 @@ class Queue(Generic[R, C]):
 
     def look_at(self, record: R) -> bool:
         """Do what is due of a queued payment, whose time should be up; True where it failed."""
-        if self.is_overdue(record):
+        if is_overdue(self._store, record):
             return self._end(record, Evidence.DECLINED, NOT_SENT_IN_TIME) is not None
         if State(record.state) is State.QUEUED and record.send_before is not None:
             values = {"next_check_at": self._store.aware(record.send_before)}

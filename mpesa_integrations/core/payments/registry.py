@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, cast
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, RecordsUnavailable
 from ..failures import log_failure
 from ..settings.account import AccountSettings
 from ..settings.loader import AccountLoader, GivenAccounts
@@ -16,6 +16,7 @@ from .callback_intake import is_token
 from .calls import Payments
 from .handlers import H, Handlers
 from .loaded_accounts import InThread, LoadedAccounts, aliases_of, asked, options_of
+from .queued import is_overdue
 from .records import C, R
 from .status_tokens import StatusTokens
 from .store import Store
@@ -121,6 +122,25 @@ class Accounts(_DefaultAccount[R, C]):
             alias: the account's; any will do for what is asked of all accounts.
         """
         return None if self._store_of is None else self._store_of(alias)
+
+    def as_it_stands(self, payment: R) -> R:
+        """Give a payment of any account that was just read; as `Payments.as_it_stands`.
+
+        Its account's settings are needed only where it was not sent in time: where they cannot be
+        had, or the account is no more, it is given as it is.
+
+        Args:
+            payment: its record, as it now is.
+        """
+        store = self.records(payment.account)
+        if store is not None and not is_overdue(store, payment):
+            return payment
+        try:
+            return self[payment.account].as_it_stands(payment)
+        except (ConfigurationError, RecordsUnavailable) as error:
+            reference = payment.third_party_reference
+            log_failure("queue.not_expired", error, third_party_reference=reference)
+            return payment
 
     def options(self, alias: str) -> Mapping[str, Any] | None:
         """An account's settings as they are given, unchecked; None where there is no such account.

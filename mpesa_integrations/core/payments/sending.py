@@ -35,7 +35,7 @@ from .lifecycle import Evidence, State
 from .orders import Order, order_of_key, standing_attempt
 from .outbox import Outbox
 from .persistence import AFTER_SENDING, persist, reread
-from .queued import Queue
+from .queued import Queue, is_overdue
 from .recorder import Recorder
 from .records import C, OrderClaimed, OutboxEntry, R, Record
 from .schedule import FIRST_CHECK, time_left, utc_now
@@ -231,7 +231,7 @@ class Sender(Generic[R, C]):
     ) -> Begun[R]:
         """Give the payment that has a call's idempotency key, as `check_repeated`."""
         check_repeated(record, values, shops)
-        if self._queue.is_overdue(record):
+        if is_overdue(self._store, record):
             record = self.before_sending(lambda: self._queue.expire(record))
         return Begun(record, None)
 

@@ -17,6 +17,7 @@ from ..messages import Message
 from .lifecycle import OPEN_STATES, State
 from .limits import check_seconds
 from .ownership import refuse_other_account
+from .queued import Queue
 from .records import C, R
 from .schedule import jittered
 from .store import Store, find_exactly
@@ -46,11 +47,13 @@ class Waiting(Generic[R, C]):
     Args:
         alias: the account's name.
         store: where the records are.
+        queue: fails what was not sent in time, which nobody else may decide.
     """
 
-    def __init__(self, alias: str, store: Store[R, C]) -> None:
+    def __init__(self, alias: str, store: Store[R, C], queue: Queue[R, C]) -> None:
         self._alias = alias
         self._store = store
+        self._queue = queue
 
     def wait(self, payment: R, timeout: float) -> R:
         """Wait in this thread; as `Payments.wait`."""
@@ -90,8 +93,8 @@ class Waiting(Generic[R, C]):
         try:
             # As a step that writes: on SQLite, a caller's transaction would see no change.
             found = self._store.isolated(lambda: find_exactly(self._store, reference))
+            if found is None:
+                raise nothing_sent({"payment": [Message("is not on record")]})
+            return self._queue.as_it_stands(found)
         finally:
             self._store.disconnect()
-        if found is None:
-            raise nothing_sent({"payment": [Message("is not on record")]})
-        return found
