@@ -505,5 +505,6 @@ def _left(payments: Payments[Any, Any]) -> str:
 
 
 def _count(done: Reconciled) -> str:
-    failed = f", {done.failed} failed" if done.failed else ""
-    return f"{done.asked} asked, {done.dispatched} told, {done.callbacks} callbacks decided{failed}"
+    said = f"{done.asked} asked, {done.dispatched} told, {done.callbacks} callbacks decided"
+    said += f", {done.expired} not sent in time" if done.expired else ""
+    return said + (f", {done.failed} failed" if done.failed else "")

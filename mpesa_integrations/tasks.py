@@ -63,7 +63,7 @@ def make_tasks(prefix: str, accounts: Callable[[], Accounts[Any, Any]]) -> Tasks
     )
     def reconcile_account(alias: str, batch: int = 100) -> None:
         done = accounts()[alias].reconciler(batch=batch).run_batch()
-        if max(done.asked, done.dispatched, done.callbacks) == batch:
+        if done.may_be_more(batch):
             reconcile_account.delay(alias, batch)
 
     @shared_task(  # type: ignore[untyped-decorator]

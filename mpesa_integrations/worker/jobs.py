@@ -168,9 +168,10 @@ class Reconcile(AccountJob):
             asked=done.asked,
             dispatched=done.dispatched,
             callbacks=done.callbacks,
+            expired=done.expired,
             failed=done.failed,
         )
-        return max(done.asked, done.dispatched, done.callbacks) >= self._options.batch
+        return done.may_be_more(self._options.batch)
 
 
 class DecideCallbacks(AccountJob):

@@ -280,6 +280,21 @@ def test_what_was_not_sent_in_time_fails_and_is_never_sent(
     assert record.third_party_reference not in sent_to(mpesa_simulator)
 
 
+@pytest.mark.parametrize("done", [Reconciled(3, expired=1), Reconciled(3, failed=1)])
+def test_what_was_not_sent_in_time_keeps_no_other_from_being_asked_for(
+    payments: AnyPayments, backend: Backend, mpesa_simulator: Simulator,
+    monkeypatch: pytest.MonkeyPatch, done: Reconciled,
+) -> None:  # fmt: skip
+    if done.failed:
+        monkeypatch.delattr(payments._queue.__class__, "look_at")
+    payments.c2b(**PAYMENT)
+    _make_late(backend)
+    for _ in range(3):
+        mpesa_simulator.scenarios.queue("cut_after", operation="c2b")
+        payments.c2b(**{**PAYMENT, "send": "now"})
+    assert payments.reconcile(batch=2, now=True) == done
+
+
 @pytest.mark.parametrize("read", ["standing", "attempts"])
 def test_whoever_reads_what_was_not_sent_in_time_is_told_so_with_no_worker(
     payments: AnyPayments, backend: Backend, heard: Heard, read: str

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from flask import Flask
 
 from flask_mpesa import Mpesa
+from mpesa_integrations.core.payments import queued
 from mpesa_integrations.simulator import Simulator
 
 from .conftest import flat_config
@@ -56,6 +58,17 @@ def test_the_commands(app: Flask, mpesa: Mpesa, mpesa_simulator: Simulator) -> N
     assert run("callback-url").exit_code == 2
     assert run("c2b", "--account", "x", "--msisdn", "1", "--amount", "1", "--reference", "T"
                ).exit_code == 2  # fmt: skip
+
+
+def test_what_was_not_sent_in_time_is_counted(
+    app: Flask, mpesa: Mpesa, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long_ago = datetime.now(timezone.utc) - timedelta(hours=1)
+    with monkeypatch.context() as then:
+        then.setattr(queued, "utc_now", lambda: long_ago)
+        mpesa.c2b(msisdn="84 123 4567", amount="1", reference="T", send="worker")
+    said = app.test_cli_runner().invoke(args=["mpesa", "reconcile"]).output.strip()
+    assert said == "default: 0 asked, 0 told, 0 callbacks decided, 1 not sent in time"
 
 
 def test_what_is_doubtful_is_said_where_customers_come_and_by_no_command(

@@ -77,6 +77,15 @@ class Reconciled:
     def __bool__(self) -> bool:
         return bool(self.asked or self.dispatched or self.callbacks or self.expired)
 
+    def may_be_more(self, batch: int) -> bool:
+        """Whether a batch may have been full, so that more may be due.
+
+        Args:
+            batch: how many of each were looked at at the most.
+        """
+        payments = self.asked + self.expired + self.failed  # of what failed, some was not asked for
+        return max(payments, self.dispatched, self.callbacks) >= batch
+
 
 @forgetful_calls
 class Reconciler(Generic[R, C]):
@@ -146,7 +155,7 @@ class Reconciler(Generic[R, C]):
                 total += done
                 if progress is not None and done:
                     progress(total)
-                if max(done.asked, done.dispatched, done.callbacks) < self._batch:
+                if not done.may_be_more(self._batch):
                     break
         return total
 
