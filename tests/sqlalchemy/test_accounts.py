@@ -53,16 +53,20 @@ class PaymentOutboxEntry(OutboxMixin, Base):
 MODELS = (Payment, PaymentCallback, PaymentOutboxEntry)
 
 
+@pytest.fixture
+def blocking(tmp_path: Path) -> Iterator[Engine]:
+    made = create_engine(f"sqlite:///{tmp_path / 'shop.db'}")
+    yield made
+    made.dispose()
+
+
 @pytest.fixture(params=["blocking", "asynchronous"])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine | AsyncEngine]:
-    file = tmp_path / "shop.db"
     if request.param == "blocking":
-        blocking = create_engine(f"sqlite:///{file}")
-        yield blocking
-        blocking.dispose()
+        yield request.getfixturevalue("blocking")
         return
     pytest.importorskip("aiosqlite")
-    found = create_async_engine(f"sqlite+aiosqlite:///{file}")
+    found = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'shop.db'}")
     yield found
     asyncio.run(found.dispose())
 
@@ -245,9 +249,9 @@ def test_a_handler_that_is_given_up_is_told_of(
     ],
 )
 def test_wrong_settings_are_refused_at_the_start(
-    tmp_path: Path, mpesa_simulator: Simulator, changes: Any, words: str
+    blocking: Engine, mpesa_simulator: Simulator, changes: Any, words: str
 ) -> None:
-    records = Records(create_engine(f"sqlite:///{tmp_path / 'shop.db'}"), *MODELS)
+    records = Records(blocking, *MODELS)
     settings = account_settings(mpesa_simulator, **changes)
     with pytest.raises(ConfigurationError, match=words):
         Mpesa({"default": settings}, records=records, in_production=False)
@@ -280,12 +284,9 @@ def test_beside_an_asynchronous_engine_one_that_blocks_is_made_once_and_ends_wit
 
 
 def test_the_calls_give_the_programs_own_payments(
-    tmp_path: Path, mpesa_simulator: Simulator
+    blocking: Engine, mpesa_simulator: Simulator
 ) -> None:
-    records = Records(
-        create_engine(f"sqlite:///{tmp_path / 'own.db'}"),
-        Payment, PaymentCallback, PaymentOutboxEntry,
-    )  # fmt: skip
+    records = Records(blocking, Payment, PaymentCallback, PaymentOutboxEntry)
     assert_type(records, Records[Payment])
     Base.metadata.create_all(records.engine)
     accounts = {"default": account_settings(mpesa_simulator)}
