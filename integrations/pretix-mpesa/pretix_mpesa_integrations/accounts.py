@@ -7,10 +7,11 @@ the event has some of its own. Payments name it, and stay with it whatever is se
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Q
 from django_scopes import scopes_disabled
 from pretix.base.models import Event, Organizer
 
@@ -26,6 +27,7 @@ CREDENTIALS = {
     "security_credential_secret": "SECURITY_CREDENTIAL",
 }
 """The settings that make an account, and what the library calls them."""
+_CREDENTIAL_KEYS = [PREFIX + key for key in CREDENTIALS]
 TOKEN = PREFIX + "callback_token_secret"
 """The setting that has the secret part of the callback URL."""
 LOCAL_ONLY = "local"
@@ -53,11 +55,10 @@ class EventAccounts:
 
     def aliases(self) -> Iterable[str]:
         """Name the accounts that there are."""
-        return [
-            f"{kind}-{key}"
-            for kind, model in _MODELS.items()
-            for key in _with_setting(model, f"{PREFIX}api_key")
-        ]
+        organizers = _with_setting(Organizer, [f"{PREFIX}api_key"])
+        with_key = Q(pk__in=_with_setting(Event, [f"{PREFIX}api_key"]))
+        events = _own_accounts(with_key | Q(organizer__in=organizers))
+        return [*(f"organizer-{key}" for key in organizers), *events]
 
     def load(self, alias: str) -> Mapping[str, Any] | None:
         """Give an account's settings as they now are; None where it has no API key."""
@@ -68,18 +69,11 @@ class EventAccounts:
 
     def aliases_by_token(self, token: str) -> Iterable[str]:
         """Name the accounts whose callback token this may be."""
-        found = [
-            f"{kind}-{key}"
-            for kind, model in _MODELS.items()
-            for key in _with_setting(model, TOKEN, token)
-        ]
-        organizers = _with_setting(Organizer, TOKEN, token)
-        if organizers:
-            # Their events with credentials of their own have the organiser's token.
-            own = _with_setting(Event, f"{PREFIX}api_key")
-            with scopes_disabled():
-                events = Event.objects.filter(organizer__in=organizers, pk__in=own)
-                found += [f"event-{key}" for key in events.values_list("pk", flat=True)]
+        organizers = _with_setting(Organizer, [TOKEN], token)
+        events = _with_setting(Event, [TOKEN], token)
+        found = [*(f"organizer-{key}" for key in organizers), *(f"event-{key}" for key in events)]
+        if organizers:  # whose events have their token, unless they have one of their own
+            found += _own_accounts(Q(organizer__in=organizers))
         return dict.fromkeys(found)
 
 
@@ -133,13 +127,20 @@ def _holder(alias: str) -> Any:
 
 def _own_values(event: Event) -> dict[str, str]:
     """What an event has of its own, not its organiser's, among the credentials."""
-    keys = [PREFIX + key for key in CREDENTIALS]
-    rows = event._settings_objects.filter(key__in=keys)
+    rows = event._settings_objects.filter(key__in=_CREDENTIAL_KEYS)
     return dict(rows.values_list("key", "value"))
 
 
-def _with_setting(model: type[Any], key: str, value: str | None = None) -> list[int]:
-    """The primary keys of the events, or organisers, that have a setting of their own."""
-    rows = model._settings_objects.rel.related_model.objects.filter(key=key)
+def _own_accounts(which: Q) -> list[str]:
+    """Name the accounts of some events: of those that have a credential of their own."""
+    own = _with_setting(Event, _CREDENTIAL_KEYS)
+    with scopes_disabled():
+        found = Event.objects.filter(which, pk__in=own).order_by("pk")
+        return [f"event-{key}" for key in found.values_list("pk", flat=True)]
+
+
+def _with_setting(model: type[Any], keys: Sequence[str], value: str | None = None) -> Any:
+    """The primary keys of the events, or organisers, that have one of these of their own."""
+    rows = model._settings_objects.rel.related_model.objects.filter(key__in=keys)
     rows = rows.exclude(value="") if value is None else rows.filter(value=value)
-    return list(rows.order_by("object_id").values_list("object_id", flat=True))
+    return rows.order_by("object_id").values_list("object_id", flat=True).distinct()

@@ -24,11 +24,10 @@ from django_mpesa.signals import (
     reversal_failed,
 )
 
-from .records import details_of
+from .records import PAID, details_of
 
 NEEDS_A_PERSON = "pretix_mpesa_integrations.needs_a_person"
 """The log entry of an order whose payment M-Pesa gives no clear news of."""
-_PAID = (OrderPayment.PAYMENT_STATE_CONFIRMED, OrderPayment.PAYMENT_STATE_REFUNDED)
 _UNDER_WAY = (OrderRefund.REFUND_STATE_CREATED, OrderRefund.REFUND_STATE_TRANSIT)
 
 
@@ -40,7 +39,7 @@ def confirm(record: Any) -> None:
         return
     with scope(organizer=payment.order.event.organizer):
         payment = OrderPayment.objects.select_for_update(of=("self",)).get(pk=payment.pk)
-        if payment.state in _PAID:
+        if payment.state in PAID:
             return
         payment.info_data = {**payment.info_data, **details_of(record)}
         try:

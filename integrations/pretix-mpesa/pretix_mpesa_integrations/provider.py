@@ -5,6 +5,7 @@ What became of a payment is booked by `booking`, and not here.
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from decimal import Decimal
 from functools import partial
@@ -22,14 +23,16 @@ from pretix.base.models import Order, OrderPayment, OrderRefund
 from pretix.base.payment import BasePaymentProvider, PaymentException
 from pretix.multidomain.urlreverse import eventreverse
 
-from django_mpesa import MpesaError, State, mpesa
+from django_mpesa import MpesaError, State, ValidationError, mpesa
 from django_mpesa.forms import MsisdnField
 from mpesa_integrations.core.markets.mozambique import MOZAMBIQUE
 
 from .account_form import account_fields, check_account
 from .accounts import TOKEN, account_of, ensure_callback_token, takes_real_money
-from .records import paid, reversal_of, standing
-from .refunds import IDENTIFIER, give_back, give_back_now_that_it_is_committed, words_of
+from .records import IDENTIFIER, may_yet_be_paid, paid, reversal_of, standing
+from .refunds import ASKED_FOR, give_back, give_back_now_that_it_is_committed, words_of
+
+logger = logging.getLogger(__name__)
 
 _SESSION_KEY = "payment_vodacom_mpesa_msisdn"
 _TEMPLATES = "pretix_mpesa_integrations"
@@ -96,7 +99,10 @@ class VodacomMpesa(BasePaymentProvider):  # type: ignore[misc] # pretix is not t
     def order_change_allowed(self, order: Order, request: HttpRequest | None = None) -> bool:
         """Whether an order that is there may be paid so."""
         may = super().order_change_allowed(order, request)
-        return bool(may and self._can_take(order.testmode))
+        if not (may and self._can_take(order.testmode)):
+            return False
+        # What is queued is taken back when the customer chooses again.
+        return all(record.state == State.QUEUED for record in may_yet_be_paid(order))
 
     def _can_take(self, testmode: bool) -> bool:
         """Whether there is an account, and not the sandbox for what is sold for money."""
@@ -126,16 +132,8 @@ class VodacomMpesa(BasePaymentProvider):  # type: ignore[misc] # pretix is not t
         if account is None or not self._can_take(payment.order.testmode):
             raise PaymentException(_("M-Pesa is not set up for this event."))
         _begin(payment, account)
-        try:
-            record = mpesa[account].c2b(
-                order=payment,
-                msisdn=request.session[_SESSION_KEY],
-                amount=payment.amount,
-                reference=payment.full_id[-20:],
-            )
-        except MpesaError as error:  # nothing was sent
-            payment.fail(info={"account": account, "error": str(error)}, send_mail=False)
-            raise PaymentException(words_of(error)) from error
+        # Asked before, it stays with the account that it was asked by.
+        record = standing(payment) or _ask(payment, account, request.session[_SESSION_KEY])
         if record.may_retry:
             raise PaymentException(record.customer_message(get_language()))
         return None
@@ -200,10 +198,12 @@ class VodacomMpesa(BasePaymentProvider):  # type: ignore[misc] # pretix is not t
         Raises:
             PaymentException: no money goes back, and why.
         """
-        if not self.payment_refund_supported(refund.payment):
+        record = paid(refund.payment)
+        if record is None:
             raise PaymentException(_("M-Pesa has no money of this payment that could go back."))
         refund.state = OrderRefund.REFUND_STATE_TRANSIT
-        refund.save(update_fields=["state"])
+        refund.info_data = {ASKED_FOR: record.third_party_reference}
+        refund.save(update_fields=["state", "info"])
         if transaction.get_connection().in_atomic_block:
             later = partial(give_back_now_that_it_is_committed, refund.pk)
             transaction.on_commit(later, robust=True)
@@ -271,7 +271,7 @@ def _begin(payment: OrderPayment, account: str) -> None:
     """Mark a payment as pending before its customer is asked, so that nobody cancels it meanwhile.
 
     Raises:
-        PaymentException: it is not open any more.
+        PaymentException: it is not open any more, or another of its order is.
     """
     with transaction.atomic():
         locked = OrderPayment.objects.select_for_update(of=("self",)).get(pk=payment.pk)
@@ -280,7 +280,38 @@ def _begin(payment: OrderPayment, account: str) -> None:
             OrderPayment.PAYMENT_STATE_PENDING,
         ):
             raise PaymentException(_("This payment cannot be continued."))
-        locked.state = OrderPayment.PAYMENT_STATE_PENDING
-        locked.info_data = {"account": account}
-        locked.save(update_fields=["state", "info"])
+        order = Order.objects.select_for_update(of=("self",)).get(pk=payment.order_id)
+        is_refused = bool(may_yet_be_paid(order, besides=payment))
+        if is_refused:
+            locked.fail(send_mail=False)
+        else:
+            locked.state = OrderPayment.PAYMENT_STATE_PENDING
+            locked.info_data = {"account": account}
+            locked.save(update_fields=["state", "info"])
     payment.refresh_from_db()
+    if is_refused:
+        raise PaymentException(_("A payment of this order is already under way."))
+
+
+def _ask(payment: OrderPayment, account: str, msisdn: str) -> Any:
+    """Ask the customer's phone, and give M-Pesa's record.
+
+    Raises:
+        PaymentException: nothing was sent.
+    """
+    try:
+        return mpesa[account].c2b(
+            order=payment,
+            msisdn=msisdn,
+            amount=payment.amount,
+            reference=payment.full_id[-20:],
+        )
+    except MpesaError as error:
+        payment.fail(info={"account": account, "error": str(error)}, send_mail=False)
+        if isinstance(error, ValidationError):
+            raise PaymentException(words_of(error)) from error
+        # Only the organiser can do something about it.
+        logger.error("The payment %s could not be asked for: %s", payment.full_id, error)
+        raise PaymentException(
+            _("M-Pesa cannot be asked just now. No money was taken: please try again later.")
+        ) from error

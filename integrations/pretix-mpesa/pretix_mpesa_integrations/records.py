@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from pretix.base.models import OrderPayment, OrderRefund
+from pretix.base.models import Order, OrderPayment, OrderRefund
 
+from django_mpesa import State
 from django_mpesa.models import Transaction
 from django_mpesa.order_keys import key_of_object
 from mpesa_integrations.core.payments.orders import attempt_that_stands, paid_attempt
+
+IDENTIFIER = "vodacom_mpesa"
+"""The payment method, as pretix keeps it with each payment and refund."""
+PAID = (OrderPayment.PAYMENT_STATE_CONFIRMED, OrderPayment.PAYMENT_STATE_REFUNDED)
+"""The states of a payment that pretix has as paid."""
 
 
 def attempts_of(payment: OrderPayment) -> list[Any]:
@@ -25,6 +31,21 @@ def standing(payment: OrderPayment) -> Any | None:
 def paid(payment: OrderPayment) -> Any | None:
     """The record of the money that the organiser has of a payment."""
     return paid_attempt(attempts_of(payment))
+
+
+def may_yet_be_paid(order: Order, besides: OrderPayment | None = None) -> list[Any]:
+    """The records of an order's payments that pretix has not as paid, and M-Pesa perhaps has.
+
+    They are open, or contradicted until a person has decided: whoever pays again may pay twice.
+
+    Args:
+        order: pretix's.
+        besides: a payment whose record is left out.
+    """
+    unpaid = order.payments.filter(provider=IDENTIFIER).exclude(state__in=PAID)
+    payments = [payment for payment in unpaid if payment != besides]
+    found = [record for record in map(standing, payments) if record is not None]
+    return [record for record in found if not (record.may_retry or record.state == State.REVERSED)]
 
 
 def reversal_of(refund: OrderRefund) -> Any | None:

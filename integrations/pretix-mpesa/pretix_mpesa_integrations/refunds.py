@@ -20,12 +20,12 @@ from pretix.base.payment import PaymentException
 from django_mpesa import MpesaError, ValidationError, mpesa
 
 from .booking import mark_as_failed
-from .records import paid, refund_key, reversal_of
+from .records import IDENTIFIER, paid, refund_key, reversal_of
 
 logger = logging.getLogger(__name__)
 
-IDENTIFIER = "vodacom_mpesa"
-"""The payment method, as pretix keeps it with each payment and refund."""
+ASKED_FOR = "mpesa_reversal_of"
+"""What a refund has in its information if M-Pesa is to be asked: pretix's API notes others, too."""
 _LEFT_BEHIND = timedelta(minutes=5)
 """So old is a refund that M-Pesa was not asked for, because its process ended before."""
 
@@ -73,7 +73,8 @@ def resume() -> None:
             state=OrderRefund.REFUND_STATE_TRANSIT,
             created__lt=now() - _LEFT_BEHIND,
         )
-        left = [refund.pk for refund in in_transit if reversal_of(refund) is None]
+        asked_for = [refund for refund in in_transit if ASKED_FOR in refund.info_data]
+        left = [refund.pk for refund in asked_for if reversal_of(refund) is None]
     for key in left:
         try:
             give_back_now_that_it_is_committed(key)

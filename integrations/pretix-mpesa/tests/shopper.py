@@ -39,8 +39,14 @@ class Shopper:
     def try_again(self, phone: str = RICH) -> Any:
         """Pay the order that was not paid once more."""
         url = f"/order/{self.order.code}/{self.order.secret}/pay/change"
-        page = self.post(url, self._chosen(phone))
-        return self.client.post(page.redirect_chain[-1][0], follow=True)
+        return self.client.post(
+            self.post(url, self._chosen(phone)).request["PATH_INFO"], follow=True
+        )
+
+    def confirm(self, payment: Any) -> Any:
+        """Confirm a payment of the order that was chosen before."""
+        url = f"/order/{self.order.code}/{self.order.secret}/pay/{payment.pk}/confirm"
+        return self.post(url, {})
 
     def look(self) -> str:
         """Open the order's page."""

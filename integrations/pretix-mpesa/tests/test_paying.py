@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,9 +13,10 @@ from django.utils.timezone import now, timedelta
 from django_scopes import scope, scopes_disabled
 from pretix.base.models import Event
 from pretix.base.payment import PaymentException
+from pretix.base.services.orders import change_payment_provider
 from pretix_mpesa_integrations.booking import confirm
 
-from django_mpesa import mpesa
+from django_mpesa import State, mpesa
 from django_mpesa.models import CallbackLog, Transaction
 from django_mpesa.test import mpesa_gateway
 from mpesa_integrations.simulator import Simulator
@@ -243,6 +245,70 @@ def test_contradicting_news_is_the_organisers_to_look_at(
     assert shopper.payment.state == "failed"
     page = admin.get(f"/control/event/festas/marrabenta/orders/{shopper.order.code}/")
     assert f"look up {record.third_party_reference}" in page.content.decode()
+
+
+def test_after_contradicting_news_nobody_pays_again_before_a_person_has_decided(
+    shopper: Shopper, simulator: Simulator
+) -> None:
+    shopper.buy(POOR)
+    record = _call_back()
+    assert "do not pay again" in shopper.look()
+    shopper.try_again(RICH)
+    assert [payment.state for payment in shopper.payments] == ["failed"]
+    assert [found.code for found in simulator.ledger.transactions()] == ["INS-2006"]
+    mpesa[record.account].resolve(record, State.FAILED, by="admin", note="not in the statement")
+    shopper.try_again(RICH)
+    assert [payment.state for payment in shopper.payments] == ["failed", "confirmed"]
+
+
+@pytest.mark.parametrize("first", ["pending", "canceled"])
+def test_a_second_tab_asks_no_phone_while_the_first_ones_payment_is_open(
+    shopper: Shopper, simulator: Simulator, first: str
+) -> None:
+    simulator.scenarios.queue("cut_after", operation="c2b")
+    shopper.buy()
+    with scope(organizer=shopper.event.organizer):
+        provider = shopper.payment.payment_provider
+        # Both were sent when the first payment was nobody's yet.
+        change_payment_provider(shopper.order, provider, None)
+        shopper.order.payments.filter(local_id=1).update(state=first)
+    page = shopper.confirm(shopper.payment)
+    assert "already under way" in page.content.decode()
+    assert [payment.state for payment in shopper.payments] == [first, "failed"]
+    assert len(simulator.ledger.transactions()) == 1
+    run_cron()
+    assert (shopper.order.status, shopper.payments[0].state) == ("p", "confirmed")
+
+
+def test_a_payment_stays_with_its_account_whatever_is_set_meanwhile(
+    event: Any, shopper: Shopper, credentials: dict[str, str], simulator: Simulator
+) -> None:
+    for name, value in {**credentials, "callback_token_secret": TOKEN}.items():
+        event.organizer.settings.set(PREFIX + name, value)
+        del event.settings[PREFIX + name]
+    simulator.scenarios.queue("cut_after", operation="c2b")
+    shopper.buy()
+    assert shopper.payment.info_data["account"] == f"organizer-{event.organizer_id}"
+    event.settings.set(f"{PREFIX}initiator_identifier", "another")
+    with scope(organizer=event.organizer):
+        request: Any = SimpleNamespace(session={f"{PREFIX}msisdn": "258841234567"})
+        payment = shopper.payment
+        assert payment.payment_provider.execute_payment(request, payment) is None
+        del event.organizer.settings[f"{PREFIX}api_key"]
+        event.settings.set(f"{PREFIX}api_key", credentials["api_key"])
+        payment = shopper.payment
+        assert payment.payment_provider.execute_payment(request, payment) is None
+    assert [payment.state for payment in shopper.payments] == ["pending"]
+    assert len(simulator.ledger.transactions()) == 1
+
+
+def test_a_customer_is_told_nothing_of_keys(shopper: Shopper, event: Any) -> None:
+    event.settings.set(f"{PREFIX}public_key", "broken meanwhile")
+    page = shopper.buy().content.decode()
+    assert "cannot be asked just now" in page
+    assert "public_key" not in page
+    assert shopper.payment.state == "failed"
+    assert "public_key" in shopper.payment.info_data["error"]
 
 
 def test_the_sandbox_sells_nothing_of_an_event_that_is_on_sale(

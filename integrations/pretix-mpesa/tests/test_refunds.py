@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.test import Client
@@ -11,6 +12,7 @@ from django.utils.timezone import now, timedelta
 from django_scopes import scope, scopes_disabled
 from pretix.base.models import OrderRefund
 from pretix.base.payment import PaymentException
+from pretix_mpesa_integrations import provider
 
 from django_mpesa import State, mpesa
 from django_mpesa.models import Transaction
@@ -113,22 +115,36 @@ def test_outside_of_a_transaction_a_refusal_is_an_error(
             refund.payment_provider.execute_refund(refund)
 
 
-def test_a_refund_that_its_process_left_behind_is_given_back_once(paid: Shopper) -> None:
+def test_a_refund_that_its_process_left_behind_is_given_back_once(
+    paid: Shopper, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with scope(organizer=paid.event.organizer):
         refund = _new_refund(paid)
-        refund.state = "transit"
-        refund.created = now() - timedelta(hours=1)
-        refund.save()
+        with monkeypatch.context() as dying:
+            dying.setattr(provider, "give_back", Mock(side_effect=SystemExit))
+            with pytest.raises(SystemExit):
+                refund.payment_provider.execute_refund(refund)
+        OrderRefund.objects.update(created=now() - timedelta(hours=1))
+    assert [found.state for found in _refunds()] == ["transit"]
     run_cron()
     run_cron()
     assert [found.state for found in _refunds()] == ["done"]
     assert Transaction.objects.get(operation="c2b").reversed_amount == 50
 
 
-def _new_refund(paid: Shopper) -> Any:
-    return paid.order.refunds.create(
-        payment=paid.payment, source="admin", state="created", amount=50, provider="vodacom_mpesa"
-    )
+def test_a_refund_that_is_but_noted_by_pretixs_api_moves_no_money(paid: Shopper) -> None:
+    with scope(organizer=paid.event.organizer):
+        for payment in (paid.payment, None):
+            _new_refund(paid, state="transit", payment=payment, info='{"account": "cash"}')
+        OrderRefund.objects.update(created=now() - timedelta(hours=1))
+    run_cron()
+    assert [found.state for found in _refunds()] == ["transit", "transit"]
+    assert not Transaction.objects.filter(operation="reversal").exists()
+
+
+def _new_refund(paid: Shopper, **changes: Any) -> Any:
+    values = {"payment": paid.payment, "source": "admin", "state": "created", **changes}
+    return paid.order.refunds.create(amount=50, provider="vodacom_mpesa", **values)
 
 
 def test_what_is_found_out_later_to_have_failed(

@@ -13,7 +13,7 @@ from pretix_mpesa_integrations.accounts import EventAccounts, account_of
 from django_mpesa import mpesa
 from mpesa_integrations.simulator import Simulator
 
-from .conftest import PREFIX
+from .conftest import PREFIX, TOKEN
 from .shopper import Shopper
 
 pytestmark = pytest.mark.django_db
@@ -104,6 +104,21 @@ def test_events_without_an_account_have_their_organisers(
     shopper.buy()
     assert shopper.payment.info_data["account"] == alias
     assert credentials["api_key"] not in admin.get(ORGANIZER_URL).content.decode()
+
+
+def test_one_value_of_its_own_makes_an_events_account(
+    bare_event: Any, organizer: Any, credentials: dict[str, str]
+) -> None:
+    loader, alias = EventAccounts(), f"event-{bare_event.pk}"
+    bare_event.settings.set(f"{PREFIX}initiator_identifier", "another")
+    assert (list(loader.aliases()), account_of(bare_event)) == ([], None)  # a key is missing yet
+    for name, value in {**credentials, "callback_token_secret": TOKEN}.items():
+        organizer.settings.set(PREFIX + name, value)
+    event = _again(bare_event)
+    assert account_of(event) == alias
+    both = {f"organizer-{organizer.pk}", alias}
+    assert set(loader.aliases()) == set(loader.aliases_by_token(TOKEN)) == both
+    assert set(mpesa.accepting(TOKEN)) == both
 
 
 def test_another_key_counts_from_the_next_payment_on(
