@@ -212,6 +212,28 @@ def test_a_callback_finds_its_account_by_its_token_and_the_others_are_not_loaded
     assert OTHER_TOKEN not in caplog.text
 
 
+def test_a_callback_comes_again_where_its_accounts_settings_cannot_be_read_now(
+    accounts: Accounts[Any, Any], rows: Rows, backend: Backend, mpesa_simulator: Simulator,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    body = callback(accepted_payment(accounts["cafe"], mpesa_simulator, **PAYMENT))
+    load = rows.load
+
+    def away(alias: str) -> Any:
+        if alias == "cafe":
+            raise OSError("the key store is away")
+        return load(alias)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(rows, "load", away)
+        broken.setattr(rows, "aliases_by_token", lambda token: ["cafe", "kiosk"])
+        assert post_callback(accounts, body) == 500
+        assert post_callback(accounts, body, token=OTHER_TOKEN) == 200, "it keeps no other's out"
+    assert "callback.account_broken account=cafe" in caplog.text
+    assert post_callback(accounts, body) == 200
+    assert backend.verdicts() == ["unmatched", "applied"]
+
+
 @pytest.mark.parametrize(
     ("changes", "account", "verdict", "state"),
     [

@@ -218,17 +218,22 @@ class Accounts(_DefaultAccount[R, C]):
 
         Raises:
             ConfigurationError: there are no accounts to be asked.
-            RecordsUnavailable: the account loader raised.
+            RecordsUnavailable: the account loader raised, and nobody whose settings it gave has
+                the token.
         """
         source = self._source()
-        found = []
+        found: list[str] = []
+        unread: RecordsUnavailable | None = None
         for alias in _perhaps_accepting(source, token):
             try:
                 accepts = self._accepts(source, alias, token)
             except Exception as error:  # noqa: BLE001 - whatever is in the settings
                 log_failure("callback.account_broken", error, account=alias)
+                unread = error if isinstance(error, RecordsUnavailable) else unread
             else:
                 found += [alias] if accepts else []
+        if unread is not None and not found:
+            raise unread  # it may be that account's
         return found
 
     def forget(self) -> None:
