@@ -103,7 +103,7 @@ def resolve_command(account: str, **decision: str) -> None:
 @click.option("--every", type=float, help="Go on, with this many seconds between.")
 @click.option("--batch", default=100, show_default=True, help="Payments in memory at a time.")
 @click.option("--workers", default=4, show_default=True, help="Questions at a time.")
-@click.option("--rate", type=float, help="Questions a second at the most.")
+@click.option("--rate", type=float, help="Questions a second at the most, for each account.")
 @click.option("--now", is_flag=True, help="Ask for those, too, that are not due yet.")
 def reconcile_command(
     every: float | None, batch: int, workers: int, rate: float | None, now: bool
@@ -130,7 +130,7 @@ def reconcile_command(
     show_default=True,
     help="Prompts on customers' phones at a time, for each account.",
 )
-@click.option("--rate", type=float, help="Requests a second, for each account.")
+@click.option("--rate", type=float, help="Calls a second at the most, for each account.")
 @click.option(
     "--batch", default=_CHOSEN.batch, show_default=True, help="Records in memory at a time."
 )

@@ -37,8 +37,9 @@ from .core.payments.calls import Payments
 from .core.payments.handler_runs import Ran
 from .core.payments.left_to_do import left_to_do
 from .core.payments.lifecycle import MONEY_MOVED_STATES, State
-from .core.payments.limits import check_counts, check_every, check_rate
+from .core.payments.limits import check_counts, check_every
 from .core.payments.persistence import persist
+from .core.payments.rate_limits import RateLimits
 from .core.payments.reconcile import Reconciled, Reconciler
 from .core.payments.records import MAY_BE_APPLIED_AGAIN, UnfinishedHandler
 from .core.payments.registry import Accounts
@@ -396,7 +397,7 @@ def reconcile(
         every: seconds between two runs; None means once.
         batch: records in memory at a time.
         workers: status queries at a time.
-        rate: status queries a second at the most.
+        rate: status queries a second at the most, for each account.
         now: whether the first run also asks for payments that are not due yet.
         echo: takes what is to be shown.
 
@@ -408,13 +409,14 @@ def reconcile(
     """
     check_every(every)
     check_counts(batch=batch, workers=workers)
-    check_rate(rate)
+    rates = RateLimits(rate)
     stop = threading.Event()
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
     while not stop.is_set():
         names, code = _to_be_reconciled(accounts, echo)
+        rates.keep(names)
         for alias in names:
             try:
                 done, left = _reconcile_one(
@@ -422,7 +424,7 @@ def reconcile(
                     is_last=every is None,
                     batch=batch,
                     workers=workers,
-                    rate=rate,
+                    rate=rates[alias],
                     stop=stop,
                     now=now,
                 )

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..core.payments.left_to_do import left_to_do
+from ..core.payments.rate_limits import RateLimits
 from ..core.payments.registry import Accounts
 from .jobs import AccountJob, DecideCallbacks, Reconcile, Send
 from .loops import Loop, Surroundings
@@ -48,6 +49,7 @@ class Crew:
         self._lock = threading.Lock()
         self._working: dict[str, list[Loop]] = {}
         self._leaving: list[Loop] = []
+        self._rates = RateLimits(options.rate)
 
     @property
     def names(self) -> list[str]:
@@ -67,6 +69,7 @@ class Crew:
             if self._stopping.is_set():
                 return
             self._leaving = [loop for loop in self._leaving if loop.is_alive]
+            self._rates.keep({*self._working, *(loop.job.account for loop in self._leaving)})
             for name in names:
                 if name not in self._working:
                     loops = self._working[name] = [self._loop(kind, name) for kind in _KINDS]
@@ -107,7 +110,7 @@ class Crew:
         return running
 
     def _loop(self, kind: type[AccountJob], name: str) -> Loop:
-        job = kind(self._accounts, name, self._options, self._stopping)
+        job = kind(self._accounts, name, self._options, self._rates[name], self._stopping)
         return Loop(job, poll=self._options.poll, around=self._around)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..core.payments.calls import Payments
 from ..core.payments.queue_sender import QueueSender, Sent
+from ..core.payments.rate_limits import RateLimit
 from ..core.payments.reconcile import Reconciler
 from ..core.payments.registry import Accounts
 from ..core.payments.store import Store
@@ -23,6 +24,7 @@ class AccountJob:
         accounts: in which it is.
         account: its name.
         options: how much at a time.
+        rate: the account's, for all that is sent and asked.
         stop: when set, nothing new is taken.
     """
 
@@ -35,6 +37,7 @@ class AccountJob:
         accounts: Accounts[Any, Any],
         account: str,
         options: WorkerOptions,
+        rate: RateLimit,
         stop: threading.Event,
     ) -> None:
         self.account = account
@@ -42,6 +45,7 @@ class AccountJob:
         self.bell: threading.Event = threading.Event()
         self._accounts = accounts
         self._options = options
+        self._rate = rate
         self._stop = stop
         self._store: Store[Any, Any] | None = None
 
@@ -106,7 +110,7 @@ class Send(AccountJob):
         self._of = payments
         self._sender = payments.queue_sender(
             self._options.concurrency,
-            rate=self._options.rate,
+            rate=self._rate,
             stop=self._stop,
             on_answer=self.bell.set,
         )
@@ -161,7 +165,7 @@ class Reconcile(AccountJob):
         if self._reconciler is None or payments is not self._of:
             self._of = payments
             self._reconciler = payments.reconciler(
-                batch=self._options.batch, rate=self._options.rate, stop=self._stop
+                batch=self._options.batch, rate=self._rate, stop=self._stop
             )
         done = self._reconciler.run_batch()
         self.done.update(

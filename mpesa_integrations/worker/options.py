@@ -17,7 +17,8 @@ class WorkerOptions:
     Attributes:
         concurrency: prompts on customers' phones at a time, for each account.
         batch: records in memory at a time, of each account and job.
-        rate: requests that are sent in a second at the most, for each account; None: no limit.
+        rate: calls to the gateway that begin in a second at the most, for each account, payments
+            and questions; None: no limit.
         poll: seconds between two looks at the most, where nothing rings.
         stop_within: seconds for what is under way, once it is to stop.
         health_file: where it says how it is; None means nowhere.

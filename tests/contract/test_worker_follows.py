@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,10 +17,12 @@ from mpesa_integrations.commands import ExitCode, reconcile
 from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.payments.left_to_do import left_to_do
 from mpesa_integrations.core.payments.public_status import answer_status
+from mpesa_integrations.core.payments.rate_limits import RateLimit
 from mpesa_integrations.core.payments.registry import Accounts
 from mpesa_integrations.core.payments.status_tokens import StatusTokens
 from mpesa_integrations.core.settings.account import AccountSettings
 from mpesa_integrations.simulator import Simulator
+from mpesa_integrations.simulator.calls import CallFilter
 from mpesa_integrations.worker import crew
 from mpesa_integrations.worker.jobs import AccountJob, DecideCallbacks, Reconcile, Send
 from mpesa_integrations.worker.loops import Surroundings
@@ -34,7 +37,7 @@ from .conftest import Heard
 
 pytestmark = pytest.mark.slow
 PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "1.00", "reference": "ORDER 7"}
-Working = Callable[[], AbstractContextManager[Path]]
+Working = Callable[..., AbstractContextManager[Path]]
 
 
 @pytest.fixture
@@ -56,12 +59,12 @@ def accounts(rows: Rows, backend: Backend, heard: Heard) -> Iterator[Accounts[An
 
 @pytest.fixture
 def working(accounts: Accounts[Any, Any], backend: Backend, tmp_path: Path) -> Working:
-    """Runs a worker in a thread, and gives its health file."""
+    """Runs a worker in a thread, and gives its health file; options as `WorkerOptions`."""
 
     @contextmanager
-    def work() -> Iterator[Path]:
+    def work(**chosen: Any) -> Iterator[Path]:
         file = tmp_path / "health.json"
-        options = WorkerOptions(poll=0.05, stop_within=5.0, health_file=file)
+        options = WorkerOptions(poll=0.05, stop_within=5.0, health_file=file, **chosen)
         around = Surroundings(at_end=backend.done)
         said: list[str] = []
         worker = Worker(accounts, options=options, around=around, echo=said.append)
@@ -111,6 +114,26 @@ def test_an_account_is_worked_for_while_it_has_something_to_do(
         accounts["cafe"].c2b(**PAYMENT, send="worker")
         until(lambda: _states(backend)["cafe"] == ["completed"] * 2)
     assert rows.asked.count("idle") == 0
+
+
+def test_all_calls_of_an_account_keep_the_rate(
+    accounts: Accounts[Any, Any], backend: Backend, working: Working, mpesa_simulator: Simulator
+) -> None:
+    for _ in range(6):
+        mpesa_simulator.scenarios.queue("cut_after", operation="c2b")
+        accounts["cafe"].c2b(**PAYMENT)
+    backend.make_due()
+    for _ in range(14):
+        accounts["cafe"].c2b(**PAYMENT, send="worker")
+    mpesa_simulator.calls.clear()
+    began = datetime.now(timezone.utc)
+    with working(rate=8):
+        until(lambda: _states(backend)["cafe"] == ["completed"] * 20)
+    calls = mpesa_simulator.calls.select(CallFilter(kind="call"), limit=100)
+    at = sorted((call.at - began).total_seconds() for call in calls)
+    assert len(at) == 20
+    # What arrives late makes it no less true, since the time is counted from the beginning.
+    assert [seconds for count, seconds in enumerate(at, start=1) if count > 8 * seconds + 8] == []
 
 
 def test_a_changed_key_is_used_by_the_worker_and_what_is_under_way_ends(
@@ -235,7 +258,7 @@ def test_a_look_reads_the_accounts_settings_once(
     accounts: Accounts[Any, Any], rows: Rows, kind: type[AccountJob]
 ) -> None:
     rows.rows["cafe"]["APPLY_CALLBACKS"] = "worker"
-    job = kind(accounts, "cafe", WorkerOptions(), threading.Event())
+    job = kind(accounts, "cafe", WorkerOptions(), RateLimit(None), threading.Event())
     try:
         job.look()
     finally:

@@ -24,7 +24,9 @@ class Command(BaseCommand):
         often.add_argument("--once", action="store_true", help="Do it once; the default.")
         parser.add_argument("--batch", type=int, default=100, help="Payments in memory at a time.")
         parser.add_argument("--workers", type=int, default=4, help="Questions at a time.")
-        parser.add_argument("--rate", type=float, help="Questions a second at the most.")
+        parser.add_argument(
+            "--rate", type=float, help="Questions a second at the most, for each account."
+        )
         parser.add_argument(
             "--now", action="store_true", help="Ask for those, too, that are not due yet."
         )

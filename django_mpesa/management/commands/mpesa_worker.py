@@ -30,7 +30,9 @@ class Command(BaseCommand):
             "--concurrency", type=int, default=chosen.concurrency,
             help="Prompts on customers' phones at a time, for each account.",
         )  # fmt: skip
-        parser.add_argument("--rate", type=float, help="Requests a second, for each account.")
+        parser.add_argument(
+            "--rate", type=float, help="Calls a second at the most, for each account."
+        )
         parser.add_argument(
             "--batch", type=int, default=chosen.batch, help="Records in memory at a time."
         )

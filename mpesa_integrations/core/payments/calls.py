@@ -39,6 +39,7 @@ from .ownership import check_metadata, refuse_other_account
 from .persistence import persist
 from .queue_sender import QueueSender
 from .queued import Queue
+from .rate_limits import RateLimit, limit_of
 from .reconcile import Reconciled, Reconciler
 from .recorder import Recorder
 from .records import REJECTED, C, R, StoredCallback, UnfinishedHandler, Verdict
@@ -608,7 +609,7 @@ class Payments(AsyncCalls[R, C]):
         self,
         concurrency: int = 20,
         *,
-        rate: float | None = None,
+        rate: float | RateLimit | None = None,
         stop: threading.Event | None = None,
         on_answer: Callable[[], object] | None = None,
     ) -> QueueSender[R, C]:
@@ -616,7 +617,8 @@ class Payments(AsyncCalls[R, C]):
 
         Args:
             concurrency: payments under way at a time.
-            rate: payments a second at the most, by this object; None means no limit.
+            rate: payments a second at the most, by this object, or a limit that others share;
+                None means no limit.
             stop: when set, nothing is taken any more.
             on_answer: called, in another thread, when `run_once` has an answer to write down.
 
@@ -653,7 +655,7 @@ class Payments(AsyncCalls[R, C]):
         calls: InFlight,
         concurrency: int,
         *,
-        rate: float | None = None,
+        rate: float | RateLimit | None = None,
         stop: threading.Event | None = None,
         on_answer: Callable[[], object] | None = None,
         reference: str | None = None,
@@ -666,7 +668,7 @@ class Payments(AsyncCalls[R, C]):
             outbox=self._outbox,
             calls=calls,
             concurrency=concurrency,
-            rate=rate,
+            rate=limit_of(rate),
             stop=stop,
             on_answer=on_answer,
             reference=reference,
@@ -692,7 +694,7 @@ class Payments(AsyncCalls[R, C]):
         *,
         batch: int = 100,
         workers: int = 4,
-        rate: float | None = None,
+        rate: float | RateLimit | None = None,
         stop: threading.Event | None = None,
         now: bool = False,
     ) -> Reconciler[R, C]:
@@ -701,7 +703,8 @@ class Payments(AsyncCalls[R, C]):
         Args:
             batch: records in memory at a time.
             workers: status queries at a time.
-            rate: status queries a second at the most; None means no limit.
+            rate: status queries a second at the most, or a limit that others share; None means no
+                limit.
             stop: when set, what is under way is ended and the rest is left to others.
             now: whether a run begins with all that may be asked for, due or not; only payments that
                 are being sent are left alone. What an answer proves, it proves no sooner for that.
@@ -718,7 +721,7 @@ class Payments(AsyncCalls[R, C]):
             callbacks=self._callbacks,
             batch=batch,
             workers=workers,
-            rate=rate,
+            rate=limit_of(rate),
             stop=stop,
             now=now,
         )

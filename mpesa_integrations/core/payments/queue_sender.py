@@ -11,13 +11,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
-from math import ceil
 from typing import Generic
 
 from ..client.in_flight import GivenUp, InFlight
@@ -35,10 +33,11 @@ from ..redaction import forgetful_calls
 from ..telemetry import note_sent
 from .evidence import StatusReport
 from .lifecycle import Evidence, State
-from .limits import check_counts, check_rate
+from .limits import check_counts
 from .outbox import Outbox
 from .persistence import describe, persist
 from .queued import Queue
+from .rate_limits import RateLimit
 from .records import C, R
 from .schedule import DISPATCH_GRACE, FIRST_CHECK, time_left, utc_now
 from .sending import Sender
@@ -93,38 +92,6 @@ class Sent:
         return bool(self.claimed or self.written or self.handed_back or self.expired)
 
 
-class _Rate:
-    """At most so many in any stretch of time.
-
-    Args:
-        rate: so many a second; None means no limit.
-    """
-
-    def __init__(self, rate: float | None) -> None:
-        self._most = ceil(rate) if rate else 0
-        self._seconds = self._most / rate if rate else 0.0
-        self._times: deque[float] = deque()
-
-    def left(self, wanted: int) -> int:
-        """How many of those wanted may begin now."""
-        if not self._most:
-            return wanted
-        while self._times and self._times[0] <= time.monotonic() - self._seconds:
-            self._times.popleft()
-        return min(wanted, self._most - len(self._times))
-
-    def note(self) -> None:
-        """Count one that begins now."""
-        if self._most:
-            self._times.append(time.monotonic())
-
-    def pause(self) -> float:
-        """Seconds until one may begin."""
-        if len(self._times) < self._most or not self._most:
-            return 0.0
-        return max(0.0, self._times[0] + self._seconds - time.monotonic())
-
-
 @forgetful_calls
 class QueueSender(Generic[R, C]):
     """Sends one account's queued payments, for a worker that does other things between its steps.
@@ -144,13 +111,13 @@ class QueueSender(Generic[R, C]):
         outbox: dispatches events.
         calls: sends, and does not wait.
         concurrency: payments under way at a time.
-        rate: payments a second at the most, by this object; None means no limit.
+        rate: how many calls may begin, the account's other ones, too.
         stop: when set, nothing is taken any more.
         on_answer: called, in another thread, when there is an answer to be written down.
         reference: the third-party reference of the only payment that is sent; None means all.
 
     Raises:
-        ValidationError: `concurrency` or `rate` is 0, negative or no number.
+        ValidationError: `concurrency` is 0, negative or no number.
     """
 
     def __init__(
@@ -163,13 +130,12 @@ class QueueSender(Generic[R, C]):
         outbox: Outbox[R, C],
         calls: InFlight,
         concurrency: int,
-        rate: float | None,
+        rate: RateLimit,
         stop: threading.Event | None,
         on_answer: Callable[[], object] | None,
         reference: str | None,
     ) -> None:
         check_counts(concurrency=concurrency)
-        check_rate(rate)
         self._alias = alias
         self._store = store
         self._queue = queue
@@ -177,7 +143,7 @@ class QueueSender(Generic[R, C]):
         self._outbox = outbox
         self._calls = calls
         self._concurrency = concurrency
-        self._rate = _Rate(rate)
+        self._rate = rate
         self._stop = stop or threading.Event()
         self._flying: dict[Future[Result], R] = {}
         self._answered = threading.Event()
@@ -226,6 +192,7 @@ class QueueSender(Generic[R, C]):
     def take_no_more(self) -> None:
         """Only write down what is under way from now on."""
         self._is_ending, self._is_more = True, False
+        self._rate.reserve(0)
 
     def finish(self, timeout: float) -> Sent:
         """Take nothing more, write down what answers still come, and let go of the rest.
@@ -292,15 +259,19 @@ class QueueSender(Generic[R, C]):
         """Claim what there is room for, and have it sent."""
         if self._is_ending or self._stop.is_set():
             return Sent()
-        room = self._rate.left(self._concurrency - len(self._flying))
+        before = len(self._flying)
+        room = self._rate.reserve(self._concurrency - before)
         if room <= 0:
             return Sent(more=True)
-        left = time_left(FIRST_CHECK)
-        claimed = persist(self._store, lambda: self._queue.claim(room, self._reference))
+        try:
+            left = time_left(FIRST_CHECK)
+            claimed = persist(self._store, lambda: self._queue.claim(room, self._reference))
+            # Sent first: a receiver of the events may take its time.
+            initiated = [record for record, _ in claimed if State(record.state) is State.INITIATED]
+            unsent = [step for record in initiated if (step := self._send(record, left))]
+        finally:
+            self._rate.release(room - (len(self._flying) - before))
         done = Sent(claimed=len(claimed), more=len(claimed) >= room)
-        # Sent first: a receiver of the events may take its time.
-        initiated = [record for record, _ in claimed if State(record.state) is State.INITIATED]
-        unsent = [step for record in initiated if (step := self._send(record, left)) is not None]
         self._outbox.dispatch(*((entries, record) for record, entries in claimed))
         for write_down in unsent:
             done += write_down()
@@ -331,7 +302,7 @@ class QueueSender(Generic[R, C]):
             said = mask_msisdns_in(str(error) if is_ours else describe(error))
             logger.error("queue.not_prepared third_party_reference=%s: %s", reference, said)
             return partial(self._refuse, record, f"Not sent: {said}")
-        self._rate.note()
+        self._rate.begin()
         age = utc_now() - self._store.aware(record.created_at)
         note_sent(self._alias, record.operation, age.total_seconds())
         self._flying[future] = record

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -27,12 +26,13 @@ from ..redaction import forgetful_calls
 from .callback_intake import CallbackIntake
 from .checks import Checks
 from .lifecycle import State
-from .limits import check_counts, check_rate
+from .limits import check_counts
 from .outbox import Outbox
 from .persistence import persist, raise_if_database_is_away
 from .queued import Queue
+from .rate_limits import RateLimit
 from .records import C, R
-from .schedule import DISPATCH_GRACE, utc_now
+from .schedule import DISPATCH_GRACE, time_left, utc_now
 from .store import Store
 
 logger: logging.Logger = logging.getLogger("mpesa_integrations")
@@ -100,12 +100,12 @@ class Reconciler(Generic[R, C]):
         callbacks: decides callbacks.
         batch: records in memory at a time.
         workers: status queries at a time.
-        rate: status queries a second at the most; None means no limit.
+        rate: how many calls may begin, the account's other ones, too.
         stop: when set, what is under way is ended and the rest is left to others.
         now: whether a run also asks for payments that are not due yet.
 
     Raises:
-        ValidationError: `batch`, `workers` or `rate` is 0, negative or no number.
+        ValidationError: `batch` or `workers` is 0, negative or no number.
     """
 
     def __init__(
@@ -119,12 +119,11 @@ class Reconciler(Generic[R, C]):
         callbacks: CallbackIntake[R, C],
         batch: int,
         workers: int,
-        rate: float | None,
+        rate: RateLimit,
         stop: threading.Event | None,
         now: bool,
     ) -> None:
         check_counts(batch=batch, workers=workers)
-        check_rate(rate)
         self._store = store
         self._client = client
         self._checks = checks
@@ -133,8 +132,7 @@ class Reconciler(Generic[R, C]):
         self._callbacks = callbacks
         self._batch = batch
         self._workers = workers
-        self._pause = 1 / rate if rate else 0.0
-        self._next_query = 0.0
+        self._rate = rate
         self._stop = stop or threading.Event()
         self._now = now
 
@@ -169,13 +167,13 @@ class Reconciler(Generic[R, C]):
 
     def _run_batch(self, pool: ThreadPoolExecutor, now: datetime) -> Reconciled:
         done = self._dispatch(now) + self._decide(now)
-        until = utc_now() + LEASE + self._client.longest_attempt
+        left, until = time_left(LEASE), utc_now() + LEASE + self._client.longest_attempt
         claimed = persist(self._store, lambda: self._store.claim_due(now, until, self._batch))
         queued = [record for record in claimed if State(record.state) is State.QUEUED]
         sent = deque(record for record in claimed if State(record.state) is not State.QUEUED)
         for record in queued:
             done += self._look_at_queued(record)
-        for record, answer in self._ask(pool, sent, until):
+        for record, answer in self._ask(pool, sent, until, left):
             done += Reconciled(asked=1, failed=int(not self._apply(record, answer)))
         return done
 
@@ -242,28 +240,53 @@ class Reconciler(Generic[R, C]):
             log_failure("reconcile.not_put_off", problem, third_party_reference=reference)
 
     def _ask(
-        self, pool: ThreadPoolExecutor, waiting: deque[R], until: datetime
+        self,
+        pool: ThreadPoolExecutor,
+        waiting: deque[R],
+        until: datetime,
+        left: Callable[[], float],
     ) -> Iterator[tuple[R, _Asked]]:
-        """Give each claimed record with its answer, as they come."""
+        """Give each claimed record with its answer, as they come.
+
+        Args:
+            pool: asks.
+            waiting: the records.
+            until: when their lease ends, by which they are released.
+            left: seconds that are left of it to begin a question.
+        """
         flying: dict[_Asked, R] = {}
         try:
             while waiting or flying:
-                while waiting and len(flying) < self._workers and self._may_ask(until):
+                pause = None
+                while waiting and len(flying) < self._workers and self._may_ask(left):
+                    if pause := self._rate.ask():
+                        pause = min(pause, max(0.0, left()))
+                        break
                     record = waiting.popleft()
                     flying[pool.submit(self._checks.query_status, record)] = record
-                if not flying:
+                if not flying and pause is None:
                     break
-                for answer in self._next_answers(flying):
+                for answer in self._next_answers(flying, pause):
                     yield flying.pop(answer), answer
         finally:
             self._release([*waiting, *flying.values()], until)
 
-    def _next_answers(self, flying: Collection[_Asked]) -> Collection[_Asked]:
-        done = wait(flying, timeout=_SOON, return_when=FIRST_COMPLETED).done
-        if not done:
+    def _next_answers(
+        self, flying: Collection[_Asked], patience: float | None
+    ) -> Collection[_Asked]:
+        """Wait for an answer, or for so many seconds; longer than a moment, with no connection."""
+        soon = _SOON if patience is None else min(_SOON, patience)
+        done = self._wait(flying, soon)
+        if not done and soon != patience:
             self._store.disconnect()
-            done = wait(flying, return_when=FIRST_COMPLETED).done
+            done = self._wait(flying, None if patience is None else patience - soon)
         return done
+
+    def _wait(self, flying: Collection[_Asked], seconds: float | None) -> Collection[_Asked]:
+        if not flying:
+            self._stop.wait(seconds)
+            return ()
+        return wait(flying, timeout=seconds, return_when=FIRST_COMPLETED).done
 
     def _release(self, records: Sequence[R], until: datetime) -> None:
         if not records:
@@ -273,9 +296,6 @@ class Reconciler(Generic[R, C]):
         except RecordsUnavailable as error:  # another is handed them when the lease ends
             logger.warning("reconcile.not_released payments=%s problem=%s", len(records), error)
 
-    def _may_ask(self, until: datetime) -> bool:
-        """Wait for one's turn; False once stopped, or where the lease may end before the answer."""
-        if self._pause:
-            self._stop.wait(max(0.0, self._next_query - time.monotonic()))
-            self._next_query = time.monotonic() + self._pause
-        return not self._stop.is_set() and utc_now() + self._client.longest_attempt < until
+    def _may_ask(self, left: Callable[[], float]) -> bool:
+        """Not once stopped, nor where the lease may end before the answer."""
+        return not self._stop.is_set() and left() > 0
