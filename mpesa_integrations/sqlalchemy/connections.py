@@ -29,7 +29,9 @@ LOCK_TIMEOUT = 5
 MYSQL = frozenset({"mysql", "mariadb"})
 _POSTGRESQL_LOCKED, _MARIADB_LOCKED = "55P03", 1205
 _OURS = "_mpesa_integrations"
-"""The attribute of the app's engine, and of its pool, that ours are kept in while those live."""
+"""The attribute of the app's engine that ours is kept in."""
+_POOLS = "_mpesa_integrations_pools"
+"""The attribute of the engine with the app's pool that those beside it are kept in."""
 _BLOCKING = "_mpesa_integrations_blocking"
 _BLOCKING_DRIVERS = {
     "postgresql": "psycopg",
@@ -65,12 +67,13 @@ def blocking_engine(engine: AsyncEngine) -> Engine:
     Raises:
         ConfigurationError: no driver is known for it, or the driver is not installed.
     """
-    beside = engine.sync_engine
+    beside = _with_pool(engine.sync_engine)
     found: Engine | None = vars(beside).get(_BLOCKING)
     if found is None:
-        found = vars(beside)[_BLOCKING] = _made_blocking(beside)
+        found = vars(beside).setdefault(_BLOCKING, _made_blocking(beside))
         event.listen(beside, "engine_disposed", _dispose_blocking)
-    return found
+    options = engine.sync_engine.get_execution_options()
+    return found.execution_options(**options) if options else found
 
 
 def _made_blocking(engine: Engine) -> Engine:
@@ -93,7 +96,7 @@ def _made_blocking(engine: Engine) -> Engine:
 
 
 def _dispose_blocking(engine: Engine) -> None:
-    made: Engine | None = vars(engine).pop(_BLOCKING, None)
+    made: Engine | None = vars(_with_pool(engine)).pop(_BLOCKING, None)
     if made is not None:
         made.dispose()
 
@@ -110,8 +113,6 @@ def own_engine(engine: Engine) -> Engine:
     refuse_shared_connection(engine)
     made = _OwnEngine(engine)
     vars(engine)[_OURS] = made
-    if not event.contains(engine, "engine_disposed", _dispose):
-        event.listen(engine, "engine_disposed", _dispose)
     return made
 
 
@@ -191,14 +192,24 @@ def unavailable(error: Exception) -> RecordsUnavailable | None:
 
 def _pool_beside(engine: Engine) -> Pool:
     """A pool like the app's: its size, its time-outs, its way to connect and its events."""
-    kept: dict[int, Pool] = vars(engine.pool).setdefault(_OURS, {})
+    shared = _with_pool(engine)
     # By process. A parent's stays referenced, since to collect a connection is to end it.
-    if os.getpid() not in kept:
+    kept: dict[int, Pool] = vars(shared).setdefault(_POOLS, {})
+    found = kept.get(os.getpid())
+    if found is None:
         made = engine.pool.recreate()
         if engine.dialect.name in MYSQL:
             event.listen(made, "connect", _bound_lock_waits)
-        kept[os.getpid()] = made
-    return kept[os.getpid()]
+        found = kept.setdefault(os.getpid(), made)  # another thread's, which came first
+        event.listen(shared, "engine_disposed", _dispose)
+    return found
+
+
+def _with_pool(engine: Engine) -> Engine:
+    """The engine that has the pool: those with execution options of their own share it."""
+    while isinstance(engine, OptionEngine):
+        engine = engine._proxied
+    return engine
 
 
 def _bound_lock_waits(connection: Any, record: Any) -> None:
@@ -209,9 +220,9 @@ def _bound_lock_waits(connection: Any, record: Any) -> None:
 
 def _dispose(engine: Engine) -> None:
     """Close ours when the app closes its own, unless they are those of the process that forked."""
-    ours: _OwnEngine | None = vars(engine).pop(_OURS, None)
-    if ours is not None and ours.process == os.getpid():
-        ours.pool.dispose()
+    ours: Pool | None = vars(_with_pool(engine))[_POOLS].pop(os.getpid(), None)
+    if ours is not None:
+        ours.dispose()
 
 
 def _is_in_memory(engine: Engine) -> bool:

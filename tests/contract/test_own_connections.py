@@ -265,13 +265,11 @@ def test_ours_end_with_the_apps_and_a_fork_shares_none(
         assert child.pool is not first.pool
         engine.dispose(close=False)
     assert closed == []
-    second = connections.own_engine(engine)
-    event.listen(second.pool, "close", lambda connection, record: closed.append(connection))
     payments.c2b(**PAYMENT)
     engine.dispose()
     assert len(closed) == 1
+    assert connections.own_engine(engine).pool is not first.pool
     assert payments.c2b(**PAYMENT).state == "completed"
-    first.pool.dispose()
 
 
 def test_our_engine_keeps_what_the_apps_has_and_shows_no_values(make_engine: MakeEngine) -> None:
@@ -297,4 +295,23 @@ def test_our_engine_keeps_what_the_apps_has_and_shows_no_values(make_engine: Mak
     assert kept.library_engine.get_execution_options() == {**options, **THE_LIBRARY}
     assert kept.library_engine.dialect is engine.dialect
     assert (kept.library_engine.hide_parameters, engine.hide_parameters) == (True, False)
-    pools.pop().dispose()
+    closed: list[Any] = []
+    event.listen(pools.pop(), "close", lambda connection, record: closed.append(connection))
+    engine.dispose()
+    assert len(closed) == 1, "ours end with the engine, of which the app gives one with options"
+
+
+def test_threads_that_begin_at_once_have_one_pool(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recreate = engine.pool.recreate
+    of_another_thread: list[Engine] = []
+
+    def slow() -> Any:
+        if not of_another_thread:
+            of_another_thread.append(engine)
+            of_another_thread[0] = connections.own_engine(engine)
+        return recreate()
+
+    monkeypatch.setattr(engine.pool, "recreate", slow)
+    assert connections.own_engine(engine).pool is of_another_thread[0].pool

@@ -283,6 +283,19 @@ def test_beside_an_asynchronous_engine_one_that_blocks_is_made_once_and_ends_wit
     records.engine.dispose()
 
 
+def test_engines_of_one_pool_have_one_beside_them_with_their_options(tmp_path: Path) -> None:
+    pytest.importorskip("aiosqlite")
+    engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'shop.db'}")
+    options = {"schema_translate_map": {None: "main"}}
+    records = Records(lambda: engine.execution_options(**options), *MODELS)
+    first = records.engine
+    assert first.get_execution_options() == options
+    assert records.engine.pool is first.pool
+    assert records.library_engine.pool is records.library_engine.pool
+    asyncio.run(engine.dispose())
+    assert records.engine.pool is not first.pool
+
+
 def test_the_calls_give_the_programs_own_payments(
     blocking: Engine, mpesa_simulator: Simulator
 ) -> None:
