@@ -19,9 +19,19 @@ def empty(self: Any) -> None:
         connection = connections[alias]
         found = connection.introspection.django_table_names(only_existing=True, include_views=False)
         tables = [name for name in found if name not in _KEPT]
-        connection.ops.execute_sql_flush(connection.ops.sql_flush(no_style(), tables))
+        connection.ops.execute_sql_flush(_statements(connection, tables))
+
+
+def _statements(connection: Any, tables: list[str]) -> list[str]:
+    if connection.vendor != "postgresql":
+        found: list[str] = connection.ops.sql_flush(no_style(), tables)
+        return found
+    # TRUNCATE makes new files of each table and index: of few rows, DELETE takes a hundredth of its
+    # time. In any order, since Django's foreign keys are checked at the commit.
+    deletions = [f"DELETE FROM {connection.ops.quote_name(table)}" for table in tables]
+    return ["; ".join(deletions)]
 
 
 def empty_quickly(patch: pytest.MonkeyPatch) -> None:
-    """Have every test that commits end with `empty`: it takes a quarter of `flush`'s time."""
+    """Have every test that commits end with `empty`: it takes a small part of `flush`'s time."""
     patch.setattr(TransactionTestCase, "_fixture_teardown", empty)
