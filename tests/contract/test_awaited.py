@@ -9,6 +9,7 @@ import itertools
 import socket
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -40,11 +41,10 @@ def test_each_twin_takes_what_its_blocking_call_takes() -> None:
 
 
 async def _eventually(condition: Callable[[], object]) -> None:
-    for _ in range(2000):
-        if condition():
-            return
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
         await asyncio.sleep(0.005)
-    raise AssertionError("it did not happen in time")
 
 
 def _holding(connection: socket.socket, server: FaultyServer) -> None:
@@ -170,8 +170,10 @@ def test_a_time_out_of_the_callers_own_leaves_the_payment_unknown(
         payments = _of(make_payments, server.port)
 
         async def pay() -> None:
+            call = asyncio.ensure_future(payments.ac2b(**PAYMENT))
+            await _eventually(lambda: server.requests)
             with pytest.raises((TimeoutError, asyncio.TimeoutError)):
-                await asyncio.wait_for(payments.ac2b(**PAYMENT), timeout=0.5)
+                await asyncio.wait_for(call, timeout=0.05)
 
         backend.run(pay())
     assert [record.state for record in backend.records()] == ["unknown"]

@@ -67,7 +67,7 @@ def _states(backend: Backend) -> list[str]:
 def test_many_customers_type_their_pin_at_once(
     payments: AnyPayments, begin: Begin, backend: Backend, mpesa_simulator: Simulator
 ) -> None:
-    _slow(mpesa_simulator, 1.5, 12)
+    _slow(mpesa_simulator, 3, 12)
     references = _queue(payments, 12)
     sender = begin(20)
     began = time.monotonic()
@@ -75,7 +75,7 @@ def test_many_customers_type_their_pin_at_once(
     assert sender.in_flight == 12
     assert len(_threads()) <= (12 if isinstance(sender._calls, InThreads) else 1)
     run(sender)
-    assert time.monotonic() - began < 15, "one after the other they take eighteen seconds"
+    assert time.monotonic() - began < 12 * 3, "what they take one after the other"
     assert set(_states(backend)) == {"completed"}
     assert sorted(sent_to(mpesa_simulator)) == sorted(references)
 
@@ -186,10 +186,10 @@ def test_what_the_gateway_was_too_busy_for_is_not_sent_again_when_its_time_is_ov
     payments: AnyPayments, begin: Begin, backend: Backend, mpesa_simulator: Simulator,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(exchange, "_pause_before", lambda repeat: 0.0 if repeat == 1 else 6.0)
+    monkeypatch.setattr(exchange, "_pause_before", lambda repeat: 0.0 if repeat == 1 else 40.0)
     mpesa_simulator.scenarios.queue("code:INS-16", operation="c2b", times=2)
     _queue(payments, 1)
-    backend.set_all(send_before=datetime.now(timezone.utc) + timedelta(seconds=5))
+    backend.set_all(send_before=datetime.now(timezone.utc) + timedelta(seconds=30))
     sender = begin()
     run(sender)
     assert len(sent_to(mpesa_simulator)) == 2, "at once, and not after the pause"

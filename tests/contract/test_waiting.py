@@ -94,9 +94,9 @@ def test_what_another_thread_decides_is_given_soon(
         decided_at[0] = time.monotonic()
 
     with meanwhile(backend, decide):
-        found = wait(pending, timeout=30)
+        found = wait(pending, timeout=60)
     assert (found.state, found.is_open, found.is_paid) == (state, False, code == "0")
-    assert time.monotonic() - decided_at[0] < 15, "not at the end of its time"
+    assert time.monotonic() - decided_at[0] < 45, "not at the end of its time"
     assert found.pk == pending.pk
 
 
@@ -144,7 +144,7 @@ def test_when_time_is_over_the_record_says_that_it_is_open(
     began = time.monotonic()
     found = wait(pending, timeout=0.25)
     assert (found.state, found.is_open) == ("pending", True)
-    assert 0.25 <= time.monotonic() - began < 15
+    assert 0.25 <= time.monotonic() - began < 45
     assert 2 <= looks.times <= 5
     looks.times = 0
     assert wait(pending, timeout=0).is_open

@@ -26,7 +26,7 @@ from .test_queue import sent_to
 from .working import serve
 
 PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "1.00", "reference": "ORDER 7"}
-LONG = 30
+LONG = 60
 """Seconds of `poll`, where it is not by polling that something is done."""
 Start = Callable[..., Process]
 
@@ -182,7 +182,7 @@ def test_what_takes_too_long_is_left_and_asked_for(
     until(lambda: _arrived_at(mpesa_simulator))
     began = time.monotonic()
     _end(worker)
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 45, "the gateway takes a minute"
     assert _states(backend) == ["unknown"], "it is written down, though the time is over"
     start(file=tmp_path / "another.json")
     backend.make_due()
