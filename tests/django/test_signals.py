@@ -15,10 +15,10 @@ from django.dispatch import Signal
 from django_mpesa import mpesa, signals
 from django_mpesa.models import OutboxEntry, Transaction
 from mpesa_integrations.simulator import Simulator
-from tests.contract.test_leases import LASTS, short_leases
+from tests.contract.test_leases import LASTS, leases_last
 from tests.support.waiting import until
 
-__all__ = ["short_leases"]
+__all__ = ["leases_last"]
 pytestmark = pytest.mark.django_db(transaction=True)
 PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "150.00", "reference": "ORDER 7"}
 Heard = list[tuple[str, Any]]
