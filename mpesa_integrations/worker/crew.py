@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from ..core.payments.left_to_do import left_to_do
+from ..core.payments.left_to_do import is_no_more, left_to_do
 from ..core.payments.rate_limits import RateLimits
 from ..core.payments.registry import Accounts
 from .jobs import AccountJob, DecideCallbacks, Reconcile, Send
@@ -170,7 +170,7 @@ class Follow:
             if name in busy:
                 continue
             lingers = self._busy_at.get(name, now) > now - LINGER
-            if not lingers or name not in self._accounts:
+            if not lingers or is_no_more(self._accounts, name):
                 found.append(name)
                 self._busy_at.pop(name, None)
         return found

@@ -23,7 +23,7 @@ from mpesa_integrations.core.payments.status_tokens import StatusTokens
 from mpesa_integrations.core.settings.account import AccountSettings
 from mpesa_integrations.simulator import Simulator
 from mpesa_integrations.simulator.calls import CallFilter
-from mpesa_integrations.worker import crew
+from mpesa_integrations.worker import crew, loops
 from mpesa_integrations.worker.jobs import AccountJob, DecideCallbacks, Reconcile, Send
 from mpesa_integrations.worker.loops import Surroundings
 from mpesa_integrations.worker.options import WorkerOptions
@@ -178,11 +178,38 @@ def test_a_loader_that_is_away_is_waited_for(
     accounts["cafe"].c2b(**PAYMENT, send="worker")
     rows.broken = OSError("away")
     with working() as file:
-        until(lambda: _health(file).get("problem") == "RecordsUnavailable")
+        until(lambda: "cafe" in _accounts_in(file))
+        until(lambda: _accounts_in(file)["cafe"]["problems"].get("send") == "RecordsUnavailable")
         assert _health(file)["ok"] is False
         rows.broken = None
         until(lambda: _states(backend) == {"cafe": ["completed"]})
         until(lambda: _health(file)["ok"])
+
+
+def test_an_account_that_cannot_be_loaded_stops_no_other(
+    accounts: Accounts[Any, Any], rows: Rows, backend: Backend, working: Working,
+    mpesa_simulator: Simulator, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(crew, "LINGER", 0.5)
+    monkeypatch.setattr(loops, "_LONGEST_PAUSE", 0.5)
+    rows.rows["bad"] = account_settings(mpesa_simulator)
+    for alias in ("bad", "cafe"):
+        accounts[alias].c2b(**PAYMENT, send="worker")
+    load = rows.load
+
+    def decrypted(alias: str) -> Any:
+        if alias == "bad":
+            raise ValueError("its key is another one")
+        return load(alias)
+
+    with monkeypatch.context() as broken, working() as file:
+        broken.setattr(rows, "load", decrypted)
+        until(lambda: _states(backend) == {"bad": ["queued"], "cafe": ["completed"]})
+        until(lambda: _accounts_in(file).keys() == {"bad"})
+        assert _health(file)["problem"] == ""
+        assert _accounts_in(file)["bad"]["problems"]["send"] == "RecordsUnavailable"
+        broken.undo()
+        until(lambda: _states(backend)["bad"] == ["completed"])
 
 
 def test_of_what_is_left_to_do_every_kind_counts(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, RecordsUnavailable
 from .persistence import persist
 from .registry import Accounts
 
@@ -38,20 +38,25 @@ def left_to_do(accounts: Accounts[Any, Any], *, callbacks: bool = True) -> LeftT
         callbacks: as for `Store.left_to_do`.
 
     Raises:
-        RecordsUnavailable: the records, or the accounts' settings, are away.
+        RecordsUnavailable: the records are away.
     """
     store = accounts.records()
     if accounts.loader is None or store is None or not store.is_shared:
         return LeftToDo(list(accounts))
     found = persist(store, lambda: store.left_to_do(callbacks=callbacks))
-    there = dict.fromkeys(alias for alias in found if _is_there(accounts, alias))
+    there = dict.fromkeys(alias for alias in found if not is_no_more(accounts, alias))
     gone = {alias: count for alias, count in found.items() if count and alias not in there}
     return LeftToDo(list(there), gone)
 
 
-def _is_there(accounts: Accounts[Any, Any], alias: str) -> bool:
-    """Whether there is such an account, its settings good or bad."""
+def is_no_more(accounts: Accounts[Any, Any], alias: str) -> bool:
+    """Whether there surely is no such account; it may be there where its settings cannot be had.
+
+    Args:
+        accounts: a business's.
+        alias: the account's name.
+    """
     try:
-        return alias in accounts
-    except ConfigurationError:
-        return True
+        return alias not in accounts
+    except (ConfigurationError, RecordsUnavailable):
+        return False
