@@ -109,11 +109,15 @@ def refund_failed(record: Any) -> None:
 
 
 def mark_as_failed(refund: OrderRefund, why: str) -> None:
-    """Mark a refund that is under way as failed, and say so in the order's history; once."""
-    if refund.state not in _UNDER_WAY:
+    """Mark a refund that is under way as failed, and say so in the order's history; once.
+
+    Of one that a person has marked as done meanwhile, the history alone says it.
+    """
+    if refund.state in _UNDER_WAY:
+        refund.state = OrderRefund.REFUND_STATE_FAILED
+        refund.save(update_fields=["state", "info"])
+    elif refund.state != OrderRefund.REFUND_STATE_DONE:
         return
-    refund.state = OrderRefund.REFUND_STATE_FAILED
-    refund.save(update_fields=["state", "info"])
     refund.order.log_action(
         "pretix.event.order.refund.failed",
         {"local_id": refund.local_id, "provider": refund.provider, "error": why},

@@ -29,7 +29,7 @@ from mpesa_integrations.core.markets.mozambique import MOZAMBIQUE
 
 from .account_form import account_fields, check_account
 from .accounts import TOKEN, account_of, ensure_callback_token, takes_real_money
-from .records import IDENTIFIER, may_yet_be_paid, paid, reversal_of, standing
+from .records import IDENTIFIER, forget_phone_number, may_yet_be_paid, paid, reversal_of, standing
 from .refunds import ASKED_FOR, give_back, give_back_now_that_it_is_committed, words_of
 
 logger = logging.getLogger(__name__)
@@ -249,7 +249,9 @@ class VodacomMpesa(BasePaymentProvider):  # type: ignore[misc] # pretix is not t
         return refund.info_data.get("transaction_id") or None
 
     def shred_payment_info(self, obj: OrderPayment | OrderRefund) -> None:
-        """Forget the phone number; the transaction's IDs are nobody's own."""
+        """Forget the phone number, in M-Pesa's record too; the IDs are nobody's own."""
+        if isinstance(obj, OrderPayment):
+            forget_phone_number(obj)
         obj.info_data = {key: value for key, value in obj.info_data.items() if key != "msisdn"}
         obj.save(update_fields=["info"])
 

@@ -9,6 +9,7 @@ from pretix.base.models import Order, OrderPayment, OrderRefund
 from django_mpesa import State
 from django_mpesa.models import Transaction
 from django_mpesa.order_keys import key_of_object
+from django_mpesa.protection import LibraryRecords
 from mpesa_integrations.core.payments.orders import attempt_that_stands, paid_attempt
 
 IDENTIFIER = "vodacom_mpesa"
@@ -57,6 +58,13 @@ def reversal_of(refund: OrderRefund) -> Any | None:
 def refund_key(refund: OrderRefund) -> str:
     """By what a refund is given back once, whoever asks for it again."""
     return f"pretix-refund-{refund.pk}"
+
+
+def forget_phone_number(payment: OrderPayment) -> None:
+    """Take the phone number out of the records of a payment that are decided."""
+    decided = [record.pk for record in attempts_of(payment) if not record.is_open]
+    records: LibraryRecords[Any] = LibraryRecords(Transaction)
+    records.filter(pk__in=decided).update(msisdn="")
 
 
 def details_of(record: Any) -> dict[str, str]:

@@ -72,9 +72,9 @@ def resume() -> None:
             provider=IDENTIFIER,
             state=OrderRefund.REFUND_STATE_TRANSIT,
             created__lt=now() - _LEFT_BEHIND,
+            info__contains=f'"{ASKED_FOR}"',
         )
-        asked_for = [refund for refund in in_transit if ASKED_FOR in refund.info_data]
-        left = [refund.pk for refund in asked_for if reversal_of(refund) is None]
+        left = [refund.pk for refund in in_transit if reversal_of(refund) is None]
     for key in left:
         try:
             give_back_now_that_it_is_committed(key)

@@ -75,6 +75,12 @@ class Shopper:
         """The newest."""
         return self.payments[-1]
 
+    @property
+    def history(self) -> list[str]:
+        """What is in the order's history, the newest first."""
+        with scopes_disabled():
+            return list(self.order.all_logentries().values_list("action_type", flat=True))
+
     def post(self, path: str, data: dict[str, str]) -> Any:
         return self.client.post(self.shop + path, data, follow=True)
 

@@ -12,6 +12,7 @@ from django.utils.timezone import now, timedelta
 from django_scopes import scope, scopes_disabled
 from pretix.base.models import OrderRefund
 from pretix.base.payment import PaymentException
+from pretix.base.shredder import PaymentInfoShredder
 from pretix_mpesa_integrations import provider
 
 from django_mpesa import State, mpesa
@@ -134,8 +135,8 @@ def test_a_refund_that_its_process_left_behind_is_given_back_once(
 
 def test_a_refund_that_is_but_noted_by_pretixs_api_moves_no_money(paid: Shopper) -> None:
     with scope(organizer=paid.event.organizer):
-        for payment in (paid.payment, None):
-            _new_refund(paid, state="transit", payment=payment, info='{"account": "cash"}')
+        for payment, info in ((paid.payment, '{"account": "cash"}'), (None, "5")):
+            _new_refund(paid, state="transit", payment=payment, info=info)
         OrderRefund.objects.update(created=now() - timedelta(hours=1))
     run_cron()
     assert [found.state for found in _refunds()] == ["transit", "transit"]
@@ -158,6 +159,42 @@ def test_what_is_found_out_later_to_have_failed(
     mpesa[record.account].resolve(record, State.FAILED, by="admin", note="not in the statement")
     (refund,) = _refunds()
     assert refund.state == "failed"
+
+
+def test_the_history_says_that_what_a_person_marked_as_done_failed(
+    admin: Client, paid: Shopper, simulator: Simulator
+) -> None:
+    simulator.scenarios.queue("cut_before", operation="reversal")
+    _give_back(admin, paid, "50.00")
+    (refund,) = _refunds()
+    with scope(organizer=paid.event.organizer):
+        refund.done()
+    (record,) = Transaction.objects.filter(operation="reversal")
+    mpesa[record.account].resolve(record, State.FAILED, by="admin", note="not in the statement")
+    (refund,) = _refunds()
+    assert refund.state == "done"
+    assert "pretix.event.order.refund.failed" in paid.history
+
+
+def test_who_shreds_payment_information_shreds_the_phone_number(paid: Shopper) -> None:
+    with scope(organizer=paid.event.organizer):
+        refund = _new_refund(paid)
+        refund.payment_provider.execute_refund(refund)
+        PaymentInfoShredder(paid.event).shred_data()
+    assert {record.msisdn for record in Transaction.objects.all()} == {""}
+    assert "msisdn" not in paid.payment.info_data
+    assert Transaction.objects.get(operation="c2b").reversed_amount == 50
+
+
+def test_what_is_queued_keeps_the_phone_number_that_it_is_sent_to(
+    event: Any, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRETIX_MPESA_SEND", "worker")
+    Shopper(event).buy()
+    with scope(organizer=event.organizer):
+        PaymentInfoShredder(event).shred_data()
+    (record,) = Transaction.objects.all()
+    assert (record.state, record.msisdn) == ("queued", "258841234567")
 
 
 def test_what_went_back_without_pretix_is_an_external_refund(paid: Shopper) -> None:
