@@ -109,7 +109,8 @@ class Loop:
 
     def join(self) -> bool:
         """Wait until it has ended, no longer than it may take for that; whether it has."""
-        self._thread.join(max(0.0, self._deadline + _TO_WRITE - time.monotonic()))
+        if self.is_alive:  # there may have been no thread for it
+            self._thread.join(max(0.0, self._deadline + _TO_WRITE - time.monotonic()))
         return not self.is_alive
 
     @property

@@ -245,6 +245,28 @@ def test_one_that_cannot_be_sent_keeps_no_other(
     assert sorted(sent_to(mpesa_simulator)) == sorted(others)
 
 
+def test_where_no_thread_can_be_had_payments_are_queued_again_and_sent_later(
+    payments: AnyPayments, begin: Begin, backend: Backend, mpesa_simulator: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    references = _queue(payments, 2)
+    sender = begin()
+    start = threading.Thread.start
+
+    def no_more(thread: threading.Thread) -> None:
+        if thread.name == "mpesa-send":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_more)
+        assert sender.run_once() == Sent(claimed=2, handed_back=2)
+    assert (_states(backend), sender.in_flight) == (["queued", "queued"], 0)
+    run(sender)
+    assert set(_states(backend)) == {"completed"}
+    assert sorted(sent_to(mpesa_simulator)) == sorted(references)
+
+
 def test_a_database_that_hangs_up_at_any_moment_has_nothing_sent_twice(
     make_payments: MakePayments, backend: Backend, mpesa_simulator: Simulator
 ) -> None:

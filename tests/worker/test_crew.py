@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -60,3 +61,21 @@ def test_of_accounts_that_are_gone_nothing_is_kept(crew: Crew) -> None:
         _leave(crew, f"shop-{number}")
     crew.begin(["cafe"])
     assert list(crew._rates._limits) == ["cafe"]
+
+
+def test_what_had_no_thread_is_ended_with_the_rest(
+    crew: Crew, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+
+    def no_more(thread: threading.Thread) -> None:
+        if thread.name == "mpesa-reconcile-cafe":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", no_more)
+    with pytest.raises(RuntimeError):
+        crew.begin(["cafe"])
+    assert not crew.is_whole
+    ended = [loop.join() for loop in crew.stop(time.monotonic() + 5)]
+    assert ended == [True] * 3

@@ -51,6 +51,9 @@ class InFlight(Protocol):
         Returns:
             What `MpesaClient.send` returns and raises; `GivenUp` once this is closed. It can be
             cancelled only while surely nothing was sent.
+
+        Raises:
+            RuntimeError: there are no more threads, and surely nothing was sent.
         """
 
     def close(self) -> None:
@@ -138,11 +141,14 @@ class _InLoop:
 
     def _running(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            self._thread = threading.Thread(
-                target=_run, args=(self._loop,), name="mpesa-send", daemon=True
-            )
-            self._thread.start()
+            loop = asyncio.new_event_loop()
+            thread = threading.Thread(target=_run, args=(loop,), name="mpesa-send", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # there are no more threads; the next call tries again
+                loop.close()
+                raise
+            self._loop, self._thread = loop, thread
         return self._loop
 
     async def _await(self, request: PreparedRequest, future: Future[Result]) -> None:

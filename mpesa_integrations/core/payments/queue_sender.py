@@ -292,7 +292,7 @@ class QueueSender(Generic[R, C]):
             request = persist(self._store, lambda: self._sender.request_of(record))
             until = self._store.aware(record.send_before) if record.send_before else utc_now()
             within = min(until - utc_now(), timedelta(seconds=left()))
-            future = self._calls.send(replace(request, time_left=time_left(within)))
+            request = replace(request, time_left=time_left(within))
         except RecordsUnavailable as error:
             log_failure("queue.not_sent", error, third_party_reference=reference)
             return partial(self._hand_back, record)
@@ -302,6 +302,11 @@ class QueueSender(Generic[R, C]):
             said = mask_msisdns_in(str(error) if is_ours else describe(error))
             logger.error("queue.not_prepared third_party_reference=%s: %s", reference, said)
             return partial(self._refuse, record, f"Not sent: {said}")
+        try:
+            future = self._calls.send(request)
+        except Exception as error:  # noqa: BLE001 - as where there are no more threads
+            log_failure("queue.not_sent", error, third_party_reference=reference)
+            return partial(self._hand_back, record)
         self._rate.begin()
         age = utc_now() - self._store.aware(record.created_at)
         note_sent(self._alias, record.operation, age.total_seconds())
