@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from flask_mpesa.memory_store import MemoryStore
+from mpesa_integrations.core.payments import schedule
 from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.payments.lifecycle import State
 from mpesa_integrations.core.payments.reconcile import LEASE, Reconciled
@@ -46,9 +47,16 @@ class Clock:
         return call
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+@pytest.fixture(params=["passes", "is set back"])
+def clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """One by which time passes; or that is set back by as much, and only the other one shows it."""
     clock = Clock()
+    if request.param == "is set back":
+        monotonic = schedule.monotonic
+        monkeypatch.setattr(
+            schedule, "monotonic", lambda: monotonic() + clock.ahead.total_seconds()
+        )
+        return clock
     for name, module in list(sys.modules.items()):
         if name.startswith("mpesa_integrations.core.payments.") and hasattr(module, "utc_now"):
             monkeypatch.setattr(module, "utc_now", clock.now)

@@ -57,7 +57,7 @@ from .records import (
     TransactionClaimed,
     Verdict,
 )
-from .schedule import DISPATCH_GRACE, MOST_ATTEMPTS, backoff, utc_now
+from .schedule import DISPATCH_GRACE, MOST_ATTEMPTS, backoff, time_left, utc_now
 from .status_queries import StatusQueries
 from .store import Store, find_exactly
 
@@ -158,15 +158,15 @@ class CallbackIntake(Generic[R, C]):
             How many were looked at, and how many of them failed.
         """
         # One that must be confirmed takes a query; what a worker that died had, waits no longer.
-        longest = self._client.longest_attempt
-        until = utc_now() + DISPATCH_GRACE + longest
+        left = time_left(DISPATCH_GRACE)
+        until = utc_now() + DISPATCH_GRACE + self._client.longest_attempt
         claimed = persist(
             self._store,
             lambda: self._store.claim_callbacks(now, until, limit, older_than=older_than),
         )
         done = failed = 0
         for due in claimed:
-            if stopped() or (done and utc_now() + longest >= until):
+            if stopped() or (done and left() <= 0):
                 break
             done += 1
             failed += not self._decide_claimed(due)

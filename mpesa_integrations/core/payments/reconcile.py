@@ -184,11 +184,11 @@ class Reconciler(Generic[R, C]):
         return Reconciled(callbacks=looked_at, failed=failed)
 
     def _dispatch(self, now: datetime) -> Reconciled:
-        until = utc_now() + DISPATCH_GRACE
+        left, until = time_left(DISPATCH_GRACE / 2), utc_now() + DISPATCH_GRACE
         claimed = persist(self._store, lambda: self._store.claim_outbox(now, until, self._batch))
         done = Reconciled()
         for due in claimed:
-            if self._stop.is_set() or utc_now() > until - DISPATCH_GRACE / 2:
+            if self._stop.is_set() or left() <= 0:
                 break  # a receiver took so long that others may be handed the rest
             dispatched = self._outbox.dispatch_late(due)
             done += Reconciled(dispatched=1, failed=int(not dispatched))
