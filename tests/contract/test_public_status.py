@@ -105,7 +105,7 @@ def test_what_no_worker_sent_in_time_has_failed(
     queued = payments.c2b(**PAYMENT, send="worker")
     assert (ask(queued)["state"], ask(queued)["may_retry"]) == ("queued", False)
     backend.set_all(send_before=datetime.now(timezone.utc) - timedelta(seconds=1))
-    told = backend.run(Follower(accounts, queued).follow())
+    told = backend.run(Follower(accounts, backend, queued).follow())
     assert [(each["state"], each["may_retry"]) for each in told] == [("failed", True)]
     assert ask(queued) == told[0]
     assert backend.records()[0].response_description == "Not sent in time"
@@ -154,8 +154,9 @@ def _hang_up() -> None:
 class Follower:
     """Reads events, and has something happen after each."""
 
-    def __init__(self, accounts: Accounts[Any, Any], record: Any) -> None:
+    def __init__(self, accounts: Accounts[Any, Any], backend: Backend, record: Any) -> None:
         self.events: list[str] = []
+        self._backend = backend
         self._stream = status_events(accounts, accounts.status_token(record), "en")
 
     async def follow(self, *then: Callable[[], object]) -> list[Any]:
@@ -163,21 +164,26 @@ class Follower:
         async for event in self._stream:
             self.events.append(event)
             if happens:
-                await asyncio.get_running_loop().run_in_executor(None, happens.pop(0))
+                loop = asyncio.get_running_loop()
+                await loop.run_in_executor(None, self._happen, happens.pop(0))
         assert all(event.endswith("\n\n") for event in self.events)
         return [json.loads(event[6:]) for event in self.events if event.startswith("data: ")]
+
+    def _happen(self, call: Callable[[], object]) -> None:
+        try:
+            call()
+        finally:
+            self._backend.done()
 
 
 def test_events_come_as_it_changes_and_end_when_it_is_decided(
     accounts: Accounts[Any, Any], payments: Payments[Any, Any], backend: Backend, pending: Any
 ) -> None:
-    def receive() -> None:
-        try:
-            payments.receive(callback(pending, "INS-5"))
-        finally:
-            backend.done()
-
-    told = backend.run(Follower(accounts, pending).follow(receive))
+    told = backend.run(
+        Follower(accounts, backend, pending).follow(
+            lambda: payments.receive(callback(pending, "INS-5"))
+        )
+    )
     assert [(each["state"], each["may_retry"]) for each in told] == [
         ("pending", False), ("cancelled", True)
     ]  # fmt: skip
@@ -188,13 +194,9 @@ def test_events_tell_of_a_queued_payment_too(
 ) -> None:
     queued = payments.c2b(**PAYMENT, send="worker")
 
-    def withdraw() -> None:
-        try:
-            payments.withdraw(queued)
-        finally:
-            backend.done()
-
-    told = backend.run(Follower(accounts, queued).follow(withdraw))
+    told = backend.run(
+        Follower(accounts, backend, queued).follow(lambda: payments.withdraw(queued))
+    )
     assert [(each["state"], each["is_open"]) for each in told] == [
         ("queued", True), ("cancelled", False)
     ]  # fmt: skip
@@ -205,7 +207,7 @@ def test_events_of_what_is_decided_are_one(
     accounts: Accounts[Any, Any], payments: Payments[Any, Any], backend: Backend
 ) -> None:
     paid = payments.c2b(**PAYMENT)
-    assert [each["state"] for each in backend.run(Follower(accounts, paid).follow())] == [
+    assert [each["state"] for each in backend.run(Follower(accounts, backend, paid).follow())] == [
         "completed"
     ]
 
@@ -215,7 +217,7 @@ def test_events_are_a_comment_now_and_then_and_end_after_a_while(
 ) -> None:
     monkeypatch.setattr(public_status, "_HEARTBEAT", 0.01)
     monkeypatch.setattr(public_status, "STREAM_LENGTH", 0.3)
-    follower = Follower(accounts, pending)
+    follower = Follower(accounts, backend, pending)
     assert len(backend.run(follower.follow())) == 1
     assert set(follower.events[1:]) == {":\n\n"}
 
@@ -238,17 +240,18 @@ def test_events_outlive_a_database_that_is_away_for_a_moment(
         return find(reference)
 
     monkeypatch.setattr(payments.store, "find", often_away)
-    told = backend.run(Follower(accounts, pending).follow())
+    told = backend.run(Follower(accounts, backend, pending).follow())
     assert [each["state"] for each in told] == ["pending", "completed"]
 
 
 def test_events_end_when_the_payment_is_gone(
     accounts: Accounts[Any, Any], backend: Backend, pending: Any
 ) -> None:
-    def forget() -> None:
-        try:
-            backend.forget(pending)
-        finally:
-            backend.done()
-
-    assert len(backend.run(Follower(accounts, pending).follow(forget))) == 1
+    assert (
+        len(
+            backend.run(
+                Follower(accounts, backend, pending).follow(lambda: backend.forget(pending))
+            )
+        )
+        == 1
+    )

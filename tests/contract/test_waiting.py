@@ -6,9 +6,7 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -18,7 +16,7 @@ from mpesa_integrations import ValidationError
 from mpesa_integrations.core.errors import RecordsUnavailable
 from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.payments.waiting import pauses
-from tests.support.waiting import until
+from tests.support.waiting import meanwhile, until
 
 from .backends import Backend
 from .conftest import MakePayments
@@ -65,22 +63,6 @@ def looks(payments: Payments[Any, Any], backend: Backend) -> Looks:
     return Looks(payments, backend)
 
 
-@contextmanager
-def meanwhile(backend: Backend, call: Callable[[], object]) -> Iterator[None]:
-    """Do something in another thread."""
-
-    def work() -> None:
-        try:
-            call()
-        finally:
-            backend.done()
-
-    with ThreadPoolExecutor(1) as pool:
-        done = pool.submit(work)
-        yield
-        done.result()
-
-
 @pytest.mark.parametrize(("code", "state"), [("0", "completed"), ("INS-5", "cancelled")])
 def test_what_another_thread_decides_is_given_soon(
     payments: Payments[Any, Any], backend: Backend, pending: Any, looks: Looks, wait: Wait,
@@ -93,7 +75,7 @@ def test_what_another_thread_decides_is_given_soon(
         payments.receive(callback(pending, code))
         decided_at[0] = time.monotonic()
 
-    with meanwhile(backend, decide):
+    with meanwhile(decide, at_end=backend.done):
         found = wait(pending, timeout=60)
     assert (found.state, found.is_open, found.is_paid) == (state, False, code == "0")
     assert time.monotonic() - decided_at[0] < 45, "not at the end of its time"
@@ -124,7 +106,7 @@ def test_what_a_worker_sends_is_waited_for_from_the_queue_to_its_end(
         sender.run_once()
         sender.finish(timeout=20)
 
-    with meanwhile(backend, send):
+    with meanwhile(send, at_end=backend.done):
         assert wait(queued, timeout=30).is_paid
 
 
@@ -204,7 +186,7 @@ def test_many_coroutines_wait_at_once_and_hold_no_thread(
         payments.receive(callback(pending))
 
     before = threading.active_count()
-    with meanwhile(backend, decide):
+    with meanwhile(decide, at_end=backend.done):
         found = backend.run(all_of_them())
     assert {payment.state for payment in found} == {"completed"}
     assert threading.active_count() < before + many / 2

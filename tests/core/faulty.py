@@ -81,6 +81,17 @@ class FaultyServer:
         self._listener.close()
 
 
+def then(*answers: bytes) -> Behaviour:
+    """Read a request and send an answer, as many times as there are answers, then close."""
+
+    def behave(connection: socket.socket, server: FaultyServer) -> None:
+        for one in answers:
+            server.read_request(connection)
+            connection.sendall(one)
+
+    return behave
+
+
 @contextmanager
 def faulty_server(
     behaviour: Behaviour, *, certificate: trustme.LeafCert | None = None

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -16,18 +15,9 @@ from mpesa_integrations.core.payments import schedule
 from mpesa_integrations.core.protocol.http import TooLate
 
 from .conftest import MakeClient
-from .faulty import AUTHORITY, FaultyServer, answer, faulty_server, paid_answer
+from .faulty import AUTHORITY, answer, faulty_server, paid_answer, then
 
 BUSY = answer(json.dumps({"output_ResponseCode": "INS-16"}).encode(), status="503 Busy")
-
-
-def _then(*answers: bytes) -> Callable[[socket.socket, FaultyServer], None]:
-    def behave(connection: socket.socket, server: FaultyServer) -> None:
-        for one in answers:
-            server.read_request(connection)
-            connection.sendall(one)
-
-    return behave
 
 
 def _send(client: MpesaClient, *left: float) -> Any:
@@ -47,7 +37,7 @@ def test_what_is_late_is_not_sent_nor_tried_again(
     AUTHORITY.cert_pem.write_to_path(str(trusted))
     secure = {"ssl": True, "verify": str(trusted)} if tls else {}
     with (
-        faulty_server(_then(paid_answer(1), paid_answer(2)), certificate=certificate) as server,
+        faulty_server(then(paid_answer(1), paid_answer(2)), certificate=certificate) as server,
         connect(server.port, **secure) as client,
     ):
         with pytest.raises(GatewayUnavailable, match="Nothing was sent: its time was over") as late:
@@ -61,7 +51,7 @@ def test_what_is_late_is_not_sent_nor_tried_again(
 
 def test_what_is_late_on_a_connection_that_was_kept_is_not_sent(connect: MakeClient) -> None:
     answers = [paid_answer(number) for number in (1, 2)]
-    with faulty_server(_then(*answers)) as server, connect(server.port) as client:
+    with faulty_server(then(*answers)) as server, connect(server.port) as client:
         _send(client, 5.0, 5.0)
         with pytest.raises(GatewayUnavailable, match="its time was over"):
             _send(client, 5.0, 0.0)
@@ -71,12 +61,12 @@ def test_what_is_late_on_a_connection_that_was_kept_is_not_sent(connect: MakeCli
 
 
 def test_once_a_byte_has_left_nothing_is_late(connect: MakeClient) -> None:
-    with faulty_server(_then(paid_answer(1))) as server, connect(server.port) as client:
+    with faulty_server(then(paid_answer(1))) as server, connect(server.port) as client:
         assert _send(client, 5.0, 5.0).transaction_id, "it is not asked for again"
 
 
 def test_an_attempt_that_is_too_late_says_nothing_of_the_one_before(connect: MakeClient) -> None:
-    with faulty_server(_then(BUSY, BUSY)) as server, connect(server.port) as client:
+    with faulty_server(then(BUSY, BUSY)) as server, connect(server.port) as client:
         with pytest.raises(GatewayUnavailable) as caught:
             _send(client, 5.0, 5.0, 5.0, 0.0)
         assert len(server.requests) == 1

@@ -27,7 +27,7 @@ from mpesa_integrations.core.client import transport
 from mpesa_integrations.core.protocol.http import NoAnswer, NotConnected
 
 from .conftest import MakeClient, make_config
-from .faulty import AUTHORITY, FaultyServer, answer, faulty_server, reset
+from .faulty import AUTHORITY, FaultyServer, answer, faulty_server, reset, then
 
 SUCCESS = json.dumps(
     {
@@ -38,17 +38,6 @@ SUCCESS = json.dumps(
     }
 ).encode()
 PAYMENT: dict[str, Any] = {"msisdn": "841234567", "amount": 1, "reference": "T"}
-
-
-def _then(*answers: bytes) -> Callable[[socket.socket, FaultyServer], None]:
-    """Read a request and send an answer, as many times as there are answers, then close."""
-
-    def behave(connection: socket.socket, server: FaultyServer) -> None:
-        for one in answers:
-            server.read_request(connection)
-            connection.sendall(one)
-
-    return behave
 
 
 def _close_at_once(connection: socket.socket, server: FaultyServer) -> None:
@@ -92,17 +81,17 @@ AFTER_SENDING = {
     "closed after the request": _close_after_reading,
     "reset after the request": _reset_after_reading,
     "no answer": _never_answer,
-    "half a status line": _then(b"HTTP/1.1 20"),
-    "not HTTP": _then(b"SSH-2.0-OpenSSH\r\n"),
-    "half the headers": _then(b"HTTP/1.1 200 OK\r\nContent-Le"),
-    "less than its length": _then(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n" + SUCCESS),
-    "a broken chunk": _then(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}"),
+    "half a status line": then(b"HTTP/1.1 20"),
+    "not HTTP": then(b"SSH-2.0-OpenSSH\r\n"),
+    "half the headers": then(b"HTTP/1.1 200 OK\r\nContent-Le"),
+    "less than its length": then(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n" + SUCCESS),
+    "a broken chunk": then(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}"),
     "a body that drips": _drip,
     "an endless body": _endless_chunks,
-    "a body over 1 MiB": _then(answer(SUCCESS + b" " * 1_100_000)),
-    "a redirect": _then(answer(b"", status="307 Temporary Redirect", headers="Location: /x\r\n")),
-    "endless headers": _then(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 5000),
-    "a bad gzip": _then(answer(b"junk", headers="Content-Encoding: gzip\r\n")),
+    "a body over 1 MiB": then(answer(SUCCESS + b" " * 1_100_000)),
+    "a redirect": then(answer(b"", status="307 Temporary Redirect", headers="Location: /x\r\n")),
+    "endless headers": then(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 5000),
+    "a bad gzip": then(answer(b"junk", headers="Content-Encoding: gzip\r\n")),
 }
 
 
@@ -218,7 +207,7 @@ def test_what_fails_before_a_connection_is_there_was_surely_not_sent(
     name: str, tmp_path: Path, client_of: MakeClient
 ) -> None:
     make, words = BEFORE_SENDING[name]
-    with faulty_server(_then(answer(SUCCESS))) as server:
+    with faulty_server(then(answer(SUCCESS))) as server:
         settings = {"host": "127.0.0.1", "port": server.port, "retries": 0, "timeout": (1, 1)}
         client = client_of(make_config(**{**settings, **make(tmp_path)}))
         (tmp_path / "vanishing.pem").unlink(missing_ok=True)
@@ -253,7 +242,7 @@ def test_an_error_of_no_known_kind_counts_by_whether_a_byte_may_have_left(
     def fail(*args: Any, **kwargs: Any) -> Any:
         raise _OfNoKnownKindError
 
-    with faulty_server(_then(*[answer(SUCCESS)] * 3)) as server, connect(server.port) as client:
+    with faulty_server(then(*[answer(SUCCESS)] * 3)) as server, connect(server.port) as client:
         client.c2b(**PAYMENT)  # a connection lies in the pool: what was sent then counts no more
         before, after = FAILING[type(client) is MpesaClient]
         with monkeypatch.context() as patch:
@@ -268,7 +257,7 @@ def test_an_error_of_no_known_kind_counts_by_whether_a_byte_may_have_left(
 
 
 def test_a_request_names_the_program_that_sends_it(connect: MakeClient) -> None:
-    with faulty_server(_then(*[answer(SUCCESS)] * 2)) as server:
+    with faulty_server(then(*[answer(SUCCESS)] * 2)) as server:
         for changes, sent in (({}, b"mpesa-integrations/"), ({"user_agent": "shop/2"}, b"shop/2")):
             with connect(server.port, **changes) as client:
                 client.c2b(**PAYMENT)
@@ -277,7 +266,7 @@ def test_a_request_names_the_program_that_sends_it(connect: MakeClient) -> None:
 
 def test_an_operation_can_be_called_elsewhere(connect: MakeClient) -> None:
     with (
-        faulty_server(_then(answer(SUCCESS))) as server,
+        faulty_server(then(answer(SUCCESS))) as server,
         connect(1, retries=0, endpoints={"c2b": f":{server.port}"}) as client,
     ):
         assert client.c2b(**PAYMENT).kind is Kind.SUCCESS
@@ -309,7 +298,7 @@ def _expired() -> trustme.LeafCert:
 def test_a_certificate_that_is_not_good_means_nothing_was_sent_and_no_second_try(
     certificate: trustme.LeafCert, tmp_path: Path, connect: MakeClient
 ) -> None:
-    with faulty_server(_then(answer(SUCCESS)), certificate=certificate) as server:
+    with faulty_server(then(answer(SUCCESS)), certificate=certificate) as server:
         verify = _authority_file(tmp_path)
         with (
             connect(server.port, ssl=True, verify=verify) as client,
@@ -322,7 +311,7 @@ def test_a_certificate_that_is_not_good_means_nothing_was_sent_and_no_second_try
 
 
 def test_tls_spoken_to_a_plain_port_means_nothing_was_sent(connect: MakeClient) -> None:
-    with faulty_server(_then(answer(SUCCESS))) as server:
+    with faulty_server(then(answer(SUCCESS))) as server:
         with connect(server.port, ssl=True, retries=0) as client, pytest.raises(GatewayUnavailable):
             client.c2b(**PAYMENT)
         assert all(b"input_Amount" not in request for request in server.requests)
@@ -334,7 +323,7 @@ def test_a_good_certificate_is_accepted_and_cut_after_the_request_is_unknown(
     certificate = AUTHORITY.issue_cert("127.0.0.1")
     verify = _authority_file(tmp_path)
     with (
-        faulty_server(_then(answer(SUCCESS)), certificate=certificate) as server,
+        faulty_server(then(answer(SUCCESS)), certificate=certificate) as server,
         connect(server.port, ssl=True, verify=verify) as client,
     ):
         assert client.c2b(**PAYMENT).kind is Kind.SUCCESS
@@ -357,14 +346,14 @@ def test_the_environment_and_netrc_are_not_read(
     netrc.write_text("machine 127.0.0.1 login somebody password something\n")
     monkeypatch.setenv("NETRC", str(netrc))
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such/file")
-    with faulty_server(_then(answer(SUCCESS))) as server, connect(server.port) as client:
+    with faulty_server(then(answer(SUCCESS))) as server, connect(server.port) as client:
         assert client.c2b(**PAYMENT).kind is Kind.SUCCESS
         assert b"Authorization: Bearer " in server.requests[0]
         assert b"Basic" not in server.requests[0]
 
 
 def test_calls_share_a_connection_that_is_kept_alive(connect: MakeClient) -> None:
-    with faulty_server(_then(*[answer(SUCCESS)] * 5)) as server, connect(server.port) as client:
+    with faulty_server(then(*[answer(SUCCESS)] * 5)) as server, connect(server.port) as client:
         for _ in range(5):
             client.c2b(**PAYMENT)
         assert (server.connections, len(server.requests)) == (1, 5)
@@ -415,7 +404,7 @@ def test_what_breaks_on_a_kept_connection_is_not_sent_again(
 def test_a_connection_that_lay_idle_too_long_is_not_used_again(
     monkeypatch: pytest.MonkeyPatch, connect: MakeClient
 ) -> None:
-    with faulty_server(_then(*[answer(SUCCESS)] * 2)) as server, connect(server.port) as client:
+    with faulty_server(then(*[answer(SUCCESS)] * 2)) as server, connect(server.port) as client:
         monkeypatch.setattr(transport, "IDLE_LIMIT", 0.0)
         client.c2b(**PAYMENT)
         client.c2b(**PAYMENT)
@@ -423,13 +412,13 @@ def test_a_connection_that_lay_idle_too_long_is_not_used_again(
 
 
 def test_no_redirect_is_followed_and_no_cookie_kept(connect: MakeClient) -> None:
-    with faulty_server(_then(answer(SUCCESS))) as other:
+    with faulty_server(then(answer(SUCCESS))) as other:
         moved = answer(
             b"",
             status="302 Found",
             headers=f"Location: http://127.0.0.1:{other.port}/\r\nSet-Cookie: a=b\r\n",
         )
-        with faulty_server(_then(moved, answer(SUCCESS))) as server:
+        with faulty_server(then(moved, answer(SUCCESS))) as server:
             with connect(server.port) as client:
                 with pytest.raises(OutcomeUnknown):
                     client.c2b(**PAYMENT)
@@ -471,7 +460,7 @@ def test_another_transport_can_stand_in(client_of: MakeClient) -> None:
 
 def test_a_forked_process_does_not_share_its_parents_connection() -> None:
     with (
-        faulty_server(_then(*[answer(SUCCESS)] * 2)) as server,
+        faulty_server(then(*[answer(SUCCESS)] * 2)) as server,
         MpesaClient(make_config(host="127.0.0.1", port=server.port, ssl=False)) as client,
     ):
         client.c2b(**PAYMENT)
@@ -499,7 +488,7 @@ def test_an_answer_after_a_mere_wait_is_not_taken_for_the_next_requests(
     with faulty_server(hint_first) as server, connect(server.port, timeout=(1, 0.4)) as client:
         with pytest.raises(OutcomeUnknown):
             client.c2b(**PAYMENT)
-        server.behaviour = _then(answer(SUCCESS.replace(b"4XDF12345", b"THESECOND")))
+        server.behaviour = then(answer(SUCCESS.replace(b"4XDF12345", b"THESECOND")))
         assert client.c2b(**PAYMENT).transaction_id == "THESECOND"
         asked_again.set()
         assert server.connections == 2

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +14,7 @@ from django.db import connection, connections, transaction
 from django_mpesa import CalledInTransaction, mpesa
 from mpesa_integrations.simulator import Simulator
 from tests.support.callbacks import accepted_payment, callback_body
-from tests.support.waiting import until
+from tests.support.waiting import meanwhile, until
 
 PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "150.00", "reference": "ORDER 7"}
 
@@ -40,16 +39,11 @@ def _decided_after(looks: list[bool], payment: Any) -> Iterator[None]:
     """Have its callback received in another thread, once it has been looked at twice."""
 
     def receive() -> None:
-        try:
-            until(lambda: len(looks) >= 2)
-            mpesa.receive(json.dumps(callback_body(payment)).encode())
-        finally:
-            connections.close_all()
+        until(lambda: len(looks) >= 2)
+        mpesa.receive(json.dumps(callback_body(payment)).encode())
 
-    with ThreadPoolExecutor(1) as pool:
-        done = pool.submit(receive)
+    with meanwhile(receive, at_end=connections.close_all):
         yield
-        done.result()
 
 
 @pytest.mark.django_db(transaction=True)
