@@ -18,6 +18,8 @@ from .core.conftest import API_KEY, CALLBACK_TOKEN, SECURITY_CREDENTIAL
 from .support.account import TOKEN
 
 if TYPE_CHECKING:
+    import pytest_django
+
     from mpesa_integrations.simulator import Simulator
 
 # No test is about time: a busy machine must not fail one, nor the first draw of a text, for which
@@ -78,9 +80,14 @@ def _has_server(item: pytest.Item) -> bool:
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None) -> Iterator[None]:
-    from .support.databases import empty_quickly  # Django is not there in every run
+def django_db_setup(
+    django_db_setup: None, django_db_blocker: pytest_django.DjangoDbBlocker
+) -> Iterator[None]:
+    # Django is not there in every run
+    from .support.databases import commit_quickly, empty_quickly
 
+    with django_db_blocker.unblock():
+        commit_quickly()
     with pytest.MonkeyPatch.context() as patch:
         empty_quickly(patch)
         yield

@@ -203,8 +203,8 @@ def test_on_a_postgresql_database_in_latin1_too(
             f"CREATE DATABASE {name} ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' "
             "TEMPLATE template0"
         )
+        latin1 = SqlAlchemyBackend(backend.engine.url.set(database=name))
         try:
-            latin1 = SqlAlchemyBackend(backend.engine.url.set(database=name))
             payments = make_payments(store=latin1.store())
             mpesa_simulator.response_url = ASYNC_URL
             mpesa_simulator.scenarios.queue("callback_never", operation="c2b")
@@ -217,4 +217,5 @@ def test_on_a_postgresql_database_in_latin1_too(
             assert payments.receive(stranger)[0] == 200
             assert latin1.verdicts() == ["applied", "unmatched"]
         finally:
+            latin1.engine.dispose()
             server.exec_driver_sql(f"DROP DATABASE {name}")
