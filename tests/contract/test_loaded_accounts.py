@@ -306,6 +306,19 @@ def test_of_accounts_with_one_token_one_that_is_broken_keeps_no_others_callback(
     assert TOKEN not in caplog.text
 
 
+def test_of_accounts_with_one_token_none_takes_what_may_be_a_broken_ones(
+    accounts: Accounts[Any, Any], rows: Rows, backend: Backend, mpesa_simulator: Simulator
+) -> None:
+    rows.rows["kiosk"]["CALLBACK_TOKEN"] = TOKEN
+    body = callback(accepted_payment(accounts["kiosk"], mpesa_simulator, **PAYMENT))
+    api_key = rows.rows["kiosk"].pop("API_KEY")
+    assert post_callback(accounts, body) == 500
+    assert backend.callbacks() == []
+    rows.rows["kiosk"]["API_KEY"] = api_key
+    assert post_callback(accounts, body) == 200
+    assert [(kept.account, kept.verdict) for kept in backend.callbacks()] == [("kiosk", "applied")]
+
+
 def test_of_accounts_with_one_token_each_is_called_from_its_own_networks(
     accounts: Accounts[Any, Any], rows: Rows, backend: Backend, mpesa_simulator: Simulator,
     caplog: pytest.LogCaptureFixture,

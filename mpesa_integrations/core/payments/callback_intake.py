@@ -68,10 +68,12 @@ class Named(IntEnum):
     """What a callback names of an account's payments; the largest makes it that account's."""
 
     NOTHING = 0
-    REFERENCE = 1
-    REFERENCE_WITHOUT_CONVERSATION = 2
+    UNKNOWN = 1
+    """The account's settings are broken: the callback is to come again."""
+    REFERENCE = 2
+    REFERENCE_WITHOUT_CONVERSATION = 3
     """The payment has no conversation yet: the callback may have come before the answer."""
-    REFERENCE_AND_CONVERSATION = 3
+    REFERENCE_AND_CONVERSATION = 4
 
 
 class CallbackIntake(Generic[R, C]):

@@ -195,7 +195,7 @@ def _named(accounts: Accounts[Any, Any], alias: str, body: bytes) -> Named:
         raise
     except Exception as error:  # noqa: BLE001 - one that is broken keeps no other's out
         log_failure("callback.account_broken", error, account=alias)
-        return Named.NOTHING
+        return Named.UNKNOWN
     return payments.named_in(body)
 
 
