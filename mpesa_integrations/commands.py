@@ -288,14 +288,15 @@ def show_handlers(accounts: Accounts[Any, Any], echo: Echo) -> ExitCode:
 def _each(
     accounts: Accounts[Any, Any], echo: Echo
 ) -> tuple[list[tuple[str, Payments[Any, Any]]], ExitCode]:
-    """The accounts with their names; one whose settings are wrong is told, and left out."""
-    found, code = [], ExitCode.OK
+    """The accounts with their names; one whose settings cannot be had is told, and left out."""
+    found: list[tuple[str, Payments[Any, Any]]] = []
+    code = ExitCode.OK
     for alias in accounts:
         try:
             found.append((alias, accounts[alias]))
-        except ConfigurationError as error:
+        except (ConfigurationError, RecordsUnavailable) as error:
             echo(f"{alias}: {error}")
-            code = ExitCode.CONFIGURATION
+            code = exit_code_of(error)
     return found, code
 
 

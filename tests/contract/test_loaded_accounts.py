@@ -17,6 +17,7 @@ from mpesa_integrations import (
     ConfigurationError,
     RecordsUnavailable,
 )
+from mpesa_integrations.commands import ExitCode, show_callbacks, show_handlers
 from mpesa_integrations.core.payments import loaded_accounts
 from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.payments.registry import Accounts
@@ -185,6 +186,25 @@ def test_a_loader_that_raises_says_so_and_shows_nothing(
         assert "k3y" not in str(caught.value)
     rows.broken = None
     assert accounts["cafe"].c2b(**PAYMENT).state == "completed"
+
+
+def test_an_account_that_cannot_be_loaded_hides_no_others_callbacks(
+    accounts: Accounts[Any, Any], rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = rows.load
+
+    def away(alias: str) -> Any:
+        if alias == "cafe":
+            raise OSError("the key store is away")
+        return load(alias)
+
+    assert post_callback(accounts, b"{}", token=OTHER_TOKEN) == 400
+    monkeypatch.setattr(rows, "load", away)
+    said: list[str] = []
+    assert show_callbacks(accounts, said.append) is ExitCode.PROBLEM
+    assert show_handlers(accounts, said.append) is ExitCode.UNAVAILABLE
+    assert [line.partition(":")[0] for line in said] == ["cafe", "kiosk", "cafe"]
+    assert "'cafe' could not be loaded: OSError" in said[0]
 
 
 @pytest.mark.parametrize("alias", ["", "x" * 41, 7])
