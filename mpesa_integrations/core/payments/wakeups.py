@@ -126,12 +126,11 @@ class Listener:
             self._ring()
             asked = time.monotonic()
             while not self._stop.is_set():
-                heard = listening.wait(_SLICE)
-                if heard or time.monotonic() - asked > _IDLE:
-                    # Before the ring: an end of the connection is heard, too.
+                if listening.wait(_SLICE) or time.monotonic() - asked > _IDLE:
+                    # Before the ring: an end of the connection is heard, too, and of what comes
+                    # while the server is asked nothing is to be heard later.
                     listening.drain()
                     asked = time.monotonic()
-                if heard:
                     self._ring()
         finally:
             self._listening = False
