@@ -110,8 +110,9 @@ class Crew:
         return running
 
     def _loop(self, kind: type[AccountJob], name: str) -> Loop:
-        job = kind(self._accounts, name, self._options, self._rates[name], self._stopping)
-        return Loop(job, poll=self._options.poll, around=self._around)
+        stop = threading.Event()
+        job = kind(self._accounts, name, self._options, self._rates[name], stop)
+        return Loop(job, poll=self._options.poll, around=self._around, stop=stop)
 
 
 class Follow:

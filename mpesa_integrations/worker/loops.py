@@ -78,6 +78,8 @@ class Loop:
         job: what is done.
         poll: seconds between two looks, at the most.
         around: what the framework wants around it.
+        stop: set once it is to end, for a job that is to know that amid a look; None means that
+            none does.
 
     Attributes:
         job: likewise.
@@ -85,13 +87,20 @@ class Loop:
         looking_since: when the look that is under way began, by the monotonic clock; or None.
     """
 
-    def __init__(self, job: Job, *, poll: float, around: Surroundings) -> None:
+    def __init__(
+        self,
+        job: Job,
+        *,
+        poll: float,
+        around: Surroundings,
+        stop: threading.Event | None = None,
+    ) -> None:
         self.job = job
         self.problem: str = ""
         self.looking_since: float | None = None
         self._poll = poll
         self._around = around
-        self._stop = threading.Event()
+        self._stop = stop or threading.Event()
         self._deadline = 0.0
         self._thread = threading.Thread(
             target=self._run, name=f"mpesa-{job.kind}-{job.account}", daemon=True

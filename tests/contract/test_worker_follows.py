@@ -136,6 +136,23 @@ def test_all_calls_of_an_account_keep_the_rate(
     assert [seconds for count, seconds in enumerate(at, start=1) if count > 8 * seconds + 8] == []
 
 
+def test_of_an_account_that_is_removed_nothing_more_is_asked(
+    accounts: Accounts[Any, Any], rows: Rows, backend: Backend, working: Working,
+    mpesa_simulator: Simulator,
+) -> None:  # fmt: skip
+    for _ in range(2):
+        mpesa_simulator.scenarios.queue("cut_after", operation="c2b")
+        accounts["cafe"].c2b(**PAYMENT)
+    backend.make_due()
+    with working(rate=0.001):
+        until(lambda: sorted(_states(backend)["cafe"]) == ["completed", "unknown"])
+        del rows.rows["cafe"]
+        names = {f"mpesa-{kind}-cafe" for kind in ("send", "callbacks", "reconcile")}
+        until(lambda: not names & {thread.name for thread in threading.enumerate()}, seconds=10)
+    rows.rows["cafe"] = account_settings(mpesa_simulator)
+    assert accounts["cafe"].reconcile().asked == 1, "at once, and not when a lease ends"
+
+
 def test_a_changed_key_is_used_by_the_worker_and_what_is_under_way_ends(
     accounts: Accounts[Any, Any], rows: Rows, backend: Backend, working: Working,
     mpesa_simulator: Simulator,
