@@ -54,7 +54,10 @@ class MsisdnField(_CharField):
 
     def pre_save(self, model_instance: models.Model, add: bool) -> Any:
         """Bring what is assigned to the gateway's form, on the object, too."""
-        value = self.to_python(super().pre_save(model_instance, add))
+        value = super().pre_save(model_instance, add)
+        if hasattr(value, "resolve_expression"):
+            return value  # the database works it out, as with F()
+        value = self.to_python(value)
         setattr(model_instance, self.attname, value)
         return value
 

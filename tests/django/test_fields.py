@@ -10,6 +10,7 @@ import pytest
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db import connection, models
+from django.db.models.functions import Concat
 from django.template import Context, Template
 from django.test.utils import isolate_apps
 from django.utils import translation
@@ -94,6 +95,14 @@ def test_a_model_keeps_the_gateways_form_however_a_number_was_assigned(customer_
     with pytest.raises(ValidationError, match="nine digits"):
         customer_model.objects.create(phone="84 123")
     assert customer_model.objects.count() == 2
+
+
+def test_a_column_may_be_assigned_what_the_database_works_out(customer_model: Any) -> None:
+    kept = customer_model.objects.create(phone="84 123 4567")
+    kept.phone = Concat(models.F("phone"), models.Value(""))
+    kept.save()
+    kept.refresh_from_db()
+    assert kept.phone == "258841234567"
 
 
 def test_a_models_form_takes_and_shows_a_number_as_people_write_it(customer_model: Any) -> None:
