@@ -15,6 +15,7 @@ from ..settings.values import read_callback_token
 from .callback_intake import is_token
 from .calls import Payments
 from .handlers import H, Handlers
+from .lifecycle import State
 from .loaded_accounts import InThread, LoadedAccounts, aliases_of, asked, options_of
 from .queued import is_overdue
 from .records import C, R
@@ -132,6 +133,8 @@ class Accounts(_DefaultAccount[R, C]):
         Args:
             payment: its record, as it now is.
         """
+        if State(payment.state) is not State.QUEUED:
+            return payment  # as most are: no store is made for them
         store = self.records(payment.account)
         if store is not None and not is_overdue(store, payment):
             return payment
