@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from mpesa_integrations import ValidationError
+from mpesa_integrations import ValidationError, commands
 from mpesa_integrations.core.payments.rate_limits import RateLimit, RateLimits, limit_of
+from mpesa_integrations.core.payments.reconcile import Reconciled
 
 
 class Clock:
@@ -167,3 +168,24 @@ def test_a_limit_of_ones_own_or_a_shared_one() -> None:
     shared = RateLimit(3)
     assert limit_of(shared) is shared
     assert limit_of(3).reserve(5) == 3
+
+
+def test_runs_of_reconcile_have_one_limit_for_each_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: dict[str, list[RateLimit]] = {"cafe": [], "shop": []}
+
+    def note(payments: str, *, rate: RateLimit, **how: Any) -> tuple[Reconciled, str]:
+        if len(found[payments]) == 2:
+            raise KeyboardInterrupt
+        found[payments].append(rate)
+        return Reconciled(), ""
+
+    monkeypatch.setattr(commands, "_to_be_reconciled", lambda *_: (list(found), 0))
+    monkeypatch.setattr(commands, "_reconcile_one", note)
+    accounts: Any = {"cafe": "cafe", "shop": "shop"}
+    how: dict[str, Any] = {"batch": 1, "workers": 1, "rate": 0.001, "echo": print}
+    # In a thread, so that the signals stay the test's.
+    with ThreadPoolExecutor(1) as pool, pytest.raises(KeyboardInterrupt):
+        pool.submit(commands.reconcile, accounts, every=0.01, **how).result(30)
+    (cafe, cafe_again), (shop, shop_again) = found.values()
+    assert (cafe_again, shop_again) == (cafe, shop)
+    assert cafe is not shop
