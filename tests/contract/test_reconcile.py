@@ -178,6 +178,26 @@ def test_when_stopped_it_holds_nothing(
     assert payments.reconcile().asked == 5  # at once, not when a lease ends
 
 
+def test_where_no_thread_can_be_had_nothing_is_held(
+    payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    _unknown(payments, mpesa_simulator, 3)
+    backend.make_due()
+    start = threading.Thread.start
+
+    def no_more(thread: threading.Thread) -> None:
+        if thread.name.startswith("mpesa-reconcile"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_more)
+        with pytest.raises(RuntimeError):
+            payments.reconcile()
+    assert payments.reconcile().asked == 3  # at once, not when a lease ends
+
+
 def test_a_lease_keeps_others_away_until_it_ends(
     payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator
 ) -> None:

@@ -262,8 +262,8 @@ class Reconciler(Generic[R, C]):
                     if pause := self._rate.ask():
                         pause = min(pause, max(0.0, left()))
                         break
-                    record = waiting.popleft()
-                    flying[pool.submit(self._checks.query_status, record)] = record
+                    asked = pool.submit(self._checks.query_status, waiting[0])
+                    flying[asked] = waiting.popleft()
                 if not flying and pause is None:
                     break
                 for answer in self._next_answers(flying, pause):
