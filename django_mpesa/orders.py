@@ -123,7 +123,7 @@ class OrderPayments:
             records = LibraryRecords[Any](model, using=alias).filter(**which)
             in_order = records.order_by("created_at", "pk")
             for record in run_isolated(alias, lambda: list(in_order), writes=False):
-                found.get(record.order_key, []).append(mpesa.as_it_stands(record))
+                found.get(record.order_key, []).append(mpesa.expire_overdue(record))
         return [OrderAttempts(key=key, attempts=found[key]) for key in found]  # type: ignore[type-var]
 
 

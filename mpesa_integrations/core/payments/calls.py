@@ -293,7 +293,7 @@ class Payments(AsyncCalls[R, C]):
     def _attempts(self, order: Any, operation: str) -> list[R]:
         key = self._sender.read_order(order).key
         found = self.store.isolated(lambda: self.store.attempts(key, operation), writes=False)
-        return [self._queue.as_it_stands(attempt) for attempt in found]
+        return [self._queue.expire_overdue(attempt) for attempt in found]
 
     @blocking
     def paid(self, order: Any, *, operation: str = "c2b") -> R | None:
@@ -493,15 +493,15 @@ class Payments(AsyncCalls[R, C]):
         count, oldest = self.store.queued()
         return count, None if oldest is None else utc_now() - oldest
 
-    def as_it_stands(self, payment: R) -> R:
-        """Give a payment that was just read; one that no worker has sent in time, failed.
+    def expire_overdue(self, payment: R) -> R:
+        """Fail a payment that was just read where it is queued and no worker has sent it in time.
 
-        It raises nothing: where that cannot be written now, the record is given as it is.
+        It raises nothing: any other payment, and one that cannot be written now, is given as it is.
 
         Args:
             payment: its record, as it now is.
         """
-        return self._queue.as_it_stands(payment)
+        return self._queue.expire_overdue(payment)
 
     def accepts(self, token: str) -> bool:
         """Whether a callback URL's token is the account's, compared in constant time."""

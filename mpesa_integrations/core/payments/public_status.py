@@ -149,7 +149,7 @@ def _read(
     record = store.isolated(lambda: find_exactly(store, reference), writes=False)
     if record is None:
         raise InvalidStatusToken
-    return public_status(accounts.as_it_stands(record), language)
+    return public_status(accounts.expire_overdue(record), language)
 
 
 def _as_json(found: dict[str, object]) -> str:

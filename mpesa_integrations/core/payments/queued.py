@@ -117,8 +117,8 @@ class Queue(Generic[R, C]):
             return record
         return self._end(record, Evidence.DECLINED, NOT_SENT_IN_TIME) or self._store.get(record)
 
-    def as_it_stands(self, record: R) -> R:
-        """Give a payment that was just read; one that was not sent in time, failed.
+    def expire_overdue(self, record: R) -> R:
+        """Fail a payment that was just read where it was not sent in time; it raises nothing.
 
         So a page does not wait for what no worker may send any more. Where that cannot be written
         now, the record is given as it is, and who comes next writes it.

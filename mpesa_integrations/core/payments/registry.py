@@ -124,8 +124,8 @@ class Accounts(_DefaultAccount[R, C]):
         """
         return None if self._store_of is None else self._store_of(alias)
 
-    def as_it_stands(self, payment: R) -> R:
-        """Give a payment of any account that was just read; as `Payments.as_it_stands`.
+    def expire_overdue(self, payment: R) -> R:
+        """Fail a payment of any account that was not sent in time; as `Payments.expire_overdue`.
 
         Its account's settings are needed only where it was not sent in time: where they cannot be
         had, or the account is no more, it is given as it is.
@@ -139,7 +139,7 @@ class Accounts(_DefaultAccount[R, C]):
         if store is not None and not is_overdue(store, payment):
             return payment
         try:
-            return self[payment.account].as_it_stands(payment)
+            return self[payment.account].expire_overdue(payment)
         except (ConfigurationError, RecordsUnavailable) as error:
             reference = payment.third_party_reference
             log_failure("queue.not_expired", error, third_party_reference=reference)

@@ -95,6 +95,6 @@ class Waiting(Generic[R, C]):
             found = self._store.isolated(lambda: find_exactly(self._store, reference))
             if found is None:
                 raise nothing_sent({"payment": [Message("is not on record")]})
-            return self._queue.as_it_stands(found)
+            return self._queue.expire_overdue(found)
         finally:
             self._store.disconnect()
