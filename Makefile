@@ -1,4 +1,4 @@
-# make demo: a first payment and three shops, against a local gateway (ONCE=1: end after it).  make test: the test suite.  make test-fast: most of it.
+# make demo: a first payment and three shops, against a local gateway (ONCE=1: end after it).  make test: the tests but the longest.  make test-fast: the quick ones.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
@@ -11,16 +11,17 @@ export PYTHONDONTWRITEBYTECODE =
 demo: $(VENV)/.demo
 	$(BIN)/python -m example_sites.demo $(if $(ONCE),--once)
 
+# All but what is long: browsers, brokers, crowds, and the tutorials typed in; CI and `make coverage` run those.
 # Three workers for two cores, as each waits a third of its time; neighbours stay together, so that few
-# workers start a browser or a shop.
+# workers start a shop.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m 'not long'
 
 # The edit loop: no browser, no broker, hardly a process, and the contract over one of its stores.
 test-fast: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 3 --dist worksteal -m 'not slow and not service'
 
-# The whole suite, and which lines and branches it runs; fails below what pyproject.toml names.
+# The whole suite, what is long too, and which lines and branches it runs; fails below what pyproject.toml names.
 coverage: $(VENV)/.dev
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n 3 --dist worksteal

@@ -56,22 +56,39 @@ _SLOW = {
 }  # fmt: skip
 """Folders and files of tests that start a browser, a worker, a shop or a server, sign in to the
 portal, or wait."""
+_LONG = {
+    "browser", "services", "shops/test_stories.py",
+    "simulator/test_crowd.py",
+    "test_accounts_page.py", "test_benchmarks.py", "test_quickstarts.py",
+}  # fmt: skip
+"""Those that take many seconds of a core and look at all from outside: a customer's browser, brokers,
+crowds, and what the documentation has people type."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark as slow what is there. Other tests that `make test-fast` omits say so themselves.
+    """Mark as slow and as long what is there; others that a make omits say so. What is long is slow.
 
     On a database server, what is slow and uses no database of the suite's is left out: a test's own
     project has SQLite.
     """
-    slow = {_HERE / name for name in _SLOW}
+    slow, long = ({_HERE / name for name in names} for names in (_SLOW, _LONG))
     for item in items:
-        if not slow.isdisjoint({item.path, *item.path.parents}):
+        places = {item.path, *item.path.parents}
+        if not long.isdisjoint(places) or _is_said_by_others(item):
+            item.add_marker(pytest.mark.long)
+        if not slow.isdisjoint(places) or item.get_closest_marker("long"):
             item.add_marker(pytest.mark.slow)
     if os.environ.get("MPESA_TEST_DATABASE", "sqlite") != "sqlite":
         away = [item for item in items if item.get_closest_marker("slow") and not _has_server(item)]
         config.hook.pytest_deselected(items=away)
         items[:] = [item for item in items if item not in away]
+
+
+def _is_said_by_others(item: pytest.Item) -> bool:
+    """Whether it awaits over SQLAlchemy: it awaits over Django, too, and blocks over both."""
+    callspec = getattr(item, "callspec", None)
+    params = callspec.params if callspec else {}
+    return params.get("way") == "awaited" and params.get("backend") == "sqlalchemy"
 
 
 def _has_server(item: pytest.Item) -> bool:

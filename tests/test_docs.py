@@ -142,7 +142,7 @@ def test_the_documented_django_view_that_awaits_takes_a_payment(mpesa_simulator:
         assert json.loads(answer.content)["state"] == "completed"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("page", _pages_with("console"))
 def test_every_command_runs(page: Path, project: Path, mpesa_simulator: Simulator) -> None:
     for block in _blocks(page, "console"):
@@ -204,7 +204,7 @@ def test_each_path_that_is_named_is_there(page: str) -> None:
     assert not {name for name in named if not any((room / name).exists() for room in rooms)}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_site_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir",

@@ -35,7 +35,7 @@ def test_the_command_and_the_pytest_plugin_are_found() -> None:
     assert hasattr(plugin.load(), "mpesa_simulator")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_wheel_holds_the_packages_and_nothing_else(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path),

@@ -57,7 +57,7 @@ def test_each_block_of_the_docs_is_checked(tmp_path: Path) -> None:
             assert text in read, page
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_both_checkers_see_a_call_that_is_none(page: Path, tmp_path: Path) -> None:
     pytest.importorskip("basedpyright")
     folder = tmp_path / "written"

@@ -368,6 +368,6 @@ def test_any_life_in_memory() -> None:
     _live(MemoryStore, examples=50)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_any_life_in_a_database(backend: DjangoBackend | SqlAlchemyBackend) -> None:
     _live(backend.store, examples=8, backend=backend)
