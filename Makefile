@@ -17,9 +17,9 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 3 --dist worksteal -m 'not long'
 
-# The edit loop: no browser, no broker, hardly a process, and the contract over one of its stores.
+# The edit loop: no browser, no broker, hardly a process or an admin's page, the contract over one store.
 test-fast: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 3 --dist worksteal -m 'not slow and not service'
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m 'not (slow or heavy or service)'
 
 # The whole suite, what is long too, and which lines and branches it runs; fails below what pyproject.toml names.
 coverage: $(VENV)/.dev

@@ -61,21 +61,34 @@ _LONG = {
     "simulator/test_crowd.py",
     "test_accounts_page.py", "test_benchmarks.py", "test_quickstarts.py",
 }  # fmt: skip
-"""Those that take many seconds of a core and look at all from outside: a customer's browser, brokers,
-crowds, and what the documentation has people type."""
+"""Those that take many seconds of a core and look at all from outside: a customer's browser,
+brokers, crowds, and what the documentation has people type."""
+
+_HEAVY = {
+    "contract/test_poison.py", "contract/test_queue_sender.py", "contract/test_reconcile.py",
+    "django/test_admin.py", "django/test_admin_attention.py", "django/test_admin_callbacks.py",
+    "django/test_admin_timeline.py", "django/test_constraints.py", "django/test_resolution.py",
+    "flask/test_admin.py", "flask/test_admin_pages.py", "flask/test_commands.py",
+    "flask/test_handlers.py", "simulator/test_listener.py", "simulator/test_steps.py",
+    "sqlalchemy/test_accounts.py",
+}  # fmt: skip
+"""Those whose tests take a tenth of a second of a core each: mostly pages of an admin, and threads.
+Every version of a framework runs them, as it does not all that is slow."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark as slow and as long what is there; others that a make omits say so. What is long is slow.
+    """Mark as slow, long and heavy what is there; others say so themselves. What is long is slow.
 
     On a database server, what is slow and uses no database of the suite's is left out: a test's own
     project has SQLite.
     """
-    slow, long = ({_HERE / name for name in names} for names in (_SLOW, _LONG))
+    slow, long, heavy = ({_HERE / name for name in names} for names in (_SLOW, _LONG, _HEAVY))
     for item in items:
         places = {item.path, *item.path.parents}
         if not long.isdisjoint(places) or _is_said_by_others(item):
             item.add_marker(pytest.mark.long)
+        if not heavy.isdisjoint(places):
+            item.add_marker(pytest.mark.heavy)
         if not slow.isdisjoint(places) or item.get_closest_marker("long"):
             item.add_marker(pytest.mark.slow)
     if os.environ.get("MPESA_TEST_DATABASE", "sqlite") != "sqlite":
