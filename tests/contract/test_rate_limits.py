@@ -18,6 +18,7 @@ from mpesa_integrations.simulator.calls import CallFilter
 from tests.support.waiting import until
 
 from .backends import Backend
+from .conftest import Heard
 
 AnyPayments = Any
 PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "1.00", "reference": "ORDER 7"}
@@ -112,12 +113,26 @@ def test_what_cannot_be_asked_within_the_lease_is_left_to_others(
     clock.before = lambda: answered.add(
         [record.state for record in backend.records()].count("completed")
     )
-    done = payments.reconciler(rate=limit, stop=clock).run_batch()
+    done = payments.reconciler(rate=limit, stop=clock).run()
     assert done == Reconciled(asked=3)
     assert answered == {1, 2, 3}, "no answer waits for another question's turn"
     assert clock.now - clock.began == 250
     assert len(_calls(mpesa_simulator)) == 3
     assert payments.reconcile() == Reconciled(asked=2), "at once, and not when the lease ends"
+
+
+def test_a_worker_comes_back_to_what_else_is_due_before_all_turns_have_come(
+    payments: AnyPayments, backend: Backend, heard: Heard, mpesa_simulator: Simulator, clock: Clock
+) -> None:
+    _unknown(payments, backend, mpesa_simulator, 5)
+    reconciler = payments.reconciler(rate=RateLimit(0.05, clock), stop=clock)
+    assert reconciler.run_batch() == Reconciled(asked=3)
+    assert clock.now - clock.began == 60
+    heard.silent = True
+    payments.c2b(**PAYMENT)
+    heard.silent = False
+    backend.make_due()
+    assert reconciler.run_batch() == Reconciled(asked=2, dispatched=2)
 
 
 def test_told_to_stop_nobody_waits_for_a_turn(

@@ -42,6 +42,11 @@ class RateLimit:
         self._is_short = False
         self._question_at = clock() - self._gives_way_for
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is any limit."""
+        return self._most > 0
+
     def reserve(self, wanted: int) -> int:
         """Have as many payments begin at any time from now on as may, of those wanted.
 

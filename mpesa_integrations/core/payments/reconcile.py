@@ -40,6 +40,8 @@ logger: logging.Logger = logging.getLogger("mpesa_integrations")
 LEASE = timedelta(minutes=10)
 """How long a worker may ask for the payments that it was handed. Once the last answer must have
 come, what is left is handed to another."""
+_LEASE_AT_A_RATE = timedelta(minutes=1)
+"""The same for a batch whose questions wait for their turn, and keep events waiting meanwhile."""
 _SOON = 0.2
 """Seconds for which a connection is worth keeping while an answer is waited for."""
 _Asked = Future[TransactionStatusResult]
@@ -149,7 +151,7 @@ class Reconciler(Generic[R, C]):
             persist(self._store, lambda: self._store.make_due(started))
         with self._pool() as pool:
             while not self._stop.is_set():
-                done = self._run_batch(pool, started)
+                done = self._run_batch(pool, started, LEASE)
                 total += done
                 if progress is not None and done:
                     progress(total)
@@ -159,15 +161,16 @@ class Reconciler(Generic[R, C]):
 
     def run_batch(self) -> Reconciled:
         """Look at one batch of each; as many as `batch` of one of them means that more is due."""
+        lease = _LEASE_AT_A_RATE if self._rate.is_limited else LEASE
         with self._pool() as pool:
-            return self._run_batch(pool, utc_now())
+            return self._run_batch(pool, utc_now(), lease)
 
     def _pool(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(self._workers, thread_name_prefix="mpesa-reconcile")
 
-    def _run_batch(self, pool: ThreadPoolExecutor, now: datetime) -> Reconciled:
+    def _run_batch(self, pool: ThreadPoolExecutor, now: datetime, lease: timedelta) -> Reconciled:
         done = self._dispatch(now) + self._decide(now)
-        left, until = time_left(LEASE), utc_now() + LEASE + self._client.longest_attempt
+        left, until = time_left(lease), utc_now() + lease + self._client.longest_attempt
         claimed = persist(self._store, lambda: self._store.claim_due(now, until, self._batch))
         queued = [record for record in claimed if State(record.state) is State.QUEUED]
         sent = deque(record for record in claimed if State(record.state) is not State.QUEUED)
