@@ -254,6 +254,16 @@ def test_a_callback_comes_again_where_its_accounts_settings_cannot_be_read_now(
     assert backend.verdicts() == ["unmatched", "applied"]
 
 
+def test_a_callback_of_one_account_is_looked_up_once(
+    accounts: Accounts[Any, Any], backend: Backend, mpesa_simulator: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    pending = accepted_payment(accounts["cafe"], mpesa_simulator, **PAYMENT)
+    monkeypatch.setattr(Payments, "named_in", lambda *_: pytest.fail("nobody else can have it"))
+    assert post_callback(accounts, callback(pending)) == 200
+    assert backend.verdicts() == ["applied"]
+
+
 @pytest.mark.parametrize(
     ("changes", "account", "verdict", "state"),
     [
