@@ -139,8 +139,8 @@ class VodacomMpesa(BasePaymentProvider):  # type: ignore[misc] # pretix is not t
         return None
 
     def payment_pending_render(self, request: HttpRequest, payment: OrderPayment) -> str:
-        """Say where the payment stands; while it is open, the page follows it."""
-        record = standing(payment)
+        """Say where the payment stands, or that for which it was refused; the page follows it."""
+        record = standing(payment) or next(iter(may_yet_be_paid(payment.order)), None)
         if record is None:
             return ""
         status_url = eventreverse(
@@ -149,7 +149,7 @@ class VodacomMpesa(BasePaymentProvider):  # type: ignore[misc] # pretix is not t
             kwargs={
                 "order": payment.order.code,
                 "secret": payment.order.secret,
-                "payment": payment.pk,
+                "payment": record.object_id,
             },
         )
         return self._render(

@@ -274,8 +274,14 @@ def test_a_second_tab_asks_no_phone_while_the_first_ones_payment_is_open(
     assert "already under way" in page.content.decode()
     assert [payment.state for payment in shopper.payments] == [first, "failed"]
     assert len(simulator.ledger.transactions()) == 1
+    assert f"/{shopper.payments[0].pk}/" in _followed(shopper.look())
     run_cron()
     assert (shopper.order.status, shopper.payments[0].state) == ("p", "confirmed")
+
+
+def _followed(page: str) -> str:
+    """The address that an order's page asks."""
+    return page.partition('data-mpesa-status="')[2].partition('"')[0]
 
 
 def test_a_payment_stays_with_its_account_whatever_is_set_meanwhile(
