@@ -130,7 +130,7 @@ def mode(
         mpesa_simulator.callbacks.drain()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_sample_works_as_it_stands(
     portal: PortalClient, raw: RawClient, tmp_path: Path, language: str, mode: str
