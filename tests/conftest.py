@@ -57,7 +57,7 @@ _SLOW = {
 """Folders and files of tests that start a browser, a worker, a shop or a server, sign in to the
 portal, or wait."""
 _LONG = {
-    "browser", "services", "shops/test_stories.py",
+    "browser", "services", "shops/test_demo.py", "shops/test_stories.py",
     "simulator/test_crowd.py",
     "test_accounts_page.py", "test_benchmarks.py", "test_quickstarts.py",
 }  # fmt: skip
