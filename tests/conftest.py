@@ -65,14 +65,17 @@ _LONG = {
 brokers, crowds, and what the documentation has people type."""
 
 _HEAVY = {
+    "contract/test_handlers.py", "contract/test_mixed_up.py", "contract/test_own_connections.py",
     "contract/test_poison.py", "contract/test_queue_sender.py", "contract/test_reconcile.py",
+    "contract/test_time_runs_out.py",
     "django/test_admin.py", "django/test_admin_attention.py", "django/test_admin_callbacks.py",
     "django/test_admin_timeline.py", "django/test_constraints.py", "django/test_resolution.py",
     "flask/test_admin.py", "flask/test_admin_pages.py", "flask/test_commands.py",
-    "flask/test_handlers.py", "simulator/test_listener.py", "simulator/test_steps.py",
+    "flask/test_constraints.py", "flask/test_handlers.py", "flask/test_receivers.py",
+    "simulator/test_listener.py", "simulator/test_phones.py", "simulator/test_steps.py",
     "sqlalchemy/test_accounts.py",
 }  # fmt: skip
-"""Those whose tests take a tenth of a second of a core each: mostly pages of an admin, and threads.
+"""Those whose tests take nearly a tenth of a second of a core each: an admin's pages, threads.
 Every version of a framework runs them, as it does not all that is slow."""
 
 
