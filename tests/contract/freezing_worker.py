@@ -24,12 +24,20 @@ from mpesa_integrations.core.payments import queue_sender
 CLAIM_HOLDS = 2.0
 """Seconds, in place of half a minute."""
 _stops = [signal.SIGSTOP]
+_step = threading.RLock()
+"""Held by who works with the database: else SQLite's file may stay locked while all stand still."""
 
 
 def _stop_once() -> None:
-    if _stops:
-        # To this thread, which else runs on until the others have stopped.
-        signal.pthread_kill(threading.get_ident(), _stops.pop())
+    with _step:
+        if _stops:
+            # To this thread, which else runs on until the others have stopped.
+            signal.pthread_kill(threading.get_ident(), _stops.pop())
+
+
+def _run_once(sender: Any) -> Any:
+    with _step:
+        return sender.run_once()
 
 
 def main(kind: str, where: str, state_dir: str, at: str, by: str) -> None:
@@ -64,9 +72,9 @@ def main(kind: str, where: str, state_dir: str, at: str, by: str) -> None:
         "connected loop": lambda: patch.object(aiohttp.TCPConnector, "connect", connected_in_loop),
     }["claimed" if at == "claimed" else f"connected {by}"]
     with stop(), patch.object(queue_sender, "FIRST_CHECK", timedelta(seconds=CLAIM_HOLDS)):
-        while sender.run_once() or sender.in_flight:
+        while _run_once(sender) or sender.in_flight:
             sender.wait(5)
-    sender.finish(timeout=10)
+    sender.finish(timeout=60)
     payments.client.close()
 
 

@@ -12,5 +12,5 @@ def send_queued(kind: str, where: str, state_dir: Path) -> None:
     sender = payments.queue_sender(4)
     while sender.run_once() or sender.in_flight:
         sender.wait(5)
-    sender.finish(timeout=10)
+    sender.finish(timeout=60)
     payments.client.close()

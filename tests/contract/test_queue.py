@@ -606,7 +606,7 @@ def test_of_many_threads_each_sends_what_no_other_does(
     def work(sender: AnySender) -> Sent:
         together.wait(timeout=60)
         try:
-            return run(sender) + sender.finish(10)
+            return run(sender) + sender.finish(60)
         finally:
             backend.done()
 
@@ -655,7 +655,7 @@ def test_withdrawn_or_sent_and_never_both(
         run(sender)
         withdrawn = states.result(timeout=60).count("cancelled")
     run(sender)
-    sender.finish(10)
+    sender.finish(60)
     ends = [record.state for record in backend.records()]
     assert (ends.count("cancelled"), ends.count("completed")) == (withdrawn, 20 - withdrawn)
     sent = {r.third_party_reference for r in backend.records() if r.state == "completed"}
