@@ -7,6 +7,7 @@ what it gets, which costs more than the client does.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import socket
 import ssl
 import subprocess
@@ -39,7 +40,9 @@ BODY = (
 )
 _ANSWER = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(BODY)
-) + BODY
+) + BODY.replace(b"4XDF12345", b"%09d")
+"""Each with a transaction ID of its own: a repeated one is a conflict, which costs more."""
+_numbers = itertools.count(1)
 
 
 @contextlib.contextmanager
@@ -96,7 +99,7 @@ def _answer(context: ssl.SSLContext, connection: socket.socket, delay: float) ->
         while _read_request(secure):
             if delay:
                 time.sleep(delay)
-            secure.sendall(_ANSWER)
+            secure.sendall(_ANSWER % next(_numbers))
 
 
 def _read_request(secure: ssl.SSLSocket) -> bool:

@@ -5,6 +5,7 @@
 What is imported from here stays as it is between releases; `mpesa_integrations.core` may move.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .core.client.blocking import MpesaClient
@@ -28,10 +29,6 @@ from .core.errors import (
 from .core.markets.mozambique import format_msisdn, normalise_msisdn, read_callback
 from .core.markets.mozambique.codes import CODES, ResponseCode
 from .core.messages import Message
-from .core.payments.events import Event
-from .core.payments.handler_runs import Ran
-from .core.payments.lifecycle import State
-from .core.payments.records import UnfinishedHandler, Verdict
 from .core.protocol.answers import UnreadableBody
 from .core.protocol.callbacks import Callback, acknowledgement
 from .core.protocol.codes import Kind
@@ -59,6 +56,10 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .core.client.asynchronous import AsyncMpesaClient
+    from .core.payments.events import Event
+    from .core.payments.handler_runs import Ran
+    from .core.payments.lifecycle import State
+    from .core.payments.records import UnfinishedHandler, Verdict
 
 Problem = Message
 """The name that `Message` had before."""
@@ -118,11 +119,20 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Import the asynchronous client when it is asked for: most programs need no asyncio."""
-    if name != "AsyncMpesaClient":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .core.client.asynchronous import AsyncMpesaClient
+_WHEN_ASKED_FOR = {
+    "AsyncMpesaClient": ".core.client.asynchronous",
+    "Event": ".core.payments.events",
+    "Ran": ".core.payments.handler_runs",
+    "State": ".core.payments.lifecycle",
+    "UnfinishedHandler": ".core.payments.records",
+    "Verdict": ".core.payments.records",
+}
+"""Names that most programs need not: asyncio, or what only recorded payments have."""
 
-    globals()[name] = AsyncMpesaClient
-    return AsyncMpesaClient
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHEN_ASKED_FOR:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_WHEN_ASKED_FOR[name], __name__), name)
+    globals()[name] = value
+    return value
