@@ -67,7 +67,7 @@ brokers, crowds, and what the documentation has people type."""
 _HEAVY = {
     "contract/test_handlers.py", "contract/test_mixed_up.py", "contract/test_own_connections.py",
     "contract/test_poison.py", "contract/test_queue_sender.py", "contract/test_reconcile.py",
-    "contract/test_time_runs_out.py",
+    "contract/test_time_runs_out.py", "core/test_transport.py",
     "django/test_admin.py", "django/test_admin_attention.py", "django/test_admin_callbacks.py",
     "django/test_admin_timeline.py", "django/test_constraints.py", "django/test_resolution.py",
     "flask/test_admin.py", "flask/test_admin_pages.py", "flask/test_commands.py",
@@ -75,7 +75,7 @@ _HEAVY = {
     "simulator/test_listener.py", "simulator/test_phones.py", "simulator/test_steps.py",
     "sqlalchemy/test_accounts.py",
 }  # fmt: skip
-"""Those whose tests take nearly a tenth of a second of a core each: an admin's pages, threads.
+"""Those whose tests take nearly a tenth of a second each: an admin's pages, threads, sockets.
 Every version of a framework runs them, as it does not all that is slow."""
 
 
