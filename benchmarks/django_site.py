@@ -29,6 +29,13 @@ _DATABASES: dict[str, dict[str, Any]] = {
         "USER": databases.USER,
         "CONN_MAX_AGE": None,
     },
+    "postgresql_pool": {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": databases.NAME,
+        "HOST": databases.HOST,
+        "USER": databases.USER,
+        "OPTIONS": {"pool": True},
+    },
 }
 
 
@@ -46,7 +53,7 @@ class Router:
 
 @contextlib.contextmanager
 def site(database: str) -> Iterator[str]:
-    """Set Django up on an empty database, `sqlite` or `postgresql`; gives its alias."""
+    """Set Django up on an empty database, one of `_DATABASES`; gives its alias."""
     if not settings.configured:
         values = {name: value for name, value in vars(of_tests).items() if name.isupper()}
         settings.configure(
@@ -67,3 +74,5 @@ def site(database: str) -> Iterator[str]:
             yield database
         finally:
             connections.close_all()
+            if database.endswith("_pool"):
+                connections[database].close_pool()  # type: ignore[attr-defined]
