@@ -69,11 +69,11 @@ class Customers:
 
     Args:
         port: where the page is.
-        seed: the run's.
+        seed: what their choices are made of.
         directory: where it is noted since when each waits, also by customers that were killed.
     """
 
-    def __init__(self, port: int, seed: int, directory: Path) -> None:
+    def __init__(self, port: int, seed: str, directory: Path) -> None:
         directory.mkdir(exist_ok=True)
         self._directory = directory
         self._page = f"https://127.0.0.1:{port}/pay/"

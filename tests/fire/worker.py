@@ -50,7 +50,9 @@ def main(
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     notes = directory / shop_name
     if role in _CUSTOMERS:
-        _come(Customers(SHOPS[shop_name].port, seed, notes / "customers"), role, notes)
+        # Started again, they try other phones than those that may have been unlucky.
+        customers = Customers(SHOPS[shop_name].port, f"{seed}/{attempt}", notes / "customers")
+        _come(customers, role, notes)
         return
     try:
         # Callbacks are applied in the request by every second server, and by Celery for the others.
