@@ -17,12 +17,11 @@ from typing import Any, Protocol
 
 from ..core.errors import MpesaError
 from ..core.failures import log_failure
+from ..core.payments.idle import wait_disconnected
 from ..core.payments.schedule import jittered
 
 logger: logging.Logger = logging.getLogger("mpesa_integrations")
 
-_SOON = 0.2
-"""Seconds for which a connection is worth keeping while nothing is to be done."""
 _TO_WRITE = 5.0
 """Seconds in which a job writes down what is over, its time, too; else nobody would know of it."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
@@ -172,11 +171,7 @@ class Loop:
             log_failure("worker.failed", error, account=account, job=kind)
 
     def _wait(self) -> None:
-        seconds = self.job.patience(self._poll)
-        if self.job.bell.wait(min(_SOON, seconds)) or seconds <= _SOON:
-            return
-        self._rest()
-        self.job.bell.wait(seconds - _SOON)
+        wait_disconnected(self.job.bell.wait, self.job.patience(self._poll), self._rest)
 
     def _rest(self) -> None:
         try:

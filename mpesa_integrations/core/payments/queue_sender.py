@@ -32,6 +32,7 @@ from ..protocol.results import Result
 from ..redaction import forgetful_calls
 from ..telemetry import note_sent
 from .evidence import StatusReport
+from .idle import wait_disconnected
 from .lifecycle import Evidence, State
 from .limits import check_counts
 from .outbox import Outbox
@@ -45,8 +46,6 @@ from .store import Store
 
 logger: logging.Logger = logging.getLogger("mpesa_integrations")
 
-_SOON = 0.2
-"""Seconds for which a connection is worth keeping while an answer is waited for."""
 _EXPIRE_EVERY = 1.0
 """Seconds between two looks for what was not sent in time."""
 _EXPIRED_AT_ONCE = 100
@@ -184,15 +183,12 @@ class QueueSender(Generic[R, C]):
         Args:
             timeout: seconds.
         """
-        timeout = self.pause(timeout)
-        if not self._answered.wait(min(timeout, _SOON)) and timeout > _SOON:
-            self._store.disconnect()
-            self._answered.wait(timeout - _SOON)
+        wait_disconnected(self._answered.wait, self.pause(timeout), self._store.disconnect)
 
     def take_no_more(self) -> None:
         """Only write down what is under way from now on."""
         self._is_ending, self._is_more = True, False
-        self._rate.reserve(0)
+        self._rate.reserve(0)  # so that no question gives way any more
 
     def finish(self, timeout: float) -> Sent:
         """Take nothing more, write down what answers still come, and let go of the rest.

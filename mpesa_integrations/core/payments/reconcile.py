@@ -25,6 +25,7 @@ from ..protocol.results import TransactionStatusResult
 from ..redaction import forgetful_calls
 from .callback_intake import CallbackIntake
 from .checks import Checks
+from .idle import wait_disconnected
 from .lifecycle import State
 from .limits import check_counts
 from .outbox import Outbox
@@ -42,8 +43,6 @@ LEASE = timedelta(minutes=10)
 come, what is left is handed to another."""
 _LEASE_AT_A_RATE = timedelta(minutes=1)
 """The same for a batch whose questions wait for their turn, and keep events waiting meanwhile."""
-_SOON = 0.2
-"""Seconds for which a connection is worth keeping while an answer is waited for."""
 _Asked = Future[TransactionStatusResult]
 
 
@@ -269,23 +268,14 @@ class Reconciler(Generic[R, C]):
                     flying[asked] = waiting.popleft()
                 if not flying and pause is None:
                     break
-                for answer in self._next_answers(flying, pause):
+                wait_for_one = partial(self._wait, flying)
+                for answer in wait_disconnected(wait_for_one, pause, self._store.disconnect):
                     yield flying.pop(answer), answer
         finally:
             self._release([*waiting, *flying.values()], until)
 
-    def _next_answers(
-        self, flying: Collection[_Asked], patience: float | None
-    ) -> Collection[_Asked]:
-        """Wait for an answer, or for so many seconds; longer than a moment, with no connection."""
-        soon = _SOON if patience is None else min(_SOON, patience)
-        done = self._wait(flying, soon)
-        if not done and soon != patience:
-            self._store.disconnect()
-            done = self._wait(flying, None if patience is None else patience - soon)
-        return done
-
     def _wait(self, flying: Collection[_Asked], seconds: float | None) -> Collection[_Asked]:
+        """Wait for an answer, or where nothing is asked, for so many seconds."""
         if not flying:
             self._stop.wait(seconds)
             return ()
