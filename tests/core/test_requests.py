@@ -9,7 +9,7 @@ from typing import Any
 
 import phonenumbers
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mpesa_integrations import (
@@ -406,7 +406,8 @@ _typed = (
     | st.text(max_size=24)
     | st.integers()
 )  # fmt: skip
-_MARKS = "\u202a\u202c\u200b\u200e\u200f\u2060\u2066\u2069\ufeff\u00ad\u00a0 "
+_SPACES = "\u00a0 "
+_MARKS = "\u202a\u202c\u200b\u200e\u200f\u2060\u2066\u2069\ufeff\u00ad" + _SPACES
 _DIGITS_OF = ["0123456789", "\u0660\u0661\u0662\u0663\u0664\u0665\u0666\u0667\u0668\u0669",
               "\uff10\uff11\uff12\uff13\uff14\uff15\uff16\uff17\uff18\uff19"]  # fmt: skip
 
@@ -425,12 +426,18 @@ def test_cleaning_is_idempotent(text: str) -> None:
     digits=st.sampled_from(_DIGITS_OF),
     marks=st.lists(st.tuples(st.integers(0, 20), st.sampled_from(_MARKS)), max_size=6),
 )
+@example(
+    number="840000000",
+    prefix="tel:",
+    digits="0123456789",
+    marks=[(0, "\u202a"), (0, "\u202a"), (0, "\u00a0")],
+)
 def test_however_a_number_is_pasted_it_stays_the_same_number(
     number: str, prefix: str, digits: str, marks: list[tuple[int, str]]
 ) -> None:
     typed = prefix + "".join(digits[int(digit)] for digit in number)
-    for place, mark in marks:
-        if mark in "\u00a0 ":
+    for place, mark in sorted(marks, key=lambda found: found[1] not in _SPACES):
+        if mark in _SPACES:  # before any other mark moves the prefix
             place = max(place, len(prefix) + 1)  # no space inside tel:
         typed = typed[:place] + mark + typed[place:]
     assert normalise_msisdn(typed) == "258" + number
