@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,18 +65,31 @@ _LONG = {
 brokers, crowds, and what the documentation has people type."""
 
 _HEAVY = {
-    "contract/test_handlers.py", "contract/test_mixed_up.py", "contract/test_own_connections.py",
-    "contract/test_poison.py", "contract/test_queue_sender.py", "contract/test_reconcile.py",
-    "contract/test_time_runs_out.py", "core/test_transport.py",
+    "contract/test_awaited.py", "contract/test_handlers.py", "contract/test_loaded_accounts.py",
+    "contract/test_mixed_up.py", "contract/test_own_connections.py", "contract/test_poison.py",
+    "contract/test_queue_sender.py", "contract/test_reconcile.py",
+    "contract/test_time_runs_out.py", "contract/test_waiting.py", "core/test_transport.py",
     "django/test_admin.py", "django/test_admin_attention.py", "django/test_admin_callbacks.py",
-    "django/test_admin_timeline.py", "django/test_constraints.py", "django/test_resolution.py",
+    "django/test_admin_timeline.py", "django/test_app.py", "django/test_constraints.py",
+    "django/test_resolution.py", "django/test_waiting.py",
     "flask/test_admin.py", "flask/test_admin_pages.py", "flask/test_commands.py",
     "flask/test_constraints.py", "flask/test_handlers.py", "flask/test_receivers.py",
     "simulator/test_listener.py", "simulator/test_phones.py", "simulator/test_steps.py",
-    "sqlalchemy/test_accounts.py",
+    "sqlalchemy/test_accounts.py", "test_cli.py",
 }  # fmt: skip
 """Those whose tests take nearly a tenth of a second each: an admin's pages, threads, sockets.
 Every version of a framework runs them, as it does not all that is slow."""
+
+
+_OMITTED = re.compile(r"not \(?(\w+(?: or \w+)*)\)?")
+_PLACES = {"slow": _SLOW | _LONG, "long": _LONG, "heavy": _HEAVY}
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not import what a run omits by its marks, as in `-m 'not slow'`: half of a quick run."""
+    found = _OMITTED.fullmatch(config.getoption("markexpr"))
+    omitted = found[1].split(" or ") if found else []
+    return any(_is_in(collection_path, mark) for mark in omitted) or None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -85,19 +98,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     On a database server, what is slow and uses no database of the suite's is left out: a test's own
     project has SQLite.
     """
-    slow, long, heavy = ({_HERE / name for name in names} for names in (_SLOW, _LONG, _HEAVY))
     for item in items:
-        places = {item.path, *item.path.parents}
-        if not long.isdisjoint(places) or _is_said_by_others(item):
+        for mark in _PLACES:
+            if _is_in(item.path, mark):
+                item.add_marker(mark)
+        if _is_said_by_others(item):
             item.add_marker(pytest.mark.long)
-        if not heavy.isdisjoint(places):
-            item.add_marker(pytest.mark.heavy)
-        if not slow.isdisjoint(places) or item.get_closest_marker("long"):
+        if item.get_closest_marker("long"):
             item.add_marker(pytest.mark.slow)
     if os.environ.get("MPESA_TEST_DATABASE", "sqlite") != "sqlite":
         away = [item for item in items if item.get_closest_marker("slow") and not _has_server(item)]
         config.hook.pytest_deselected(items=away)
         items[:] = [item for item in items if item not in away]
+
+
+@cache
+def _is_in(path: Path, mark: str) -> bool:
+    """Whether a test's file, or a folder that it is in, is among those of a mark."""
+    places = {_HERE / name for name in _PLACES.get(mark, ())}
+    return not places.isdisjoint({path, *path.parents})
 
 
 def _is_said_by_others(item: pytest.Item) -> bool:
