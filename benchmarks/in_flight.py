@@ -1,8 +1,10 @@
-"""Customers who all take their time at once: `await mpesa.ac2b()` against a thread for each.
+"""Customers who all take their time at once: `await mpesa.ac2b()`, and payments a worker sends.
 
-Recorded in PostgreSQL, by one process, with the extension for Flask. `a_ms` is the time until all
-are paid, and `b_ms` what a single customer takes for the PIN. `kib_each` is the memory of a payment
-in flight, `kib_each_in_a_thread` that of one that `mpesa.c2b()` waits for in a thread of its own.
+Recorded in PostgreSQL, with the extension for Flask. `a_ms` is the time until all are paid, and
+`b_ms` what a single customer takes for the PIN. `kib_each` is the memory of a payment in flight,
+`kib_each_in_a_thread` that of one that `mpesa.c2b()` waits for in a thread of its own. Of those
+that a worker sends, this process is the shop, which queues them, and `flask mpesa worker` another;
+`queued_ms` is the time until the last was queued.
 
     python -m benchmarks in_flight                            200 customers who take 5 s
     MPESA_BENCH_CUSTOMERS=2000 MPESA_BENCH_SECONDS=20 python -m benchmarks in_flight
@@ -15,27 +17,32 @@ import contextlib
 import itertools
 import json
 import os
+import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from flask import Flask
+from sqlalchemy import create_engine, func, select
 from sqlalchemy.engine import Engine
 
 from flask_mpesa import Mpesa
+from tests.flask.models import Payment
 
 from . import flask_site
 from .gateway import OPTIONS, served
 from .measure import Result
 
 TARGET = 1.5
+_SITE = "MPESA_BENCH_SITE"
+_PATIENCE = 300.0
 
 
 def run(*, smoke: bool) -> Iterator[Result]:
-    """Have them all pay at once, in both ways."""
+    """Have them all pay at once, in each way."""
     customers = 5 if smoke else int(os.environ.get("MPESA_BENCH_CUSTOMERS", "200"))
     seconds = 0.2 if smoke else float(os.environ.get("MPESA_BENCH_SECONDS", "5"))
     with (
@@ -47,6 +54,8 @@ def run(*, smoke: bool) -> Iterator[Result]:
             asyncio.run(_pay(mpesa, 1, seconds))  # what is made once
             took, awaited = asyncio.run(_pay(mpesa, customers, seconds))
             _, threaded = _pay_in_threads(app, mpesa, customers, seconds)
+            with _worker(engine, port, seconds, customers) as worker:
+                sent, queued, held = _pay_by_a_worker(mpesa, engine, worker, customers)
         app.extensions["mpesa"].forget()
     yield Result(
         name="in_flight",
@@ -57,6 +66,17 @@ def run(*, smoke: bool) -> Iterator[Result]:
             "customers": customers,
             "kib_each": round(awaited / customers, 1),
             "kib_each_in_a_thread": round(threaded / customers, 1),
+        },
+    )
+    yield Result(
+        name="in_flight.worker",
+        a_ms=1000 * sent,
+        b_ms=1000 * seconds,
+        target=TARGET,
+        more={
+            "customers": customers,
+            "kib_each": round(held / customers, 1),
+            "queued_ms": round(1000 * queued),
         },
     )
 
@@ -78,8 +98,9 @@ async def _pay(mpesa: Any, customers: int, seconds: float) -> tuple[float, int]:
         for _ in range(customers)
     ]
     most = before
-    while not all(call.done() for call in calls):
-        await asyncio.sleep(seconds / 10)
+    waiting = set(calls)
+    while waiting:
+        _, waiting = await asyncio.wait(waiting, timeout=seconds / 10)
         most = max(most, _kib())
     took = time.perf_counter() - started
     assert {call.result().state for call in calls} == {"completed"}
@@ -102,9 +123,70 @@ def _pay_in_threads(app: Flask, mpesa: Any, customers: int, seconds: float) -> t
     return time.perf_counter() - started, most - before
 
 
-def _kib() -> int:
-    """The memory of this process in KiB; 0 where the system does not say."""
-    status = Path("/proc/self/status")
+def site() -> Flask:
+    """A worker's shop, with the database, port and seconds that the environment has."""
+    url, port, seconds = json.loads(os.environ[_SITE])
+    return _shop(create_engine(url, pool_size=40), port, seconds)[0]
+
+
+@contextlib.contextmanager
+def _worker(
+    engine: Engine, port: int, seconds: float, customers: int
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker in a process of its own, with so many prompts at a time."""
+    url = engine.url.render_as_string(hide_password=False)
+    command = [sys.executable, "-m", "flask", "--app", f"{__name__}:site", "mpesa", "worker"]
+    with subprocess.Popen(
+        [*command, "--concurrency", str(customers), "--stop-within", "1"],
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, _SITE: json.dumps([url, port, seconds])},
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+def _pay_by_a_worker(
+    mpesa: Any, engine: Engine, worker: subprocess.Popen[bytes], customers: int
+) -> tuple[float, float, int]:
+    """The seconds until all are paid, and until all were queued, and the worker's memory."""
+
+    def queue() -> None:
+        mpesa.c2b(msisdn="841234567", amount=150, reference="WORKER", send="worker")
+
+    queue()
+    _until_paid(engine, 1, lambda: None)  # it has begun
+    most = before = _kib(worker.pid)
+
+    def look() -> None:
+        nonlocal most
+        most = max(most, _kib(worker.pid))
+
+    started = time.perf_counter()
+    for _ in range(customers):
+        queue()
+    queued = time.perf_counter() - started
+    _until_paid(engine, 1 + customers, look)
+    return time.perf_counter() - started, queued, most - before
+
+
+def _until_paid(engine: Engine, payments: int, look: Callable[[], None]) -> None:
+    """Wait until a worker has sent so many, and all of them are paid."""
+    paid = select(func.count()).where(Payment.reference == "WORKER", Payment.state == "completed")
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        with engine.connect() as connection:
+            if connection.scalar(paid) == payments:
+                return
+        assert time.monotonic() < deadline, "the worker has not sent them all"
+        look()
+        time.sleep(0.1)
+
+
+def _kib(pid: int | str = "self") -> int:
+    """The memory of a process in KiB; 0 where the system does not say."""
+    status = Path(f"/proc/{pid}/status")
     lines = status.read_text().splitlines() if status.exists() else []
     return next((int(line.split()[1]) for line in lines if line.startswith("VmRSS")), 0)
 
