@@ -23,7 +23,7 @@ logger: logging.Logger = logging.getLogger("mpesa_integrations.simulator")
 
 CALLS_FILE = "calls.sqlite3"
 CALLS_KEPT = 10_000
-"""How many calls and callbacks are kept; the oldest go first."""
+"""Enough for a person to look at."""
 _PRUNE_EVERY = 100
 _LONGEST_TEXT = 20_000
 
@@ -138,9 +138,13 @@ class CallLog:
     Args:
         path: its file.
         ledger: the ledger's file, which is there already.
+
+    Attributes:
+        kept: how many calls and callbacks are kept; the oldest go first.
     """
 
     def __init__(self, path: Path, ledger: Path) -> None:
+        self.kept = CALLS_KEPT
         self._lock = threading.Lock()
         self._written = 0
         self._db = sqlite3.connect(
@@ -163,7 +167,7 @@ class CallLog:
             self._db.close()
 
     def record(self, call: Call) -> None:
-        """Keep a call, and drop the oldest beyond `CALLS_KEPT`."""
+        """Keep a call, and drop the oldest beyond `kept`."""
         values = [getattr(call, column) for column in _COLUMNS]
         values[0] = call.at.isoformat()
         values[_COLUMNS.index("amount")] = "" if call.amount is None else f"{call.amount:.2f}"
@@ -182,7 +186,7 @@ class CallLog:
             self._written += 1
             if self._written % _PRUNE_EVERY == 0:
                 self._db.execute(
-                    "DELETE FROM call WHERE id <= (SELECT MAX(id) FROM call) - ?", (CALLS_KEPT,)
+                    "DELETE FROM call WHERE id <= (SELECT MAX(id) FROM call) - ?", (self.kept,)
                 )
 
     def select(
@@ -191,7 +195,7 @@ class CallLog:
         *,
         sort: str = "at",
         descending: bool = True,
-        limit: int = CALLS_KEPT,
+        limit: int | None = None,
         offset: int = 0,
     ) -> list[Call]:
         """Find calls.
@@ -200,7 +204,7 @@ class CallLog:
             wanted: which.
             sort: a column; another name sorts by time.
             descending: greatest, or latest, first.
-            limit: how many at the most.
+            limit: how many at the most; None: all that are kept.
             offset: how many to pass over.
         """
         column = sort if sort in _SORTABLE else "at"
@@ -210,7 +214,7 @@ class CallLog:
         rows = self._rows(
             f"SELECT * FROM ended_call WHERE {where}"  # noqa: S608
             f" ORDER BY {column} {direction}, id {direction} LIMIT ? OFFSET ?",
-            [*values, limit, offset],
+            [*values, self.kept if limit is None else limit, offset],
         )
         return [_call(row) for row in rows]
 

@@ -69,7 +69,7 @@ def _set_up(celery: Celery, shop: Place) -> Celery:
         broker_url=shop.broker,
         broker_connection_retry_on_startup=True,
         task_default_queue=shop.queue,
-        beat_schedule={"mpesa": {"task": f"{shop.name}_mpesa.reconcile", "schedule": 1.0}},
+        beat_schedule={"mpesa": {"task": f"{shop.name}_mpesa.reconcile", "schedule": 2.0}},
     )
     celery.autodiscover_tasks([f"{shop.name}_mpesa"], force=True)
     celery.set_default()

@@ -65,7 +65,7 @@ def compare_calls(
 
     Args:
         records: the shop's.
-        calls: that the gateway had, the first one first, as far as it remembers.
+        calls: that the gateway had, the first one first.
         longest_to_connect: how long a request may be under way that was begun in time.
     """
     came: dict[str, list[Call]] = defaultdict(list)

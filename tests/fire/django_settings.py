@@ -10,7 +10,7 @@ from .shops import SHOPS
 
 SECRET_KEY = "only for tests"
 USE_TZ = True
-DEBUG = True
+DEBUG = False  # or Django would keep each query
 ALLOWED_HOSTS = ["*"]
 ROOT_URLCONF = "tests.django.urls"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

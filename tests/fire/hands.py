@@ -126,7 +126,7 @@ class Hands:
         """Post what a stranger, or somebody who found the token, might."""
         while not self._stop.wait(0.3):
             shop = self._rng.choice([*SHOPS.values()])
-            entries = self._simulators[shop.name].ledger.transactions()[-50:]
+            entries = self._simulators[shop.name].ledger.latest(50)
             if shop.sells_orders:
                 # That a declined payment went through, said by one who has the token, keeps its
                 # order for a person, whom a run does not have.

@@ -12,6 +12,7 @@ _CUSTOMERS = 800
 _PAYOUTS = 0.1
 _QUEUED = 1 / 3
 _PAYMENTS_PER_ORDER = 5
+_MOST_ORDERS = 5_000  # a customer takes longer than a payment
 _PAYMENTS_PER_OUTAGE, _FEWEST, _MOST = 100, 2, 10
 _SHORT = (0.5, 5.0)  # seconds; a payment waits for three, then says that nothing was sent
 _LONG, _LONG_FROM = 20.0, 300  # more than an answer waits; in runs of so many payments
@@ -25,7 +26,7 @@ def work(payments: int) -> dict[str, list[str]]:
     """
     makers = [shop.name for shop in SHOPS.values() if not shop.sells_orders]
     sellers = [shop.name for shop in SHOPS.values() if shop.sells_orders]
-    orders = max(payments // _PAYMENTS_PER_ORDER, 1)
+    orders = min(max(payments // _PAYMENTS_PER_ORDER, 1), _MOST_ORDERS)
     return {
         **{
             name: [str(number) for number in range(first, payments, len(makers))]

@@ -32,7 +32,7 @@ from .shops import SHOPS
 
 _CUSTOMERS = ("buy", "come back")
 _ROLES = ["pay", "serve", "reconcile", "celery", "send", "reverse", *_CUSTOMERS]
-_THREADS, _AT_THE_PAGE, _SERVED = 6, 12, 16  # at once, in a process
+_THREADS, _AT_THE_PAGE, _SERVED = 6, 24, 32  # at once, in a process
 _PATIENCE = 180.0  # seconds, more than the database is away at any time
 
 
@@ -159,7 +159,8 @@ def _until_returned(
 
 def _serve(shop: Shop, port: int, directory: Path) -> None:
     pem = str(directory / "endpoint.pem")
-    server = Server(("127.0.0.1", port), shop.wsgi, numthreads=_SERVED, request_queue_size=64)
+    server = Server(("127.0.0.1", port), shop.wsgi, numthreads=_SERVED, request_queue_size=128)
+    server.keep_alive_conn_limit = 2 * _SERVED
     server.ssl_adapter = BuiltinSSLAdapter(pem, pem)
     server.error_log = lambda *args, **kwargs: None  # type: ignore[method-assign]
     server.start()
@@ -167,7 +168,7 @@ def _serve(shop: Shop, port: int, directory: Path) -> None:
 
 def _reconcile(shop: Shop) -> None:
     with shop.context():
-        reconcile(shop.accounts, every=0.5, batch=50, workers=4, rate=None, echo=lambda text: None)
+        reconcile(shop.accounts, every=1.0, batch=50, workers=4, rate=None, echo=lambda text: None)
 
 
 def _send(shop: Shop) -> None:

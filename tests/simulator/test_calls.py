@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mpesa_integrations.simulator import Simulator, call_log
+from mpesa_integrations.simulator import Simulator
 from mpesa_integrations.simulator.call_log import CallLog
 from mpesa_integrations.simulator.calls import Call, CallFilter
 from mpesa_integrations.simulator.ledger import Ledger
@@ -123,10 +123,8 @@ def test_an_accepted_payment_and_its_callback(
     assert json.loads(callback.answered)["output_ResponseCode"] == "0"
 
 
-def test_calls_are_filtered_sorted_and_bounded(
-    log: CallLog, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(call_log, "CALLS_KEPT", 150)
+def test_calls_are_filtered_sorted_and_bounded(log: CallLog) -> None:
+    log.kept = 150
     for number in range(1, 201):
         log.record(_call(number, operation="b2c" if number % 2 else "c2b"))
     assert log.count(CallFilter()) == 150
