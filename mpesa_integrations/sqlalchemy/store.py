@@ -397,7 +397,7 @@ class SqlAlchemyStore:
 
     def waiting_callbacks(self, third_party_reference: str) -> list[tuple[CallbackLogMixin, bytes]]:
         """Select a payment's callbacks that are not decided yet."""
-        with self._sessions.writing() as session:
+        with self._sessions.reading() as session:
             found = self._callbacks.waiting_for(session, third_party_reference)
             return [(entry, entry.body) for entry in found]
 

@@ -86,7 +86,7 @@ class AsyncSender(Generic[R, C]):
 
     def _write_down(self, record: R, report: StatusReport) -> Begun[R]:
         """Do the third step, and leave no connection in a thread that nobody may come back to."""
-        written = self._sender.write_down(record, report)
+        written = self._sender.write_down(record, report, for_caller=True)
         self._store.disconnect()
         return Begun(written, None)
 

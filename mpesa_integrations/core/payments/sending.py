@@ -243,7 +243,8 @@ class Sender(Generic[R, C]):
         """
         if begun.request is None:
             return begun.record
-        return self.write_down(begun.record, self.send(begun.record, begun.request))
+        report = self.send(begun.record, begun.request)
+        return self.write_down(begun.record, report, for_caller=True)
 
     def request_of(self, record: R) -> PreparedRequest:
         """Make the request of a recorded payment anew, as its call had it.
@@ -384,14 +385,22 @@ class Sender(Generic[R, C]):
         except Exception as error:  # noqa: BLE001 - the money may move: the caller gets the record
             return interrupted(record, error)
 
-    def write_down(self, record: R, report: StatusReport) -> R:
-        """The third step: write the report down, and raise nothing: the money may have moved."""
+    def write_down(self, record: R, report: StatusReport, *, for_caller: bool = False) -> R:
+        """The third step: write the report down, and raise nothing: the money may have moved.
+
+        Args:
+            record: the payment.
+            report: what came of it.
+            for_caller: whether the record is given to the shop, so that it is to have what
+                receivers wrote.
+        """
         written: list[R] = []
 
         def write() -> R:
             if not written:
                 written.append(self._recorder.apply(record, report))
-            return reread(self._store, self._callbacks.apply_waiting(written[0]))
+            known = self._callbacks.apply_waiting(written[0])
+            return reread(self._store, known) if for_caller else known
 
         try:
             return persist(self._store, write, patience=AFTER_SENDING)
