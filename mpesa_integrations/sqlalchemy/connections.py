@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 LOCK_TIMEOUT = 5
-"""Seconds for which a payment's row is waited for: the caller's own transaction may have it."""
+"""Seconds for which a row is waited for: the caller's own transaction may have it."""
 MYSQL = frozenset({"mysql", "mariadb"})
 _POSTGRESQL_LOCKED, _MARIADB_LOCKED = "55P03", 1205
 _OURS = "_mpesa_integrations"
@@ -178,8 +178,9 @@ def unavailable(error: Exception) -> RecordsUnavailable | None:
     code = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
     if code == _POSTGRESQL_LOCKED or cause.args[:1] == (_MARIADB_LOCKED,):
         return RecordLocked(
-            f"A payment's row stayed locked for {LOCK_TIMEOUT} seconds. If your own session has "
-            "locked it, as with_for_update() does, call before that or after its commit"
+            f"A row stayed locked for {LOCK_TIMEOUT} seconds. If your own session has locked the "
+            "payment, or what it refers to, as with_for_update() does, call before that or after "
+            "its commit"
         )
     # PEP 249's names, by which any driver calls them, and SQLAlchemy.
     kinds = {kind.__name__ for one in (error, cause) for kind in type(one).__mro__}

@@ -59,6 +59,10 @@ class PaymentRows:
         record = self.model(account=self._account, **as_attributes(values))
         return cast("TransactionMixin", record)
 
+    def refers(self, record: TransactionMixin) -> bool:
+        """Whether a record may refer to a row that the caller has locked, as a shop's order."""
+        return record.original_id is not None or self._has_keys
+
     def insert(
         self, session: Session, record: TransactionMixin, outbox: Sequence[core.OutboxEntry]
     ) -> None:
@@ -302,6 +306,12 @@ class PaymentRows:
         model = self.model
         is_meant = model.third_party_reference == bindparam("reference")
         return select(model).where(model.account == self._account, is_meant)
+
+    @cached_property
+    def _has_keys(self) -> bool:
+        """Whether the model has foreign keys of the shop's own."""
+        columns = inspect(self.model).column_attrs
+        return any(each.columns[0].foreign_keys for each in columns if each.key != "original_id")
 
     def _first(self, session: Session, *conditions: Any, by: Any = None) -> _Found:
         model = self.model

@@ -71,7 +71,7 @@ class SqlAlchemyStore:
         """Run a call; its sessions are its own already.
 
         Raises:
-            RecordLocked: a payment's row stayed locked.
+            RecordLocked: a row stayed locked.
             RecordsUnavailable: the database hung up, is away or is locked, or its pool is used up.
         """
         try:
@@ -130,7 +130,7 @@ class SqlAlchemyStore:
         """
         record = self._payments.new(values)
         try:
-            with self._sessions.writing(may_wait=record.original_id is not None) as session:
+            with self._sessions.writing(may_wait=self._payments.refers(record)) as session:
                 self._payments.insert(session, record, outbox)
         except IntegrityError as error:
             found = find_existing(self, values)
@@ -156,7 +156,7 @@ class SqlAlchemyStore:
         """Update the shop's columns, committed."""
 
         def linked() -> TransactionMixin | None:
-            with self._sessions.writing() as session:
+            with self._sessions.writing(may_wait=True) as session:
                 return self._payments.link(session, record.pk, columns)
 
         return self.isolated(linked)
@@ -278,13 +278,13 @@ class SqlAlchemyStore:
 
     def make_due(self, now: datetime) -> None:
         """Put their next checks forward."""
-        with self._sessions.writing() as session:
+        with self._sessions.writing(may_wait=True) as session:
             self._payments.make_due(session, now)
 
     def release(self, records: Sequence[TransactionMixin], until: datetime) -> None:
         """Make due again what is still put off until then."""
         if records:
-            with self._sessions.writing() as session:
+            with self._sessions.writing(may_wait=True) as session:
                 self._payments.release(session, records, until)
 
     def claim_outbox(

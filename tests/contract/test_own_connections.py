@@ -14,17 +14,19 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, event, func, select, text
+from sqlalchemy import Engine, ForeignKey, create_engine, event, func, select, text
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from flask_mpesa.records import Records
+from flask_mpesa.records import CallbackLogMixin, OutboxMixin, Records, TransactionMixin
 from mpesa_integrations.core.errors import RecordLocked, RecordsUnavailable
 from mpesa_integrations.core.payments import persistence
 from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.payments.events import Event
 from mpesa_integrations.core.payments.lifecycle import State
+from mpesa_integrations.core.payments.persistence import persist
 from mpesa_integrations.core.payments.records import Change, OutboxEntry
+from mpesa_integrations.core.payments.schedule import utc_now
 from mpesa_integrations.core.settings.account import AccountSettings
 from mpesa_integrations.simulator import Simulator
 from mpesa_integrations.sqlalchemy import connections, sessions
@@ -211,13 +213,70 @@ def test_a_row_that_the_caller_has_locked_ends_a_reversal_before_it_is_sent(
     lost = payments.c2b(**PAYMENT)
     with Session(engine) as mine:
         mine.scalars(select(Payment).with_for_update()).all()
-        words = r"^Nothing was sent\. A payment's row stayed locked .* with_for_update\(\)"
+        words = r"^Nothing was sent\. A row stayed locked .* with_for_update\(\)"
         with pytest.raises(RecordLocked, match=words):
             payments.reverse(transaction_id=paid.transaction_id)
-        with pytest.raises(RecordLocked, match=r"^A payment's row stayed locked"):
-            payments.check(lost)  # a query was sent: it does not say that nothing was
+        for call in (
+            lambda: payments.check(lost),  # a query was sent: it does not say that nothing was
+            lambda: payments.link(paid, order_id=7),
+            lambda: persist(payments.store, lambda: payments.store.make_due(utc_now())),
+        ):
+            with pytest.raises(RecordLocked, match=r"^A row stayed locked"):
+                call()
     assert len(mpesa_simulator.ledger.transactions()) == 2
     assert payments.reverse(transaction_id=paid.transaction_id).state == "completed"
+
+
+class Shop(DeclarativeBase):
+    pass
+
+
+class Order(Shop):
+    __tablename__ = "contract_shop_order"
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+
+class OrderPayment(TransactionMixin, Shop):
+    __tablename__ = "contract_shop_payment"
+    order_id: Mapped[int | None] = mapped_column(ForeignKey(Order.id))
+
+
+class OrderCallback(CallbackLogMixin, Shop):
+    __tablename__ = "contract_shop_callback"
+
+
+class OrderOutboxEntry(OutboxMixin, Shop):
+    __tablename__ = "contract_shop_outbox_entry"
+
+
+@pytest.fixture
+def shop(make_engine: MakeEngine) -> Iterator[Engine]:
+    """A shop whose payments refer to its orders."""
+    engine = make_engine()
+    Shop.metadata.create_all(engine)
+    yield engine
+    Shop.metadata.drop_all(engine)
+
+
+def test_an_order_that_the_caller_has_locked_ends_its_payment_before_it_is_sent(
+    shop: Engine, server: str, mpesa_simulator: Simulator, heard: Heard,
+    monkeypatch: pytest.MonkeyPatch, no_second_try: None,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(sessions, "_LOCK_TIMEOUT", text("SET LOCAL lock_timeout = '200ms'"))
+    monkeypatch.setattr(connections, "LOCK_TIMEOUT", 1)
+    kept = Records(shop, OrderPayment, OrderCallback, OrderOutboxEntry).store("default")
+    settings = AccountSettings(config=mpesa_simulator.config)
+    payments: Payments[Any, Any] = Payments("default", settings, kept, heard)
+    with Session(shop) as mine:
+        mine.add(Order(id=7))
+        mine.commit()
+        mine.scalars(select(Order).with_for_update()).one()
+        with pytest.raises(RecordLocked, match=r"^Nothing was sent\. A row stayed locked"):
+            payments.c2b(**PAYMENT, order_id=7)
+        assert mpesa_simulator.ledger.transactions() == []
+        mine.commit()
+        assert payments.c2b(**PAYMENT, order_id=7).state == "completed"
+    payments.client.close()
 
 
 def test_a_row_that_is_locked_after_sending_does_not_make_the_call_raise(
