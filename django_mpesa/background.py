@@ -39,8 +39,7 @@ def enqueue_queued(alias: str, third_party_reference: str) -> None:
 
 
 def _enqueue(name: str, *arguments: str) -> None:
-    task = getattr(importlib.import_module(_DJANGOS), name)
     try:
-        task.enqueue(*arguments)
-    except Exception as error:  # noqa: BLE001 - whatever the backend raises
+        getattr(importlib.import_module(_DJANGOS), name).enqueue(*arguments)
+    except Exception as error:  # noqa: BLE001 - whatever the settings of TASKS or its backend raise
         logger.warning("task.not_sent task=%s problem=%s", name, type(error).__name__)

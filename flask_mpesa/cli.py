@@ -11,6 +11,7 @@ import click
 from flask import current_app
 from flask.cli import AppGroup
 
+from mpesa_integrations.background import check_task_queue
 from mpesa_integrations.commands import (
     DECISIONS,
     ExitCode,
@@ -18,6 +19,7 @@ from mpesa_integrations.commands import (
     check_accounts,
     exit_code_of,
     pay,
+    readable_settings,
     reconcile,
     resolve,
     run_handlers_again,
@@ -44,14 +46,17 @@ _account = click.option("--account", default="default", show_default=True)
 @click.option("--offline", is_flag=True, help="Send nothing.")
 def check(offline: bool) -> None:
     """Check the accounts' settings, and ask the gateway a harmless question with each."""
+    accounts = accounts_of_current_app()
     production = not (current_app.debug or current_app.testing)
-    code = check_accounts(
-        accounts_of_current_app(), in_production=production, offline=offline, echo=click.echo
-    )
-    problems = [*_unfit_engine(), *_kept_out()]
-    for problem in problems:
-        click.echo(f"problem  {problem}")
-    sys.exit(code or (ExitCode.PROBLEM if problems else ExitCode.OK))
+
+    def run() -> ExitCode:
+        code = check_accounts(accounts, in_production=production, offline=offline, echo=click.echo)
+        problems = [*_unfit_engine(), *_without_queue(), *_kept_out()]
+        for problem in problems:
+            click.echo(f"problem  {problem}")
+        return code or (ExitCode.PROBLEM if problems else ExitCode.OK)
+
+    _end(run)
 
 
 @mpesa_cli.command()
@@ -220,6 +225,12 @@ def _unfit_engine() -> Iterator[str]:
             "records: the engine's pool has one connection, so that a signal's receiver, which has "
             "a session of its own, waits in vain for the view's: raise pool_size or max_overflow"
         )
+
+
+def _without_queue() -> Iterator[str]:
+    """Which accounts' payments are to be tasks, where there is no queue for them."""
+    for found in check_task_queue(readable_settings(accounts_of_current_app())):
+        yield f"{found.text} {found.hint}"
 
 
 def _kept_out() -> Iterator[str]:

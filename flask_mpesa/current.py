@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 from flask import Flask, current_app, has_app_context, request_started
@@ -29,9 +30,9 @@ def keep_in_app(
     app: Flask,
     accounts: Accounts[Any, Any],
     records: Records[Any] | None,
-    doubts: list[SettingsMessage],
+    doubts: Callable[[], Iterable[SettingsMessage]],
 ) -> None:
-    """Keep in the app its accounts, its records, and what is doubtful in its settings."""
+    """Keep in the app its accounts, its records, and what says what is doubtful in its settings."""
     app.extensions[_EXTENSION] = accounts
     app.extensions[_RECORDS] = records
     app.extensions[_DOUBTS] = doubts
@@ -47,7 +48,9 @@ def _on_request(app: Flask, **kwargs: Any) -> None:
 
 def log_doubts(app: Flask) -> None:
     """Log what is doubtful in an app's settings, once."""
-    log_doubtful(app.extensions[_DOUBTS])
+    doubts = app.extensions.pop(_DOUBTS, None)  # of two threads, one is given it
+    if doubts is not None:
+        log_doubtful(doubts())
 
 
 def accounts_of_current_app() -> Accounts[Any, Any]:

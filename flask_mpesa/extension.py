@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from flask import Blueprint, Flask, current_app
 
-from mpesa_integrations.background import enqueue_sending
+from mpesa_integrations.background import check_task_queue, enqueue_sending
 from mpesa_integrations.core.errors import ConfigurationError
 from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.payments.handlers import H, Handlers
@@ -21,7 +21,7 @@ from mpesa_integrations.core.payments.registry import DEFAULT, Accounts
 from mpesa_integrations.core.payments.status_tokens import StatusTokens
 from mpesa_integrations.core.redaction import HideSecretsInLog, hide_secrets
 from mpesa_integrations.core.settings.account import AccountSettings
-from mpesa_integrations.core.settings.account_checks import SettingsMessage, refuse_serious
+from mpesa_integrations.core.settings.account_checks import refuse_serious
 from mpesa_integrations.core.settings.client import KEY_PREFIX
 from mpesa_integrations.core.settings.loader import AccountSource, GivenAccounts
 from mpesa_integrations.signals.notifier import Application, SignalNotifier
@@ -114,9 +114,11 @@ class Mpesa(_Accounts[P]):
             status_path=partial(status_path, app),
             records=stores,
         )
-        doubts = _check(app, accounts)
+        settings = _read_settings(accounts)
+        doubts = refuse_serious(settings, in_production=not (app.debug or app.testing))
         _check_records(app, records)
-        keep_in_app(app, accounts, records, doubts)
+        # A site may make its Celery app after this.
+        keep_in_app(app, accounts, records, lambda: [*doubts, *check_task_queue(settings)])
         for blueprint, path in (
             (self.blueprint, app.config["MPESA_CALLBACK_PATH"]),
             (self.status_blueprint, app.config["MPESA_STATUS_PATH"]),
@@ -215,14 +217,14 @@ def _as_sync(function: Callable[..., Any]) -> Callable[..., Any]:
     return current_app.ensure_sync(function)
 
 
-def _check(app: Flask, accounts: Accounts[Any, Any]) -> list[SettingsMessage]:
-    """Refuse an account whose settings are wrong, and give what is doubtful about them.
+def _read_settings(accounts: Accounts[Any, Any]) -> dict[str, AccountSettings]:
+    """The settings by the accounts' names; none where a loader gives them, which is asked later.
 
-    Of those that are loaded, `flask mpesa check` says it: here no database is asked yet.
+    Raises:
+        ConfigurationError: those of an account are wrong.
     """
     if accounts.loader is not None:
-        return []
-    production = not (app.debug or app.testing)
+        return {}
     found: dict[str, AccountSettings] = {}
     for alias in accounts:
         try:
@@ -231,7 +233,7 @@ def _check(app: Flask, accounts: Accounts[Any, Any]) -> list[SettingsMessage]:
             name = error.setting.upper().removeprefix(KEY_PREFIX)
             where = f"{KEY_PREFIX}{name}" if alias == DEFAULT else f"MPESA_ACCOUNTS[{alias!r}]"
             raise ConfigurationError(f"{where}: {error}", setting=error.setting) from error
-    return refuse_serious(found, in_production=production)
+    return found
 
 
 def _check_records(app: Flask, records: Records[Any] | None) -> None:

@@ -9,6 +9,10 @@ import importlib
 import importlib.util
 import logging
 import os
+from collections.abc import Iterator, Mapping
+
+from .core.settings.account import AccountSettings
+from .core.settings.account_checks import SettingsMessage
 
 logger: logging.Logger = logging.getLogger("mpesa_integrations")
 
@@ -25,6 +29,24 @@ def celery_is_set_up() -> bool:
     return current_app.main != _FALLBACK or "CELERY_BROKER_URL" in os.environ
 
 
+def check_task_queue(accounts: Mapping[str, AccountSettings]) -> Iterator[SettingsMessage]:
+    """Say which accounts' payments are to be Celery's tasks, where this process has no Celery app.
+
+    Args:
+        accounts: the settings by the accounts' names.
+    """
+    for alias, settings in accounts.items():
+        if settings.send == "task" and not celery_is_set_up():
+            yield SettingsMessage(
+                14,
+                f'The SEND of the M-Pesa account {alias!r} is "task", and no Celery app is set up '
+                "in this process.",
+                "Import your Celery app wherever the site is loaded, so that it is the current one "
+                'there; or set SEND to "worker", and run a worker.',
+                serious=False,
+            )
+
+
 def enqueue(tasks: str, name: str, *arguments: str) -> None:
     """Put a task on Celery's queue, where the site has set Celery up.
 
@@ -37,8 +59,8 @@ def enqueue(tasks: str, name: str, *arguments: str) -> None:
     """
     if not celery_is_set_up():
         return
-    task = getattr(importlib.import_module(tasks), name)
     try:
+        task = getattr(importlib.import_module(tasks), name)
         if task.app.conf.task_always_eager:
             task.apply_async(args=arguments)  # here and now, and without a broker
             return
@@ -46,8 +68,8 @@ def enqueue(tasks: str, name: str, *arguments: str) -> None:
             # Else Celery sleeps for six seconds in all, and the gateway waits for its answer.
             producer.connection.ensure_connection(max_retries=1, interval_start=0)
             task.apply_async(args=arguments, retry=False, producer=producer)
-    except Exception as error:  # noqa: BLE001 - whatever the broker's library raises
-        logger.warning("task.not_sent task=%s problem=%s", task.name, type(error).__name__)
+    except Exception as error:  # noqa: BLE001 - whatever the site's Celery or its broker raises
+        logger.warning("task.not_sent task=%s problem=%s", name, type(error).__name__)
 
 
 def enqueue_sending(tasks: str, alias: str, third_party_reference: str) -> None:

@@ -198,7 +198,7 @@ def check_accounts(
         if not problems:
             echo(f"ok       {alias}" + ("" if offline else ": the gateway accepts the API key"))
     by_choice = accounts.loader is not None  # whose accounts may share what their owner shares
-    for shared in check_callback_tokens(_readable(accounts)):
+    for shared in check_callback_tokens(readable_settings(accounts)):
         found = found if by_choice else ExitCode.PROBLEM
         echo(f"{'note    ' if by_choice else 'problem '} {shared.text} {shared.hint}")
     return found
@@ -206,10 +206,11 @@ def check_accounts(
 
 def settings_with_callbacks(accounts: Accounts[Any, Any]) -> AccountSettings | None:
     """The settings of the first account that takes callbacks, of those that can be read."""
-    return next((s for s in _readable(accounts).values() if s.config.callback_token), None)
+    return next((s for s in readable_settings(accounts).values() if s.config.callback_token), None)
 
 
-def _readable(accounts: Accounts[Any, Any]) -> dict[str, AccountSettings]:
+def readable_settings(accounts: Accounts[Any, Any]) -> dict[str, AccountSettings]:
+    """The settings of the accounts, by their names, of those that can be read."""
     found = {}
     for alias in accounts:
         with contextlib.suppress(Exception):  # reported where the account is looked at by itself

@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 
+from mpesa_integrations.background import check_task_queue
 from mpesa_integrations.core.errors import ConfigurationError
 from mpesa_integrations.core.payments.registry import DEFAULT
 from mpesa_integrations.core.settings.account import AccountSettings
@@ -18,6 +19,7 @@ from mpesa_integrations.core.settings.account_checks import (
 )
 
 from ..accounts import account_source
+from ..background import uses_django_tasks
 from ..routing import callback_path
 
 _LOADER = (
@@ -47,6 +49,7 @@ def check_accounts(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return [
         *(message for alias, read in found.items() for message in _check_account(alias, read)),
         *map(_message, check_callback_tokens(usable)),
+        *map(_message, () if uses_django_tasks() else check_task_queue(usable)),
         *_check_url(usable),
     ]
 

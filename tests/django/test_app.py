@@ -14,6 +14,8 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from pytest_django import Settings
 
+from django_mpesa.checks import accounts
+from mpesa_integrations import background
 from mpesa_integrations.simulator import Simulator
 from tests.support.account import TOKEN, account_settings
 
@@ -55,6 +57,17 @@ def test_each_wrong_setting_is_told_at_start(
 ) -> None:
     settings.DEBUG = False
     assert _ids(settings, mpesa_simulator, **changes) == expected
+
+
+def test_payments_that_are_to_be_tasks_and_have_no_queue_are_told(
+    settings: Settings, mpesa_simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for is_set_up, expected in ((False, ["mpesa.W014"]), (True, [])):
+        monkeypatch.setattr(background, "celery_is_set_up", lambda found=is_set_up: found)
+        assert _ids(settings, mpesa_simulator, **GOOD, SEND="task") == expected
+    monkeypatch.setattr(background, "celery_is_set_up", lambda: False)
+    monkeypatch.setattr(accounts, "uses_django_tasks", lambda: True)
+    assert _ids(settings, mpesa_simulator, **GOOD, SEND="task") == []
 
 
 def test_the_sandbox_is_told_of_where_a_site_is_deployed_and_in_no_other_command(

@@ -10,6 +10,7 @@ import pytest
 from flask import Flask
 
 from flask_mpesa import Mpesa
+from mpesa_integrations import background
 from mpesa_integrations.core.payments import queued
 from mpesa_integrations.simulator import Simulator
 
@@ -86,6 +87,25 @@ def test_what_is_doubtful_is_said_where_customers_come_and_by_no_command(
         app.test_client().get("/")
     (line,) = [each for each in caplog.messages if each.startswith("config.doubtful")]
     assert "uses the local gateway in production" in line
+    app.extensions["mpesa"].forget()
+
+
+def test_payments_that_are_to_be_tasks_and_have_no_queue_are_told(
+    mpesa: Mpesa,
+    mpesa_simulator: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = Flask("shop")
+    app.config.update(flat_config(mpesa_simulator, SEND="task"))
+    mpesa.init_app(app)
+    for is_set_up in (True, False):
+        monkeypatch.setattr(background, "celery_is_set_up", lambda found=is_set_up: found)
+        checked = app.test_cli_runner().invoke(args=["mpesa", "check", "--offline"]).output
+        assert ("problem  The SEND of the M-Pesa account 'default'" in checked) is not is_set_up
+    for _ in range(2):
+        app.test_client().get("/")
+    assert caplog.text.count("config.doubtful The SEND of the M-Pesa account") == 1
     app.extensions["mpesa"].forget()
 
 

@@ -10,6 +10,7 @@ import sys
 import celery
 import pytest
 
+from django_mpesa import background as django_background
 from mpesa_integrations import background
 
 _ASK = "from mpesa_integrations.background import celery_is_set_up; print(celery_is_set_up())"
@@ -58,7 +59,19 @@ def test_a_broker_that_is_down_is_a_line_in_the_log_at_once(
     monkeypatch.setattr("kombu.utils.functional.sleep", slept.append)
     background.enqueue("shop_tasks", "apply_callbacks", "default")
     assert sum(slept) < 1
-    assert "task.not_sent task=shop.apply_callbacks problem=OperationalError" in caplog.text
+    assert "task.not_sent task=apply_callbacks problem=OperationalError" in caplog.text
+
+
+def test_tasks_that_cannot_be_loaded_are_a_line_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(background, "celery_is_set_up", lambda: True)
+    background.enqueue("no_such_module", "apply_callbacks", "default")
+    monkeypatch.setattr(django_background, "_DJANGOS", "no_such_module")
+    monkeypatch.setattr(django_background, "uses_django_tasks", lambda: True)
+    django_background.enqueue_callbacks("default")
+    line = "task.not_sent task=apply_callbacks problem=ModuleNotFoundError"
+    assert caplog.messages == [line] * 2
 
 
 def test_where_celery_is_eager_the_task_is_run_and_no_broker_asked(

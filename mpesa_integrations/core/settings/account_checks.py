@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -128,10 +128,9 @@ def refuse_serious(
     return faults
 
 
-def log_doubtful(found: list[SettingsMessage]) -> None:
-    """Log what is doubtful, each once: it is taken out of the list."""
-    while found:
-        fault = found.pop(0)
+def log_doubtful(found: Iterable[SettingsMessage]) -> None:
+    """Log what is doubtful."""
+    for fault in found:
         logger.warning("config.doubtful %s %s", fault.text, fault.hint)
 
 
