@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from flask import flash
@@ -13,17 +13,15 @@ from flask_admin.form import SecureForm
 from markupsafe import Markup
 
 from mpesa_integrations.core.errors import MpesaError
-from mpesa_integrations.core.masking import mask_msisdns_in
+from mpesa_integrations.core.payments.readable_body import readable_body
 from mpesa_integrations.core.payments.records import MAY_BE_APPLIED_AGAIN, Verdict
 from mpesa_integrations.core.payments.timeline import callback_story
-from mpesa_integrations.core.protocol.answers import UnreadableBody, read_json_object
 
 from .admin import TransactionView, badge
 from .admin_texts import error_text, gettext, language, lazy_gettext, moment
 from .current import accounts_of_current_app
 from .history_view import HistoryView, payment_of, payment_reference, read_anew
 
-_SECRETS = ("API_KEY", "SECURITY_CREDENTIAL", "CALLBACK_TOKEN")
 _VERDICTS = {
     Verdict.RECEIVED: lazy_gettext("Received"),
     Verdict.APPLIED: lazy_gettext("Applied"),
@@ -58,21 +56,10 @@ def _story(view: Any, context: Any, entry: Any, name: str) -> str:
 
 def _body(view: Any, context: Any, entry: Any, name: str) -> Markup:
     """The body as text, without phone numbers and the account's secrets."""
-    body = bytes(entry.body)
-    try:
-        text = json.dumps(read_json_object(body), indent=2, ensure_ascii=False)
-    except UnreadableBody:
-        text = body.decode(errors="replace")
-    text = mask_msisdns_in(text)
-    for secret in _secrets(entry.account):
-        text = text.replace(secret, "•••")
+    options = partial(accounts_of_current_app().options, entry.account)
+    text = readable_body(bytes(entry.body), options).in_language(language())
     style = "white-space:pre-wrap;overflow-wrap:anywhere"
     return Markup('<pre style="{}">{}</pre>').format(style, text)
-
-
-def _secrets(account: str) -> list[str]:
-    options = accounts_of_current_app().options(account) or {}
-    return [str(options[name]) for name in _SECRETS if options.get(name)]
 
 
 class CallbackView(HistoryView, ModelView):  # type: ignore[misc] # Flask-Admin is not typed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
@@ -15,10 +15,9 @@ from django.utils.translation import gettext_lazy as _
 
 from mpesa_integrations.core.errors import CalledInTransaction
 from mpesa_integrations.core.failures import log_failure
-from mpesa_integrations.core.masking import mask_msisdns_in
+from mpesa_integrations.core.payments.readable_body import readable_body
 from mpesa_integrations.core.payments.records import MAY_BE_APPLIED_AGAIN
 from mpesa_integrations.core.payments.timeline import callback_story
-from mpesa_integrations.core.protocol.answers import UnreadableBody, read_json_object
 
 from ..accounts import mpesa
 from ..models import AbstractTransaction, CallbackLog, Verdict
@@ -28,13 +27,12 @@ from .attention import CallbackAttentionFilter
 from .changelist import AccountFilter
 from .history import HistoryAdmin
 from .pages import IN_TRANSACTION
-from .rendering import json_text, preformatted, state_badge
+from .rendering import preformatted, state_badge
 
 APPLIED_AT_ONCE = 100
 """How many callbacks one action applies, while the browser waits."""
 _PERHAPS = 10
 """How many payments a callback's page names that it may be of."""
-_SECRET_SETTINGS = ("API_KEY", "SECURITY_CREDENTIAL", "CALLBACK_TOKEN")
 
 
 class CallbackLogAdmin(HistoryAdmin):
@@ -117,15 +115,8 @@ class CallbackLogAdmin(HistoryAdmin):
     @admin.display(description=_("body"))
     def readable_body(self, entry: CallbackLog) -> str:
         """The body as text, without phone numbers and the account's secrets."""
-        body = bytes(entry.body)
-        try:
-            text = json_text(read_json_object(body))
-        except UnreadableBody as error:
-            heading = _now_("The body %s. As it arrived:") % error
-            text = f"{heading}\n\n{mask_msisdns_in(body.decode(errors='replace'))}"
-        for secret in _secrets(entry.account):
-            text = text.replace(secret, "•••")
-        return preformatted(text)
+        found = readable_body(bytes(entry.body), partial(mpesa.options, entry.account))
+        return preformatted(found.in_language(get_language()))
 
 
 def _perhaps(entry: CallbackLog) -> list[AbstractTransaction]:
@@ -140,8 +131,3 @@ def _tell(request: HttpRequest, level: int, entry: CallbackLog, outcome: object)
     text = _now_("Callback %(reference)s: %(outcome)s.")
     reference = entry.third_party_reference or entry.pk
     messages.add_message(request, level, text % {"reference": reference, "outcome": outcome})
-
-
-def _secrets(account: str) -> Iterable[str]:
-    options = mpesa.options(account) or {}
-    return [str(options[name]) for name in _SECRET_SETTINGS if options.get(name)]

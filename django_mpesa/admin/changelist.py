@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
@@ -16,6 +16,8 @@ from django.utils import formats
 from django.utils.functional import cached_property
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
+
+from mpesa_integrations.core.errors import MpesaError
 
 from ..accounts import mpesa
 from ..times import local
@@ -107,6 +109,15 @@ class BoundedChangeList(ChangeList):
         return str(self.get_query_string(chosen, [f"{self.date_hierarchy}__"]))
 
 
+def account_names(request: HttpRequest) -> list[str]:
+    """The accounts' names; none, and the page says so, where an account loader cannot give them."""
+    try:
+        return list(mpesa)
+    except MpesaError as error:
+        messages.warning(request, str(error))
+        return []
+
+
 class AccountFilter(admin.SimpleListFilter):
     """By account: those of the MPESA setting, with no look through the rows for others."""
 
@@ -114,8 +125,9 @@ class AccountFilter(admin.SimpleListFilter):
     parameter_name = "account"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Name the accounts."""
-        return [(alias, alias) for alias in mpesa]
+        """Name the accounts; also the chosen one alone, which else would choose nothing."""
+        names = account_names(request) or [self.value() or ""]
+        return [(name, name) for name in names if name]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Keep the chosen account's rows."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -11,8 +12,8 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern
 from django.utils.translation import gettext_lazy as _
 
-from ..accounts import mpesa
 from ..times import local_now
+from .changelist import account_names
 from .figures import make_report
 from .pages import PaymentPages
 
@@ -32,9 +33,9 @@ class ReportForm(forms.Form):
     )
     account: forms.ChoiceField = forms.ChoiceField(label=_("Account"), required=False)
 
-    def __init__(self, data: Any) -> None:
+    def __init__(self, data: Any, accounts: Sequence[str]) -> None:
         super().__init__({**self._last_days(), **data.dict()})
-        choices = [("", _("All accounts")), *((alias, alias) for alias in mpesa)]
+        choices = [("", _("All accounts")), *((alias, alias) for alias in accounts)]
         self.fields["account"].choices = choices  # type: ignore[attr-defined]
 
     def clean_end(self) -> date:
@@ -64,7 +65,8 @@ class PaymentReport(PaymentPages):
         """Show how payments did over a period."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        form = ReportForm(request.GET)
+        accounts = account_names(request)
+        form = ReportForm(request.GET, accounts)
         report = make_report(self.model, **form.cleaned_data) if form.is_valid() else None
         return self._render(
             request,
@@ -72,5 +74,5 @@ class PaymentReport(PaymentPages):
             title=_("Report"),
             form=form,
             report=report,
-            several_accounts=len(list(mpesa)) > 1,
+            several_accounts=len(accounts) > 1,
         )

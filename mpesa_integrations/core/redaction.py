@@ -26,7 +26,8 @@ SECRET_SETTINGS = (
     "PROXY",
 )
 """The settings that are secret, or, as a URL, may hold one."""
-_CREDENTIALS = ("API_KEY", "SECURITY_CREDENTIAL", "CALLBACK_TOKEN")
+CREDENTIALS = ("API_KEY", "SECURITY_CREDENTIAL", "CALLBACK_TOKEN")
+"""Those of them that are secret as a whole, wherever they stand."""
 _LEAST = 8  # characters: what is shorter than that may be part of any text
 _SHORTEST_TOKEN = 16  # what a stranger has in its place may be part of any path
 _P = ParamSpec("_P")
@@ -74,7 +75,7 @@ def hide_secrets(options: Mapping[str, Any], prefix: str = "") -> None:
     for name in SECRET_SETTINGS:
         if options.get(prefix + name) is not None:
             options[prefix + name] = secret(options[prefix + name])
-    remember_secrets(*(options.get(prefix + name) for name in _CREDENTIALS))
+    remember_secrets(*(options.get(prefix + name) for name in CREDENTIALS))
 
 
 _known: frozenset[str] = frozenset()

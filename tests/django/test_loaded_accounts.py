@@ -14,7 +14,7 @@ from pytest_django import Settings
 
 from django_mpesa import RecordsUnavailable, mpesa
 from django_mpesa.forms import MsisdnField
-from django_mpesa.models import Transaction
+from django_mpesa.models import CallbackLog, Transaction
 from django_mpesa.test import mpesa_gateway
 from mpesa_integrations.simulator import Simulator
 from tests.support import account_loader
@@ -117,3 +117,60 @@ def test_a_projects_own_tests_put_a_gateway_in_place_of_one_account(rows: Rows) 
     payment.refresh_from_db()
     assert payment.state == "completed"
     assert "new" not in mpesa
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "page",
+    [
+        "transaction/", "transaction/?attention=any", "transaction/report/",
+        "callbacklog/", "callbacklog/?attention=any", "outboxentry/",
+    ],
+)  # fmt: skip
+def test_a_loader_that_is_away_takes_no_page_of_the_admin_with_it(
+    rows: Rows, admin_client: Client, page: str
+) -> None:
+    CallbackLog.objects.create(account="cafe", body=b"{}", verdict="unmatched")
+    rows.broken = OSError("away")
+    answer = admin_client.get(f"/admin/django_mpesa/{page}")
+    assert answer.status_code == 200
+    told = answer.content.decode()
+    assert told.count("The names of the M-Pesa accounts could not be loaded: OSError") == 1
+    if page.startswith("callbacklog/"):
+        assert "Callback without its payment (1)" in told
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_list_of_one_account_stays_that_while_the_loader_is_away(
+    rows: Rows, admin_client: Client
+) -> None:
+    for account in ("cafe", "kiosk"):
+        CallbackLog.objects.create(account=account, body=b"{}", verdict="unmatched")
+    rows.broken = OSError("away")
+    answer = admin_client.get("/admin/django_mpesa/callbacklog/?account=kiosk")
+    assert [entry.account for entry in answer.context["cl"].result_list] == ["kiosk"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_callback_of_an_account_that_cannot_be_loaded_shows_all_but_its_body(
+    rows: Rows, admin_client: Client
+) -> None:
+    entry = CallbackLog.objects.create(
+        account="cafe", body=TOKEN.encode(), verdict="unmatched", third_party_reference="R1"
+    )
+    page = f"/admin/django_mpesa/callbacklog/{entry.pk}/change/"
+    assert "As it arrived:" in admin_client.get(page).content.decode()
+    rows.broken = OSError("away")
+    answer = admin_client.get(page)
+    told = answer.content.decode()
+    assert answer.status_code == 200
+    assert "The body is not shown" in told
+    assert "R1" in told
+    assert TOKEN not in told
+
+
+def test_a_check_says_that_the_loader_is_away(rows: Rows) -> None:
+    rows.broken = OSError("away")
+    with pytest.raises(CommandError, match="could not be loaded: OSError") as caught:
+        call_command("mpesa_check", offline=True)
+    assert caught.value.returncode == 7

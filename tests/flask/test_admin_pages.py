@@ -20,10 +20,11 @@ from flask_mpesa import Mpesa
 from flask_mpesa.admin import TransactionView
 from flask_mpesa.callback_view import CallbackView
 from flask_mpesa.records import Records
-from mpesa_integrations.core.errors import nothing_sent
+from mpesa_integrations.core.errors import RecordsUnavailable, nothing_sent
 from mpesa_integrations.core.messages import Message
 from mpesa_integrations.core.payments.records import Verdict
 from mpesa_integrations.simulator import Simulator
+from tests.support.account import TOKEN
 from tests.support.callbacks import accepted_payment, callback_body
 
 from .models import Payment, PaymentCallback
@@ -274,6 +275,26 @@ def test_callbacks_are_looked_into_and_applied_again_by_who_may(
     page = client.get(f"/admin/callbacks/details/?id={kept.key}").text
     assert "it arrived" in page or "it decided the payment" in page
     assert record.third_party_reference in page
+
+
+def test_a_callback_of_an_account_that_cannot_be_loaded_shows_all_but_its_body(
+    client: FlaskClient, app: Flask, mpesa: Mpesa, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mpesa["default"].receive(TOKEN.encode())
+    (kept,) = mpesa["default"].store.callbacks(limit=1, verdicts=[Verdict.UNREADABLE])
+    page = f"/admin/callbacks/details/?id={kept.key}"
+    seen = client.get(page).text
+    assert "As it arrived:" in seen
+    assert TOKEN not in seen
+
+    def away(alias: str) -> None:
+        raise RecordsUnavailable("the settings could not be loaded")
+
+    monkeypatch.setattr(app.extensions["mpesa"], "options", away)
+    answer = client.get(page)
+    assert answer.status_code == 200
+    assert "The body is not shown" in answer.text
+    assert TOKEN not in answer.text
 
 
 def test_what_is_queued_is_taken_back(client: FlaskClient, mpesa: Mpesa) -> None:

@@ -89,6 +89,9 @@ def test_payments_callbacks_and_commands_go_by_the_accounts_of_now(
     paid = run("c2b", "--account=cafe", "--msisdn=841234567", "--amount=1", "--reference=X")
     assert (paid.exit_code, "there is no M-Pesa account 'cafe'" in paid.output) == (2, True)
     assert run("reconcile").exit_code == 0
+    rows.broken = OSError("away")
+    checked = run("check", "--offline")
+    assert (checked.exit_code, "could not be loaded: OSError" in checked.output) == (7, True)
 
 
 def test_a_view_that_is_a_coroutine_awaits_its_account(app: Flask, mpesa: Mpesa) -> None:

@@ -6,12 +6,12 @@ import sys
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from django_mpesa import mpesa
 from django_mpesa.login_walls import why_kept_out
-from mpesa_integrations.commands import ExitCode, check_accounts
-from mpesa_integrations.core.errors import ConfigurationError
+from mpesa_integrations.commands import ExitCode, check_accounts, exit_code_of
+from mpesa_integrations.core.errors import ConfigurationError, MpesaError
 
 
 class Command(BaseCommand):
@@ -25,13 +25,16 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print what is wrong; exit code 1 if anything is."""
-        code = check_accounts(
-            mpesa,
-            in_production=not settings.DEBUG,
-            offline=options["offline"],
-            echo=self.stdout.write,
-        )
-        problem = _kept_out()
+        try:
+            code = check_accounts(
+                mpesa,
+                in_production=not settings.DEBUG,
+                offline=options["offline"],
+                echo=self.stdout.write,
+            )
+            problem = _kept_out()
+        except MpesaError as error:
+            raise CommandError(str(error), returncode=exit_code_of(error)) from error
         if problem is not None:
             self.stdout.write(f"problem  callbacks: {problem}")
         if code or problem:
