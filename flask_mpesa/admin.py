@@ -207,8 +207,10 @@ class TransactionView(PaymentPages, ModelView):  # type: ignore[misc] # Flask-Ad
     )  # fmt: skip
 
     def is_action_allowed(self, name: str) -> bool:
-        """Reversals need a right of their own."""
-        return super().is_action_allowed(name) and bool(name != "reverse" or self.can_reverse)
+        """Reversals need a right of their own; so do files, by Flask-Admin's `can_export`."""
+        rights = {"reverse": "can_reverse", "export_chosen": "can_export"}
+        allowed = name not in rights or bool(getattr(self, rights[name]))
+        return super().is_action_allowed(name) and allowed
 
     def search_placeholder(self) -> str:
         """What is found: a whole value of one of these columns."""

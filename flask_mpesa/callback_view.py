@@ -13,6 +13,7 @@ from flask_admin.form import SecureForm
 from markupsafe import Markup
 
 from mpesa_integrations.core.errors import MpesaError
+from mpesa_integrations.core.failures import log_failure
 from mpesa_integrations.core.payments.readable_body import readable_body
 from mpesa_integrations.core.payments.records import MAY_BE_APPLIED_AGAIN, Verdict
 from mpesa_integrations.core.payments.timeline import callback_story
@@ -20,7 +21,7 @@ from mpesa_integrations.core.payments.timeline import callback_story
 from .admin import TransactionView, badge
 from .admin_texts import error_text, gettext, language, lazy_gettext, moment
 from .current import accounts_of_current_app
-from .history_view import HistoryView, payment_of, payment_reference, read_anew
+from .history_view import PaymentsRowsView, payment_of, payment_reference, read_anew
 
 _VERDICTS = {
     Verdict.RECEIVED: lazy_gettext("Received"),
@@ -62,7 +63,7 @@ def _body(view: Any, context: Any, entry: Any, name: str) -> Markup:
     return Markup('<pre style="{}">{}</pre>').format(style, text)
 
 
-class CallbackView(HistoryView, ModelView):  # type: ignore[misc] # Flask-Admin is not typed
+class CallbackView(PaymentsRowsView, ModelView):  # type: ignore[misc] # Flask-Admin is not typed
     """Callbacks as they arrived, to look at.
 
     Attributes:
@@ -116,12 +117,14 @@ class CallbackView(HistoryView, ModelView):  # type: ignore[misc] # Flask-Admin 
     def apply_again(self, ids: Sequence[str]) -> None:
         """Have the chosen callbacks decided anew, the oldest first, and tell what came of them."""
         for entry in sorted(filter(None, map(self.get_one, ids)), key=lambda each: each.id):
-            name = entry.third_party_reference or entry.id
+            name, account = entry.third_party_reference or entry.id, entry.account
             try:
-                payments = accounts_of_current_app()[entry.account]
+                payments = accounts_of_current_app()[account]
                 verdict = payments.apply_callback_again(entry.id)
-            except MpesaError as error:
-                flash(f"{name}: {error_text(error)}", "error")
+            except Exception as error:  # noqa: BLE001 - the others go on
+                log_failure("callback.not_applied", error, account=account)
+                ours = error_text(error) if isinstance(error, MpesaError) else None
+                flash(f"{name}: {ours or type(error).__name__}", "error")
                 continue
             read_anew(entry)
             if verdict is None:

@@ -16,7 +16,7 @@ from mpesa_integrations.core.payments.handler_runs import Ran
 
 from .admin import TransactionView, badge, lazy_gettext, ngettext
 from .current import accounts_of_current_app
-from .history_view import HistoryView, payment_reference
+from .history_view import PaymentsRowsView, payment_reference
 
 _ATTEMPT = (lazy_gettext("Waits for its next attempt"), "#d6e6ff", "#0b3a75")
 _PERSON = (lazy_gettext("Waits for a person"), "#f8d7da", "#6d1220")
@@ -35,7 +35,7 @@ def _waits(view: Any, context: Any, entry: Any, name: str) -> Markup:
     return badge(*(_ATTEMPT if entry.given_up_at is None else _PERSON))
 
 
-class HandlerView(HistoryView, ModelView):  # type: ignore[misc] # Flask-Admin is not typed
+class HandlerView(PaymentsRowsView, ModelView):  # type: ignore[misc] # Flask-Admin is not typed
     """Handlers that are still to be run, to look at; those that are done are not here any more.
 
     Attributes:

@@ -10,9 +10,9 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from flask import Blueprint, abort
+from flask import Blueprint, abort, g
 from flask_admin import expose
-from sqlalchemy import Unicode, cast, or_
+from sqlalchemy import Unicode, cast, or_, select
 from sqlalchemy.orm import object_session
 
 from mpesa_integrations.core.errors import ConfigurationError
@@ -79,6 +79,7 @@ if TYPE_CHECKING:
         def get_url(self, endpoint: str, **values: Any) -> str: ...
         def get_one(self, key: str) -> Any: ...
         def get_query(self) -> Any: ...
+        def get_list(self, *args: Any, **kwargs: Any) -> tuple[Any, list[Any]]: ...
         def get_export_value(self, model: Any, name: str) -> Any: ...
         def is_action_allowed(self, name: str) -> bool: ...
         def _apply_path_joins(
@@ -207,3 +208,25 @@ class HistoryView(_ModelView):
     def delete_model(self, model: Any) -> NoReturn:
         """Refused."""
         abort(403)
+
+
+class PaymentsRowsView(HistoryView):
+    """A view of rows that belong to payments."""
+
+    def get_list(self, *args: Any, **kwargs: Any) -> tuple[Any, list[Any]]:
+        """A page of rows, whose payments are read by one query."""
+        count, rows = super().get_list(*args, **kwargs)
+        # Kept until the page is done: a session forgets what nobody refers to.
+        g.mpesa_payments = _payments_of(rows)
+        return count, rows
+
+
+def _payments_of(rows: Sequence[Any]) -> Sequence[Any]:
+    keys = {row.transaction_key for row in rows if row.transaction_key is not None}
+    if not keys:
+        return ()
+    records: Any = records_of_current_app()
+    session: Any = object_session(rows[0])
+    found = select(records.transaction).where(records.transaction.id.in_(keys))
+    payments: Sequence[Any] = session.scalars(found).all()
+    return payments

@@ -240,9 +240,12 @@ def _entries(record: Any) -> Sequence[TimelineEntry]:
     session: Any = object_session(record)
     payment, callback, outbox = records.transaction, records.callback_log, records.outbox
 
-    def newest(model: Any, *which: Any) -> list[Any]:
-        found = select(model).where(*which).order_by(model.id.desc()).limit(_SHOWN)
+    def newest(model: Any, which: Any) -> list[Any]:
+        found = select(model).where(which).order_by(model.id.desc()).limit(_SHOWN)
         return list(session.scalars(found))[::-1]
+
+    left = select(outbox).where(outbox.transaction_key == record.id, outbox.handler != "")
+    left = left.order_by(outbox.sequence, outbox.due_at).limit(_SHOWN)
 
     return timeline(
         record,
@@ -251,7 +254,7 @@ def _entries(record: Any) -> Sequence[TimelineEntry]:
         original=session.get(payment, record.original_id) if record.original_id else None,
         callbacks=newest(callback, callback.transaction_key == record.id),
         reversals=newest(payment, payment.original_id == record.id),
-        handlers=newest(outbox, outbox.transaction_key == record.id, outbox.handler != ""),
+        handlers=list(session.scalars(left)),
     )
 
 

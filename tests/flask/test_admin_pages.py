@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from flask_admin import Admin
 from flask_babel import Babel, refresh
+from sqlalchemy import event
 from sqlalchemy.orm import scoped_session, sessionmaker
 
 from flask_mpesa import Mpesa
@@ -247,6 +249,19 @@ def test_the_chosen_ones_are_exported_alone(client: FlaskClient, mpesa: Mpesa) -
     ]  # fmt: skip
 
 
+def test_where_no_file_may_be_had_the_chosen_ones_give_none_either(
+    client: FlaskClient, mpesa: Mpesa, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paid = mpesa.c2b(**PAYMENT)
+    monkeypatch.setattr(TransactionView, "can_export", property(lambda view: False))
+    assert "Export as CSV" not in client.get("/admin/looking/").text
+    data = {"action": "export_chosen", "rowid": [str(paid.id)], "url": "/admin/looking/"}
+    answer = client.post(
+        "/admin/looking/action/", data={**data, "csrf_token": _token(client, "looking")}
+    )
+    assert (answer.status_code, answer.mimetype) == (302, "text/html")
+
+
 def test_callbacks_are_looked_into_and_applied_again_by_who_may(
     client: FlaskClient, mpesa: Mpesa, mpesa_simulator: Simulator, records: Records
 ) -> None:
@@ -295,6 +310,53 @@ def test_a_callback_of_an_account_that_cannot_be_loaded_shows_all_but_its_body(
     assert answer.status_code == 200
     assert "The body is not shown" in answer.text
     assert TOKEN not in answer.text
+
+
+def test_a_callback_that_cannot_be_applied_stops_no_other(
+    client: FlaskClient, mpesa: Mpesa, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for reference in ("R1", "R2"):
+        unknown = SimpleNamespace(conversation_id="AG_1", third_party_reference=reference)
+        mpesa["default"].receive(json.dumps(callback_body(unknown)).encode(), apply=False)
+    kept = mpesa["default"].store.callbacks(limit=2, verdicts=[Verdict.RECEIVED])
+    apply = mpesa["default"].apply_callback_again
+
+    def failing(key: Any) -> Any:
+        if key == min(each.key for each in kept):
+            raise ValueError
+        return apply(key)
+
+    monkeypatch.setattr(mpesa["default"], "apply_callback_again", failing)
+    data = {"action": "apply_again", "rowid": [str(each.key) for each in kept]}
+    seen = client.post(
+        "/admin/callbacks/action/",
+        data={**data, "csrf_token": _token(client, "callbacks")},
+        follow_redirects=True,
+    )
+    assert "R1: ValueError" in seen.text
+    assert "R2: No such payment" in seen.text
+
+
+def test_a_list_of_callbacks_reads_their_payments_by_one_query(
+    client: FlaskClient, mpesa: Mpesa, records: Records
+) -> None:
+    read: list[str] = []
+
+    def note(connection: Any, cursor: Any, statement: str, *more: Any) -> None:
+        read.extend(["payment"] if "FROM payment " in f"{statement} ".replace("\n", " ") else [])
+
+    for count in (2, 5):
+        for _ in range(count):
+            paid = mpesa.c2b(**PAYMENT)
+            columns = ("third_party_reference", "conversation_id")
+            values = {name: getattr(paid, name) for name in columns}
+            values |= {"body": b"{}", "verdict": Verdict.APPLIED, "transaction_key": paid.pk}
+            mpesa["default"].store.store_callback(values)
+        read.clear()
+        event.listen(records.engine, "before_cursor_execute", note)
+        assert paid.third_party_reference in client.get("/admin/callbacks/").text
+        event.remove(records.engine, "before_cursor_execute", note)
+        assert len(read) == 1
 
 
 def test_what_is_queued_is_taken_back(client: FlaskClient, mpesa: Mpesa) -> None:
