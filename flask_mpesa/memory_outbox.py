@@ -117,9 +117,11 @@ class MemoryOutbox(Generic[R]):
         try:
             left = self.unfinished(payment_key=kept.record.pk)
             if run(self._get(kept.record), left):
-                self._kept.pop(key, None)
+                with self._lock:
+                    self._kept.pop(key, None)
         finally:
-            self._running.discard(key)
+            with self._lock:
+                self._running.discard(key)
         return True
 
     def unfinished(

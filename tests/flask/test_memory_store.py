@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import warnings
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from flask import Flask
 
 from flask_mpesa import Mpesa
+from flask_mpesa.memory_store import MemoryStore
 from flask_mpesa.records import Records
 from mpesa_integrations import ValidationError
+from mpesa_integrations.core.payments.events import Event
+from mpesa_integrations.core.payments.records import OutboxEntry
 from mpesa_integrations.simulator import Simulator
 from tests.support.callbacks import ASYNC_URL, callback_body
 
@@ -117,3 +122,33 @@ def test_without_records_payments_are_awaited_too(mpesa_simulator: Simulator) ->
     with app.app_context():
         assert asyncio.run(pay()).is_paid
     app.extensions["mpesa"].forget()
+
+
+def test_a_handler_that_ends_disturbs_nobody_who_looks_at_what_is_left() -> None:
+    store = MemoryStore("default")
+    entries = [OutboxEntry(Event.PAYMENT_COMPLETED, handler="ship") for _ in range(2)]
+    for entry in entries:
+        store.create({"third_party_reference": entry.id, "amount": Decimal(1)}, [entry])
+    began, may_end = threading.Event(), threading.Event()
+
+    def run(record: Any, left: Any) -> bool:
+        began.set()
+        return may_end.wait(10)
+
+    running = threading.Thread(target=store.run_handler, args=(entries[0].id, run))
+    running.start()
+    began.wait(10)
+
+    class Key(int):
+        """The handler ends as soon as the first row is compared with this."""
+
+        def __eq__(self, other: object) -> bool:
+            may_end.set()
+            running.join(0.1)
+            return True
+
+        __hash__ = int.__hash__
+
+    assert len(store.unfinished_handlers(limit=10, payment_key=Key())) == 2
+    running.join(10)
+    assert len(store.unfinished_handlers(limit=10)) == 1
