@@ -68,7 +68,8 @@ class CallbackTable(AccountDatabase):
             third_party_reference=third_party_reference,
             verdict__in=(core.Verdict.RECEIVED, core.Verdict.EARLY),
         )
-        return [(entry, bytes(entry.body)) for entry in waiting.order_by("pk")]
+        with self._reading():
+            return [(entry, bytes(entry.body)) for entry in waiting.order_by("pk")]
 
     def claim_callbacks(
         self, now: datetime, until: datetime, limit: int, *, older_than: timedelta

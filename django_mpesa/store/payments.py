@@ -194,7 +194,8 @@ class DjangoStore(OutboxTable, CallbackTable):
     def shares_conversation(self, record: AbstractTransaction) -> bool:
         """Select the other ones; the database may take capitals for the same."""
         others = self._mine.filter(conversation_id=record.conversation_id).exclude(pk=record.pk)
-        return record.conversation_id in set(others.values_list("conversation_id", flat=True))
+        with self._reading():
+            return record.conversation_id in set(others.values_list("conversation_id", flat=True))
 
     def oldest_open(self) -> AbstractTransaction | None:
         """Select the first open one; an index has states and times."""

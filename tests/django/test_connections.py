@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from django_mpesa import isolation, mpesa
 from django_mpesa.isolation import run_isolated
-from django_mpesa.models import Transaction
+from django_mpesa.models import CallbackLog, Transaction
 from django_mpesa.store import DjangoStore, database
 from mpesa_integrations import ValidationError
 from mpesa_integrations.core.errors import CalledInTransaction, RecordLocked, RecordsUnavailable
@@ -267,6 +267,19 @@ def test_a_payment_that_the_caller_has_locked_cannot_be_reversed_or_checked(
         with pytest.raises(RecordLocked, match=r"^A row stayed locked"):
             mpesa.check(unknown)
     assert mpesa.check(unknown).state == "completed"
+
+
+def test_a_table_that_the_caller_has_locked_is_waited_for_with_a_bound(
+    simulator: Simulator, postgresql: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(isolation, "LOCK_TIMEOUT", 1)
+    monkeypatch.setattr(
+        "mpesa_integrations.core.payments.persistence.clock", count(step=60).__next__
+    )
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"LOCK TABLE {CallbackLog._meta.db_table}")
+        assert mpesa.c2b(**PAYMENT).state == "completed"
+    assert Transaction.objects.get().state == "completed"
 
 
 @pytest.mark.parametrize("within", [True, False])
