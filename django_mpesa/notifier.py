@@ -62,25 +62,21 @@ class SignalNotifier:
 
     def handler_failed(self, handler: str, record: AbstractTransaction, event_id: str) -> None:
         """Send the signal now: the handler was run outside any transaction of the caller's."""
-        signals.handler_failed.send_robust(
-            sender=self._model, transaction=record, handler=handler, event_id=event_id
-        )
+        self._send(signals.handler_failed, record, event_id, handler=handler)
 
     def callback_rejected(self, entry: CallbackLog, verdict: Verdict) -> None:
         """Send the signal now: a callback is taken in outside any transaction of the caller's."""
-        signals.callback_rejected.send_robust(
-            sender=self._model, callback=entry, verdict=verdict.value
-        )
+        signal = signals.callback_rejected
+        for receiver in _receivers(signal, self._model):
+            self._call(receiver, signal=signal, callback=entry, verdict=verdict.value)
 
-    def _send(self, signal: Signal, record: AbstractTransaction, event_id: str) -> None:
+    def _send(
+        self, signal: Signal, record: AbstractTransaction, event_id: str, **more: str
+    ) -> None:
         """Call each receiver, with the record as the receivers before it have left it."""
-        receivers = _receivers(signal, self._model)
-        if len(receivers) < 2:
-            signal.send_robust(sender=self._model, transaction=record, event_id=event_id)
-            return
-        for number, receiver in enumerate(receivers):
+        for number, receiver in enumerate(_receivers(signal, self._model)):
             given = self._reread(record) if number else record
-            self._call(receiver, signal=signal, transaction=given, event_id=event_id)
+            self._call(receiver, signal=signal, transaction=given, event_id=event_id, **more)
 
     def _call(self, receiver: Callable[..., Any], **values: Any) -> None:
         """Call one receiver as `send_robust` does, and log its error as that does."""

@@ -72,8 +72,11 @@ class _Kind:
     def model_class(self) -> Any:
         return None if self._found is None else self._found.model_class()
 
-    def get_object_for_this_type(self, using: Any = None, **key: Any) -> Any:
-        return self._objects().get(**key)
+    def get_object_for_this_type(self, using: Any = None, *, pk: Any) -> Any:
+        objects = self._objects()
+        if not _may_be_key(objects.model, pk):  # as where the model has another kind of key by now
+            raise ObjectDoesNotExist
+        return objects.get(pk=pk)
 
     def get_all_objects_for_this_type(self, **keys: Any) -> Any:
         return self._objects().filter(**keys)

@@ -78,9 +78,9 @@ class CallbackLogAdmin(HistoryAdmin):
         """Where it has no payment, those that have one of its IDs, to be looked into."""
         if entry.transaction_id is not None:
             return "–"
-        links = ((self._page_of(found), found, found.account, found.get_state_display())
+        links = ((self._linked(found, found), found.account, found.get_state_display())
                  for found in _perhaps(entry))  # fmt: skip
-        return format_html_join(", ", '<a href="{}">{}</a> ({}, {})', links) or "–"
+        return format_html_join(", ", "{} ({}, {})", links) or "–"
 
     @admin.action(description=_("Apply again"), permissions=["apply_callbacks"])
     def apply_again(self, request: HttpRequest, queryset: QuerySet[CallbackLog]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html_join
 from django.utils.translation import gettext_lazy as _
 
 from ..models import AbstractTransaction, CallbackLog, OutboxEntry
@@ -73,9 +73,7 @@ class PaymentDetail(PaymentPages):
     def paid_for_object(self, record: AbstractTransaction) -> str:
         """What the payment is for, with a link where the admin has it."""
         found = record.paid_for
-        if found is None or not self.admin_site.is_registered(type(found)):
-            return str(found or "–")
-        return format_html('<a href="{}">{}</a>', self._page_of(found), found)
+        return "–" if found is None else self._linked(found, found)
 
     @admin.display(description=_("metadata"))
     def readable_metadata(self, record: AbstractTransaction) -> str:

@@ -7,7 +7,6 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from django.utils.html import format_html
 from django.utils.translation import gettext as _now_
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -116,8 +115,7 @@ class HandlerAdmin(WaitingHandler, HistoryAdmin):
     @admin.display(description=_("payment"))
     def payment(self, entry: OutboxEntry) -> str:
         """The payment's reference, with a link."""
-        paid = entry.transaction
-        return format_html('<a href="{}">{}</a>', self._page_of(paid), paid.third_party_reference)
+        return self._linked(entry.transaction, entry.transaction.third_party_reference)
 
     @admin.action(description=_("Run again"), permissions=["run_handlers"])
     def run_again(self, request: HttpRequest, queryset: QuerySet[OutboxEntry]) -> None:

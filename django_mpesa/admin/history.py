@@ -9,7 +9,8 @@ from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
+from django.utils.html import format_html
 from django.utils.text import capfirst
 
 from mpesa_integrations.core.payments.listings import searched_values
@@ -126,6 +127,13 @@ class HistoryAdmin(_ModelAdmin):
         options = row._meta
         name = f"{self.admin_site.name}:{options.app_label}_{options.model_name}_change"
         return reverse(name, args=[row.pk])
+
+    def _linked(self, row: Any, text: object) -> str:
+        """A text with a link to a row's own page, where the admin has one."""
+        try:
+            return format_html('<a href="{}">{}</a>', self._page_of(row), text)
+        except NoReverseMatch:  # a site of the project's own, without it
+            return str(text)
 
     def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise PermissionDenied

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.admin import AdminSite
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.db import connection, connections
@@ -24,7 +25,7 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from django_mpesa import mpesa
-from django_mpesa.admin import changelist, export, figures
+from django_mpesa.admin import CallbackLogAdmin, HandlerAdmin, changelist, export, figures
 from django_mpesa.models import CallbackLog, OutboxEntry, Transaction
 from django_mpesa.times import stored
 from mpesa_integrations.simulator import Simulator
@@ -711,6 +712,17 @@ def test_chosen_handlers_are_run_again_by_who_may(left: dict[str, Any], browser:
     seen = allowed.post(HANDLERS, chosen, follow=True).content.decode()
     assert "2 handlers were run." in seen
     assert list(OutboxEntry.objects.values_list("handler", flat=True)) == ["old"]
+
+
+def test_a_site_of_ones_own_without_payments_shows_handlers_and_callbacks(
+    left: dict[str, Any],
+) -> None:
+    site = AdminSite(name="other")
+    entry: Any = OutboxEntry.objects.first()
+    shown = HandlerAdmin(OutboxEntry, site).payment(entry)
+    assert shown == left["paid"].third_party_reference
+    callback = _callback(b"{}", third_party_reference=left["paid"].third_party_reference)
+    assert str(left["paid"]) in CallbackLogAdmin(CallbackLog, site).perhaps_of(callback)
 
 
 def test_a_signal_that_is_to_be_sent_is_no_handler(left: dict[str, Any], browser: Client) -> None:

@@ -102,6 +102,16 @@ def test_what_is_paid_for_is_led_to(simulator: Simulator, browser: Client) -> No
     )
 
 
+def test_what_is_paid_for_is_nothing_where_its_model_has_another_kind_of_key_by_now(
+    simulator: Simulator, browser: Client
+) -> None:
+    paid: Any = mpesa.c2b(**PAYMENT, paid_for=User.objects.create_user("shopper"))
+    rows.change(Transaction.objects.filter(pk=paid.pk), object_id="6b0cbd2e")
+    paid.refresh_from_db()
+    assert paid.paid_for is None
+    assert browser.get(_page(paid)).status_code == 200
+
+
 def test_a_status_query_and_the_callback_that_it_overtook(
     simulator: Simulator, browser: Client
 ) -> None:

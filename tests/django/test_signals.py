@@ -86,6 +86,24 @@ def test_each_receiver_is_given_the_record_as_those_before_it_have_left_it(
     assert OutboxEntry.objects.count() == 0
 
 
+def test_a_receiver_that_is_a_coroutine_is_called_also_where_it_is_the_only_one(
+    simulator: Simulator,
+) -> None:
+    given: list[Any] = []
+
+    async def asynchronous(sender: Any, **kwargs: Any) -> None:
+        given.append(kwargs)
+
+    with (
+        _connected(signals.payment_completed, asynchronous),
+        _connected(signals.callback_rejected, asynchronous),
+    ):
+        paid = mpesa.c2b(**PAYMENT)
+        mpesa["default"].receive(b"no JSON")
+    assert [kwargs.get("verdict") for kwargs in given] == [None, "unreadable"]
+    assert given[0]["transaction"] == paid
+
+
 def test_a_record_that_cannot_be_read_again_keeps_no_receiver_from_being_called(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
