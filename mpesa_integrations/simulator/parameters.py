@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from .endpoints import Endpoint
@@ -10,6 +11,9 @@ from .exchange import Request
 
 AMOUNTS = ("input_Amount", "input_ReversalAmount")
 """The parameters that may be JSON numbers; the others are texts."""
+
+# A text that JSON can write and no database takes.
+_HALF_A_CHARACTER = re.compile(r"[\ud800-\udfff]")
 
 Parameters = dict[str, str]
 
@@ -50,7 +54,9 @@ def read_parameters(endpoint: Endpoint, request: Request) -> Parameters:
         raise Refused("INS-21")
     known = {name: sent[name] for name in endpoint.required + endpoint.optional if name in sent}
     for name, value in known.items():
-        if not isinstance(value, str) or (isinstance(value, _Number) and name not in AMOUNTS):
+        if not isinstance(value, str) or _HALF_A_CHARACTER.search(value):
+            raise Refused("INS-21")
+        if isinstance(value, _Number) and name not in AMOUNTS:
             raise Refused("INS-21")
     return known
 

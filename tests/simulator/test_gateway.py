@@ -243,6 +243,15 @@ def test_a_malformed_body_is_refused(raw: RawClient, body: bytes) -> None:
     assert (response.status_code, response.json()["output_ResponseCode"]) == (400, "INS-21")
 
 
+@pytest.mark.parametrize(
+    ("operation", "name"),
+    [("c2b", "input_TransactionReference"), ("reversal", "input_TransactionID")],
+)
+def test_half_a_character_is_no_text(raw: RawClient, operation: str, name: str) -> None:
+    response = raw.send(operation, raw.parameters(operation, **{name: "R\ud800"}))
+    assert (response.status_code, response.json()["output_ResponseCode"]) == (400, "INS-21")
+
+
 @pytest.mark.parametrize(("written", "amount"), [("10", "10.00"), ("10.50", "10.50")])
 def test_an_amount_may_be_a_json_number(
     raw: RawClient, mpesa_simulator: Simulator, written: str, amount: str
