@@ -25,7 +25,6 @@ CALLS_FILE = "calls.sqlite3"
 CALLS_KEPT = 10_000
 """Enough for a person to look at."""
 _PRUNE_EVERY = 100
-_LONGEST_TEXT = 20_000
 
 _COLUMNS = (
     "at", "kind", "operation", "code", "outcome", "http_status", "seconds", "msisdn", "amount",
@@ -330,9 +329,7 @@ def _pays(call: Call) -> bool:
 
 def _storable(value: Any) -> Any:
     # A caller's JSON may hold half of a surrogate pair, which no database takes.
-    if isinstance(value, str):
-        return value[:_LONGEST_TEXT].encode("utf-8", "replace").decode()
-    return value
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def _call(row: sqlite3.Row) -> Call:

@@ -24,6 +24,8 @@ CUT_BY_SCENARIO = "The connection was cut by a scenario"
 """What the journal says of a call that got no answer."""
 _HEADERS = ("Content-Type", "Origin", "User-Agent")
 _HEADER_KEPT = 300
+_URL_KEPT = 2_000
+_SENT_KEPT = 20_000
 
 
 def call_entry(
@@ -57,7 +59,7 @@ def call_entry(
         amount=_readable_amount(amount),
         transaction_reference=_short_text(parameters.get("input_TransactionReference")),
         third_party_reference=_short_text(parameters.get("input_ThirdPartyReference")),
-        sent=as_text(_sent_request(request, parameters)),
+        sent=_sent_request(request, parameters),
         answered="" if answer.cut else body_without_secrets(answer.body.decode()),
         problem=CUT_BY_SCENARIO if answer.cut else "",
         conversation_id=answer.conversation_id,
@@ -86,7 +88,7 @@ def callback_entry(delivery: Delivery, payment: Transaction) -> Call:
         sent=as_text(
             {
                 "method": "POST",
-                "url": shorten_url(delivery.url),
+                "url": shorten_url(delivery.url)[:_URL_KEPT],
                 "headers": {"Content-Type": "application/json"},
                 "parameters": without_secrets(delivery.body),
             }
@@ -109,7 +111,8 @@ def sent_parameters(endpoint: Endpoint, request: Request) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _sent_request(request: Request, parameters: dict[str, Any]) -> dict[str, Any]:
+def _sent_request(request: Request, parameters: dict[str, Any]) -> str:
+    """The request as JSON; where it is too long to be read, without its parameters."""
     authorization = request.headers.get("authorization", "")
     scheme = "Bearer " if authorization.startswith("Bearer ") else ""
     headers = {"Authorization": f"{scheme}{shorten(authorization.removeprefix(scheme))}"}
@@ -117,12 +120,14 @@ def _sent_request(request: Request, parameters: dict[str, Any]) -> dict[str, Any
         value = request.headers.get(name.lower())
         if value is not None:
             headers[name] = value[:_HEADER_KEPT]
-    return {
+    sent = {
         "method": request.method,
-        "url": f"{request.address}{request.path}",
+        "url": f"{request.address[:_URL_KEPT]}{request.path}",
         "headers": headers,
         "parameters": without_secrets(parameters),
     }
+    text = as_text(sent)
+    return text if len(text) <= _SENT_KEPT else as_text({**sent, "parameters": {"…": "…"}})
 
 
 def _readable_amount(value: Any) -> Decimal | None:

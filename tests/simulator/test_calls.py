@@ -19,6 +19,8 @@ from mpesa_integrations.simulator.ledger import Ledger
 from tests.support.endpoint import listening
 from tests.support.raw import RawClient, new_reference
 
+from .portal_client import PortalClient
+
 
 @pytest.fixture
 def log(tmp_path: Path) -> Iterator[CallLog]:
@@ -89,6 +91,19 @@ def test_half_a_character_and_deep_nesting_do_no_harm(
         answer = raw.send("c2b", {}, data=body)
         assert answer.status_code == 400
     assert mpesa_simulator.calls.count(CallFilter(code="INS-21")) == 4
+
+
+def test_what_is_too_long_to_be_read_can_still_be_shown(
+    mpesa_simulator: Simulator, raw: RawClient, portal: PortalClient
+) -> None:
+    many = {f"input_{number}": "\0" * 500 for number in range(20)}
+    raw.send("c2b", {**many, "input_Amount": "1"})
+    raw.send("c2b", {f"input_{number}": 10**4000 for number in range(20)})
+    raw.send("c2b", {}, headers={**raw.headers(), "Host": "h" * 30_000})
+    for call in mpesa_simulator.calls.select(CallFilter()):
+        assert set(json.loads(call.sent)) == {"method", "url", "headers", "parameters"}
+        assert len(call.sent) <= 20_000
+    assert portal.get("log").status_code == 200
 
 
 def test_secrets_in_the_wrong_place_are_not_kept(
