@@ -26,11 +26,15 @@ class Interruption:
 
     Args:
         background: where the pauses are.
+
+    Attributes:
+        is_on: whether it has begun and not ended.
     """
 
     def __init__(self, background: Background) -> None:
         self._background = background
         self._event = asyncio.Event()
+        self.is_on: bool = False
 
     async def pause(self, seconds: float) -> bool:
         """Wait for some seconds, or less where it is interrupted; gives whether it was."""
@@ -42,10 +46,12 @@ class Interruption:
 
     def begin(self) -> None:
         """Cut short what pauses, and what will, until `end`."""
+        self.is_on = True
         self._background.call(self._event.set)
 
     def end(self) -> None:
         """Let pauses take their time again."""
+        self.is_on = False
         self._background.call(self._event.clear)
 
 

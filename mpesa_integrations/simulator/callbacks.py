@@ -50,7 +50,6 @@ class Callbacks:
         self._background = background
         self._interruption = Interruption(background)
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="mpesa-callback")
-        self._stopped = False
         self._changed = threading.Condition()
         self._under_way = 0
         self._deliveries: deque[Delivery] = deque(maxlen=_DELIVERIES_KEPT)
@@ -156,18 +155,23 @@ class Callbacks:
         return self._post(self._url, transaction)
 
     def reset(self) -> None:
-        """Return to synchronous mode and forget the deliveries, once those under way have ended."""
-        self._url = None
+        """Return to synchronous mode and forget the deliveries; those that wait are given up.
+
+        Raises:
+            TimeoutError: what is being delivered did not end.
+        """
         self._interruption.begin()
-        self.drain()
-        self._interruption.end()
+        self._url = None
+        try:
+            self.drain()
+        finally:
+            self._interruption.end()
         with self._changed:
             self._deliveries.clear()
         self.retry_delays = RETRY_DELAYS
 
     def begin_to_stop(self) -> None:
         """Begin to deliver nothing more: what waits for its time is given up."""
-        self._stopped = True
         self._interruption.begin()
 
     def stop(self) -> None:
@@ -198,7 +202,7 @@ class Callbacks:
         for attempt, delay in enumerate(delays, start=1):
             if delay and await self._interruption.pause(delay):
                 return
-            if self._stopped:
+            if self._interruption.is_on:
                 return
             delivery = await running.run_in_executor(
                 self._pool, self._post_in_time, url, transaction, attempt, len(delays)
@@ -209,8 +213,10 @@ class Callbacks:
     def _post_in_time(
         self, url: str, transaction: Transaction, attempt: int, attempts: int
     ) -> Delivery | None:
-        """Post, unless the gateway has stopped while this waited for a thread."""
-        return None if self._stopped else self._post(url, transaction, attempt, attempts)
+        """Post, unless it was given up while this waited for a thread."""
+        if self._interruption.is_on:
+            return None
+        return self._post(url, transaction, attempt, attempts)
 
     def _post(
         self, url: str, transaction: Transaction, attempt: int = 1, attempts: int = 1

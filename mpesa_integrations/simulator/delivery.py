@@ -142,7 +142,7 @@ def check_acknowledgement(status: int, answer: bytes, sent: dict[str, str]) -> s
         return f"{ANSWER_PROBLEMS['status']}: HTTP {status}"
     try:
         fields: Any = json.loads(answer)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ANSWER_PROBLEMS["json"]
     if not isinstance(fields, dict):
         return ANSWER_PROBLEMS["object"]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from mpesa_integrations.simulator import Simulator
+from mpesa_integrations.simulator import Delivery, Simulator, Transaction, callbacks
+from mpesa_integrations.simulator.delivery import post_result
 from tests.support.endpoint import Endpoint, acknowledge, listening
 from tests.support.raw import RawClient, new_reference
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -93,6 +97,48 @@ def test_a_payment_is_pending_until_its_delayed_callback(
     assert endpoint.bodies == []
 
 
+def test_a_reset_waits_for_what_is_being_delivered_and_gives_up_the_rest(
+    raw: RawClient, mpesa_simulator: Simulator, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    posted: list[str] = []
+    answered = threading.Event()
+
+    def post_slowly(url: str, transaction: Transaction, **attempt: int) -> Delivery:
+        posted.append(transaction.third_party_reference)
+        answered.wait(30)
+        return post_result(url, transaction, **attempt)
+
+    monkeypatch.setattr(callbacks, "post_result", post_slowly)
+    monkeypatch.setattr(mpesa_simulator.callbacks, "_pool", ThreadPoolExecutor(2))
+    for _ in range(5):
+        raw.call("c2b")
+    until(lambda: len(posted) == 2)
+    with ThreadPoolExecutor(1) as other:
+        reset = other.submit(mpesa_simulator.reset)
+        until(lambda: mpesa_simulator.response_url is None)
+        answered.set()
+        reset.result(30)
+    assert len(posted) == len(endpoint.bodies) == 2
+
+
+def test_callbacks_take_their_time_again_after_a_reset_that_did_not_end(
+    raw: RawClient, mpesa_simulator: Simulator, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_long() -> None:
+        raise TimeoutError
+
+    with monkeypatch.context() as stuck:
+        stuck.setattr(mpesa_simulator.callbacks, "drain", too_long)
+        with pytest.raises(TimeoutError):
+            mpesa_simulator.reset()
+    mpesa_simulator.response_url = endpoint.url
+    mpesa_simulator.scenarios.queue("callback_delayed", delay=600)
+    reference = new_reference()
+    raw.call("c2b", input_ThirdPartyReference=reference)
+    _, answer = raw.call("query_transaction_status", input_QueryReference=reference)
+    assert answer["output_ResponseTransactionStatus"] == "Pending"
+
+
 def test_a_reversal_is_asynchronous_too(
     raw: RawClient, mpesa_simulator: Simulator, endpoint: Endpoint
 ) -> None:
@@ -112,6 +158,7 @@ def test_a_reversal_is_asynchronous_too(
     [
         (("500 Internal Server Error", b""), "HTTP 500"),
         (("200 OK", b"<html>"), "not JSON"),
+        (("200 OK", b"[" * 60_000), "not JSON"),
         (("200 OK", b"[]"), "not a JSON object"),
         (("200 OK", b'{"output_ResponseCode": 0}'), "output_ResponseCode"),
     ],
