@@ -239,8 +239,8 @@ class TestPhone:
         newcomer.get("customers")
         code = newcomer.text_of("phone-code")
         wrong = f"{(int(code) + 1) % 10**6:06}"
-        for _ in range(5):
-            answer = newcomer.post("phone/confirm", on="phone", code=wrong)
+        for given in (wrong, "", "\uff11" * 6, wrong, wrong):
+            answer = newcomer.post("phone/confirm", on="phone", code=given)
             assert answer.status_code == 400
             assert "This is not the code that was sent" in answer.text
         assert newcomer.post("phone/confirm", on="phone", code=code).status_code == 400

@@ -239,7 +239,7 @@ class Users:
             " WHERE user_id = ? AND tries_left > 0",
             user.id,
         )
-        if sent is None or not tried or not hmac.compare_digest(sent.code, code):
+        if sent is None or not tried or not hmac.compare_digest(sent.code.encode(), code.encode()):
             return False
         self._db.change("DELETE FROM phone_code WHERE user_id = ?", user.id)
         self._db.change(
