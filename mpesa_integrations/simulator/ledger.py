@@ -194,6 +194,15 @@ class Ledger:
             row = self._db.execute("SELECT MAX(id) FROM ledger_transaction").fetchone()
         return list(self._select("t.id > ?", (row[0] or 0) - limit))[::-1]
 
+    def tally(self) -> list[tuple[str, str, int, Decimal]]:
+        """Of each operation and status, how many transactions there are and of how much money."""
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT operation, status, COUNT(*), SUM(centavos) FROM ledger_transaction"
+                " GROUP BY operation, status ORDER BY operation, status"
+            ).fetchall()
+        return [(row[0], row[1], row[2], to_meticais(row[3])) for row in rows]
+
     def customers(self) -> dict[str, Decimal]:
         """The balances in meticais of the customers' wallets, by MSISDN."""
         with self._lock:

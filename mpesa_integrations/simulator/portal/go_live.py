@@ -7,11 +7,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections import Counter
-from collections.abc import Iterable
 from datetime import datetime, timezone
-from decimal import Decimal
-from typing import NamedTuple
 
 from flask import Blueprint, Response, g, render_template
 from flask_babel import gettext
@@ -34,26 +30,18 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-class Tried(NamedTuple):
-    """How the transactions of one operation and one status did."""
-
-    operation: str
-    status: str
-    number: int
-    amount: Decimal
-
-
 def add_pages(blueprint: Blueprint, gateway: AccountState) -> None:
     """Add the Go live page and its download."""
 
     @blueprint.get("/go-live")
     def go_live() -> str:
-        tried = _tried(gateway.ledger.transactions())
+        tried = gateway.ledger.tally()
+        operations = {operation for operation, *_ in tried}
         return render_template(
             "go_live.html",
             details=_details(gateway),
             tried=tried,
-            untried=[name for name in PAYMENTS if name not in {row.operation for row in tried}],
+            untried=[name for name in PAYMENTS if name not in operations],
             file_name=FILE_NAME,
             operations=TITLES,
             statuses=STATUSES,
@@ -67,7 +55,7 @@ def add_pages(blueprint: Blueprint, gateway: AccountState) -> None:
         report = render_template(
             "go_live_report.html",
             details=details,
-            tried=_tried(transactions),
+            tried=gateway.ledger.tally(),
             latest=transactions[-_PRINTED:][::-1],
             total=len(transactions),
             now=now,
@@ -102,16 +90,6 @@ def _details(gateway: AccountState) -> dict[str, str]:
         gettext("Initiator identifier of these tests"): gateway.credentials.initiator_identifier,
         gettext("Asynchronous Response URL of these tests"): shorten_url(url) if url else "",
     }
-
-
-def _tried(transactions: Iterable[Transaction]) -> list[Tried]:
-    counts: Counter[tuple[str, str]] = Counter()
-    amounts: dict[tuple[str, str], Decimal] = {}
-    for it in transactions:
-        key = (it.operation, it.status)
-        counts[key] += 1
-        amounts[key] = amounts.get(key, Decimal(0)) + it.amount
-    return [Tried(*key, counts[key], amounts[key]) for key in sorted(counts)]
 
 
 def _row(transaction: Transaction) -> list[str]:
