@@ -10,6 +10,7 @@ import shlex
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ import pytest
 from mpesa_integrations.core.markets.mozambique.operations import OPERATIONS
 from mpesa_integrations.simulator import Simulator
 from mpesa_integrations.simulator.calls import Call, CallFilter
+from mpesa_integrations.simulator.portal import customers
 from mpesa_integrations.simulator.portal.periods import Period
 from tests.support.endpoint import acknowledge, listening
 from tests.support.raw import RawClient, new_reference
@@ -177,6 +179,24 @@ class TestCustomers:
         assert "no longer waits" in portal.post(path, on="customers", decision=decision).text
         portal.post("customers/auto-approve", on="customers", auto_approve="on")
         assert simulator.auto_approve
+
+    def test_of_many_who_are_asked_the_first_are_shown(
+        self, portal: PortalClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(customers, "_PROMPTS_SHOWN", 2)
+        simulator = portal.simulator
+        for number in range(3):
+            simulator.phones.show(
+                simulator.ledger.begin(
+                    operation="c2b", third_party_reference=f"R{number}", transaction_reference="T",
+                    payer="258841234567", payee="171717", amount=Decimal(number + 1),
+                )
+            )  # fmt: skip
+        page = portal.get("customers").text
+        assert "Pay 1.00 MZN to 171717?" in page
+        assert "Pay 2.00 MZN to 171717?" in page
+        assert "Pay 3.00 MZN to 171717?" not in page
+        assert "And 1 more." in page
 
     def test_a_page_that_is_up_to_date_is_left_alone(
         self, portal: PortalClient, raw: RawClient

@@ -29,6 +29,7 @@ _ARRANGED = [row for row in SCENARIOS.values() if row.msisdn]
 PAYMENTS = [name for name, operation in OPERATIONS.items() if operation.moves_money]
 _WITH_A_NUMBER = ("c2b", "b2c")
 _CUSTOMERS_SHOWN = 200
+_PROMPTS_SHOWN = 100
 _TRANSACTIONS_SHOWN = 20
 
 
@@ -47,16 +48,17 @@ def add_pages(blueprint: Blueprint, gateway: AccountState) -> None:
 
     def live_part() -> str:
         seen = version()  # first, so that what changes meanwhile is fetched again
-        balances = gateway.ledger.customers()
+        prompts, balances = gateway.phones.waiting, gateway.ledger.customers()
         return render_template(
             "_customers.html",
             version=seen,
-            prompts=gateway.phones.waiting,
+            prompts=prompts[:_PROMPTS_SHOWN],
+            hidden_prompts=max(0, len(prompts) - _PROMPTS_SHOWN),
             auto_approve=gateway.auto_approve,
             queued=gateway.scenarios.queued,
             shortcode=gateway.service_provider_code,
             balances=list(balances.items())[:_CUSTOMERS_SHOWN],
-            hidden=max(0, len(balances) - _CUSTOMERS_SHOWN),
+            hidden_balances=max(0, len(balances) - _CUSTOMERS_SHOWN),
             latest=[
                 transaction
                 for transaction in gateway.ledger.latest(_TRANSACTIONS_SHOWN)
