@@ -73,7 +73,9 @@ class TestReports:
         [
             ("reports?from=2026-02-02&to=2026-02-01", "must begin before it ends"),
             ("reports?from=yesterday", "as in 2026-03-31T08:00"),
-            ("reports?from=0001-01-01&to=2026-01-01", "longer than 50 years"),
+            ("reports?from=1970-01-01&to=2026-01-01", "longer than 50 years"),
+            ("reports?from=0001-01-01&to=0002-06-01", "as in 2026-03-31T08:00"),
+            ("reports?to=0001-01-05", "as in 2026-03-31T08:00"),
             ("reports?to=9999-12-31", "as in 2026-03-31T08:00"),
         ],
     )
@@ -150,7 +152,8 @@ class TestReports:
                 )
             )
         assert "Page 1 of 2" in portal.get("reports?operation=c2b").text
-        assert "Page 2 of 2" in portal.get("reports?operation=c2b&page=2").text
+        for page in ("2", "3", "9" * 20):
+            assert "Page 2 of 2" in portal.get(f"reports?operation=c2b&page={page}").text
 
 
 class TestCustomers:

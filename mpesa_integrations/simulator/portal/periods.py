@@ -96,13 +96,15 @@ def as_moment(text: str, time: str) -> str:
 
 
 def _moment(text: str, *, is_end: bool = False) -> datetime:
-    """A moment; as an end, the one after the minute or the day that is written."""
+    """A moment since 1970; as an end, the one after the minute or the day that is written."""
     for form, length in (("%Y-%m-%dT%H:%M", timedelta(minutes=1)), ("%Y-%m-%d", timedelta(days=1))):
         try:
             at = datetime.strptime(text, form).replace(tzinfo=timezone.utc)
-            return at + length if is_end else at
+            end = at + length
         except (ValueError, OverflowError):
             continue
+        if at >= _EPOCH:
+            return end if is_end else at
     raise PeriodProblem(
         _("Write a day and a time, as in 2026-03-31T08:00, or a day alone, as in 2026-03-31.")
     )

@@ -75,7 +75,6 @@ def add_pages(blueprint: Blueprint, gateway: AccountState) -> None:
             problem, period = str(error), read_period({}, now)
         everything, wanted = _everything_in(period), _wanted(period)
         sort, descending = _sorting()
-        page = max(1, request.args.get("page", 1, type=int))
         calls = gateway.calls
         in_period = calls.tally(everything)
         if problem:
@@ -84,6 +83,8 @@ def add_pages(blueprint: Blueprint, gateway: AccountState) -> None:
             tally = in_period
         else:
             tally = calls.tally(wanted)
+        pages = max(1, -(-len(tally) // _PER_PAGE))
+        page = min(pages, max(1, request.args.get("page", 1, type=int)))
         by = request.args.get("by", "ended")
         by = by if by in _SERIES else "ended"
         shown = render_template(
@@ -110,7 +111,7 @@ def add_pages(blueprint: Blueprint, gateway: AccountState) -> None:
             ),
             total=len(tally),
             page=page,
-            pages=max(1, -(-len(tally) // _PER_PAGE)),
+            pages=pages,
             summary=_summary(tally),
             series=_SERIES,
             by=by,
