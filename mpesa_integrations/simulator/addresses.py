@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# What means all addresses of a machine -> the one of them to call from the machine itself.
+_ALL = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104 - not listened on
+
 
 @dataclass(kw_only=True)
 class Addresses:
@@ -24,7 +27,7 @@ class Addresses:
     @property
     def reachable_host(self) -> str:
         """The host to call: this machine where it listens on all addresses."""
-        return "127.0.0.1" if is_any(self.host) else self.host
+        return _ALL.get(self.host, self.host)
 
     @property
     def control_url(self) -> str:
@@ -42,4 +45,4 @@ class Addresses:
 
 def is_any(host: str) -> bool:
     """Whether a host means all addresses of a machine."""
-    return host in ("0.0.0.0", "::", "")  # noqa: S104 - asked about, not listened on
+    return host in _ALL

@@ -51,6 +51,20 @@ def test_a_restart_keeps_keys_certificates_and_ledger(state_dir: Path) -> None:
     with_no_gateway.close()
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_on_all_addresses_it_names_one_that_it_answers_at(state_dir: Path, host: str) -> None:
+    if host == "::":
+        try:
+            socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+        except OSError:
+            pytest.skip("this machine has no IPv6")
+    with Simulator(state_dir, host=host) as simulator, MpesaClient(simulator.config) as client:
+        assert client.c2b(msisdn="841234567", amount=25, reference="R1").transaction_id
+        url = f"{simulator.control_url}/simulator/ledger"
+        answer = requests.get(url, verify=simulator.account.ca_file, timeout=10)
+        assert len(answer.json()["transactions"]) == 1
+
+
 def test_whoever_asks_is_told_whether_the_gateway_is_well() -> None:
     with Simulator(host="0.0.0.0") as simulator:
         url = f"{simulator.control_url}/health"
