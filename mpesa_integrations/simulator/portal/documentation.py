@@ -99,11 +99,7 @@ _ANSWERED = {
     ),
     "output_CustomerName": _("The customer's name, partly masked."),
 }
-_OF_THE_ACCOUNT = {
-    "service_provider_code": "service_provider_code",
-    "initiator_identifier": "initiator_identifier",
-    "security_credential": "security_credential",
-}
+_OF_THE_ACCOUNT = ("service_provider_code", "initiator_identifier", "security_credential")
 
 
 def request_parameters(operation: Operation, account: Account, paid: str | None) -> list[Parameter]:
@@ -151,7 +147,7 @@ def example_arguments(operation: Operation, account: Account, paid: str | None) 
 
 def _example(name: str, wire_name: str, account: Account, paid: str | None) -> str:
     if name in _OF_THE_ACCOUNT:
-        return str(getattr(account, _OF_THE_ACCOUNT[name]))
+        return str(getattr(account, name))
     if name == "third_party_reference":
         return new_third_party_reference()
     if name in ("transaction_id", "query_reference") and paid:
