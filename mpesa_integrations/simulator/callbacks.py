@@ -191,10 +191,9 @@ class Callbacks:
         self, url: str | None, settling: Steps[Transaction], timing: CallbackTiming
     ) -> None:
         settled = await self._background.walk_through(settling, interruption=self._interruption)
-        if url is None or timing is CallbackTiming.NEVER:
-            return
-        for _ in range(2 if timing is CallbackTiming.TWICE else 1):
-            await self._deliver(url, settled)
+        if url is not None:
+            for _ in range(timing.times):
+                await self._deliver(url, settled)
 
     async def _deliver(self, url: str, transaction: Transaction) -> None:
         running = asyncio.get_running_loop()

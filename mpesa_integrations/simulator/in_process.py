@@ -64,7 +64,7 @@ class InProcessGateway:
         self._gateway.scenarios.queue(scenario, operation=operation, times=times, delay=0)
 
     def deliver(self, post: Callable[[Mapping[str, str]], None], code: str | None = None) -> int:
-        """Decide the payments that wait, and call back.
+        """Decide the payments that wait, and call back: once, twice or never, as was chosen.
 
         Args:
             post: posts a JSON body to the shop's callback URL.
@@ -74,9 +74,10 @@ class InProcessGateway:
             How many there were.
         """
         waiting, self._held.waiting = self._held.waiting, []
-        for transaction, settle in waiting:
+        for transaction, settle, timing in waiting:
             settled = self.ledger.settle(transaction, code) if code else settle()
-            post(result_body(settled))
+            for _ in range(timing.times):
+                post(result_body(settled))
         return len(waiting)
 
 
@@ -132,7 +133,7 @@ def in_process_gateway(*, asynchronous: bool = False) -> Iterator[InProcessGatew
 class _HeldCallbacks(Callbacks):
     """Keeps what is to be delivered until it is asked for; in synchronous mode, nothing waits."""
 
-    waiting: list[tuple[Transaction, Callable[[], Transaction]]]
+    waiting: list[tuple[Transaction, Callable[[], Transaction], CallbackTiming]]
 
     def schedule(
         self, transaction: Transaction, settling: Steps[Transaction], timing: CallbackTiming
@@ -145,7 +146,7 @@ class _HeldCallbacks(Callbacks):
         if self.url is None:
             settle()
         else:
-            self.waiting.append((transaction, settle))
+            self.waiting.append((transaction, settle, timing))
         done: Future[None] = Future()
         done.set_result(None)
         return done

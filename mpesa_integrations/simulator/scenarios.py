@@ -63,6 +63,11 @@ class CallbackTiming(str, Enum):
     DELAYED = "delayed"
     NEVER = "never"
 
+    @property
+    def times(self) -> int:
+        """How often the result is delivered."""
+        return {CallbackTiming.NEVER: 0, CallbackTiming.TWICE: 2}.get(self, 1)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scenario:

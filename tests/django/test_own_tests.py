@@ -12,7 +12,7 @@ from django.test import TestCase, override_settings
 from django.urls import include, path
 
 from django_mpesa import ConfigurationError, mpesa
-from django_mpesa.models import Transaction
+from django_mpesa.models import CallbackLog, Transaction
 from django_mpesa.signals import payment_completed
 from django_mpesa.test import mpesa_gateway
 
@@ -72,6 +72,18 @@ class ShopTests(TestCase):
             assert gateway.deliver() == 0
         states = list(Transaction.objects.order_by("pk").values_list("state", flat=True))
         assert states == ["completed", "failed", "cancelled"]
+
+    def test_results_that_come_twice_or_never(self) -> None:
+        with mpesa_gateway(asynchronous=True) as gateway:
+            for scenario, times, state in (
+                ("callback_twice", 2, "completed"),
+                ("callback_never", 0, "pending"),
+            ):
+                gateway.outcome(scenario)
+                reference = mpesa.c2b(**PAYMENT).third_party_reference
+                assert gateway.deliver() == 1
+                assert CallbackLog.objects.filter(third_party_reference=reference).count() == times
+                assert Transaction.objects.get(third_party_reference=reference).state == state
 
 
 def _checkout(request: HttpRequest) -> HttpResponse:
