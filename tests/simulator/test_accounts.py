@@ -164,6 +164,16 @@ class TestInThePortal:
         for client in clients:
             client.close()
 
+    def test_an_account_is_opened_with_the_letter_and_not_by_whoever_signs_up(
+        self, visitor: PortalClient, mpesa_simulator: Simulator
+    ) -> None:
+        email, before = f"{new_reference().lower()}@example.com", len(mpesa_simulator.accounts)
+        visitor.post("sign-up", on="sign-up", email=email, password="a long password")
+        assert len(mpesa_simulator.accounts) == before
+        for _ in range(2):
+            assert "The account is active" in visitor.open_letter(email).text
+            assert len(mpesa_simulator.accounts) == before + 1
+
     def test_each_developer_has_an_account_from_the_start(
         self, developers: list[PortalClient], mpesa_simulator: Simulator
     ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import threading
 
 from flask import (
     Blueprint,
@@ -100,9 +101,14 @@ def begin_session(user: User) -> None:
 
 def add_pages(blueprint: Blueprint, gateway: GatewayState, store: Store) -> None:
     """Add the pages for people who are not signed in yet."""
-    users = store.users
-    for number in users.without(gateway.accounts):  # of an older version, or a lost directory
-        users.assign(number, gateway.open_account().service_provider_code)
+    users, opening = store.users, threading.Lock()
+
+    def open_accounts() -> None:
+        with opening:
+            for number in users.without(gateway.accounts):
+                users.assign(number, gateway.open_account().service_provider_code)
+
+    open_accounts()  # for people of an older version, or of a lost directory
 
     @blueprint.route("/sign-in", methods=["GET", "POST"])
     def sign_in() -> AnyResponse | str | tuple[str, int]:
@@ -136,7 +142,6 @@ def add_pages(blueprint: Blueprint, gateway: GatewayState, store: Store) -> None
         made = users.sign_up(email, password)
         if made:
             number, token = made
-            users.assign(number, gateway.open_account().service_provider_code)
             path = url_for("portal.activate", token=token)
             store.write_letter(_ACTIVATION, number, email, f"{gateway.control_url}{path}")
         # The same words for an address that is taken: strangers learn nothing of who has one.
@@ -146,6 +151,7 @@ def add_pages(blueprint: Blueprint, gateway: GatewayState, store: Store) -> None
     @blueprint.get("/activate/<token>")
     def activate(token: str) -> AnyResponse:
         if users.activate(token):
+            open_accounts()  # and not before: strangers can sign up
             flash(gettext("The account is active. Sign in, please."))
         else:
             flash(

@@ -102,8 +102,10 @@ class Users:
         return (row["id"], token) if made and row else None
 
     def without(self, accounts: Collection[str]) -> list[int]:
-        """The IDs of those who have none of the gateway's accounts, by their shortcodes."""
-        rows = self._db.rows("SELECT id, service_provider_code FROM user")
+        """The IDs of who is active and has none of the gateway's accounts, by their shortcodes."""
+        rows = self._db.rows(
+            "SELECT id, service_provider_code FROM user WHERE activated_at IS NOT NULL"
+        )
         return [row["id"] for row in rows if row["service_provider_code"] not in accounts]
 
     def assign(self, number: int, service_provider_code: str) -> None:
