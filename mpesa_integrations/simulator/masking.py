@@ -79,6 +79,6 @@ def _without_secret(name: str, value: Any) -> Any:
 
 
 def _masked(name: str, value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    return mask_msisdn(value) if name == "input_CustomerMSISDN" else mask_msisdns_in(value)
+    text = str(value)
+    shown = mask_msisdn(text) if name == "input_CustomerMSISDN" else mask_msisdns_in(text)
+    return value if shown == text else shown

@@ -385,17 +385,20 @@ class TestLiveLog:
 def test_where_others_can_call_numbers_are_masked(state_dir: Path) -> None:
     with Simulator(state_dir, host="0.0.0.0") as simulator:
         raw, portal = RawClient(simulator), PortalClient(simulator)
-        raw.call("c2b")
+        raw.send("c2b", {**raw.parameters("c2b"), "input_CustomerMSISDN": 258841234567})
+        raw.call("c2b", input_TransactionReference="tel 84 123 4567")
         raw.session.close()
         portal.sign_in()
-        (call,) = simulator.calls.select(CallFilter())
+        call, refused = simulator.calls.select(CallFilter())
         for page in (
             "log", "customers", "reports", "reports.csv", f"reports/{call.id}",
-            f"log/{call.id}.json", f"log/{call.id}.sh", f"request-box/c2b?replay={call.id}",
+            f"log/{refused.id}.json", f"log/{call.id}.json", f"log/{call.id}.sh",
+            f"request-box/c2b?replay={call.id}",
         ):  # fmt: skip
             text = portal.get(page).text
             assert "25884•••4567" in text, page
             assert "258841234567" not in text, page
+            assert "84 123 4567" not in text, page
         portal.close()
 
 

@@ -26,7 +26,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.local import LocalProxy
 from werkzeug.wrappers import Response as AnyResponse
 
-from mpesa_integrations.core.masking import mask_msisdn
+from mpesa_integrations.core.masking import mask_msisdn, mask_msisdns_in
 from mpesa_integrations.core.messages import in_language
 from mpesa_integrations.simulator.account_state import AccountState
 from mpesa_integrations.simulator.state import GatewayState
@@ -178,6 +178,7 @@ def install_portal(app: Flask, gateway: GatewayState, store: Store) -> None:
         _time_of_day,
         _money,
         _number,
+        _reference,
         _explained,
         as_moment,
         in_language,
@@ -214,6 +215,11 @@ def _money(amount: Decimal) -> str:
 def _number(msisdn: str) -> str:
     """A phone number, masked unless the gateway is this machine's alone."""
     return msisdn if people.shows_whole_numbers() or not msisdn else mask_msisdn(msisdn)
+
+
+def _reference(text: str) -> str:
+    """A reference; phone numbers in it are masked unless the gateway is this machine's alone."""
+    return text if people.shows_whole_numbers() else mask_msisdns_in(text)
 
 
 def _explained(problem: str) -> str:

@@ -11,7 +11,7 @@ from flask import Blueprint, Response, abort, render_template, request
 from flask_babel import LazyString, gettext
 from flask_babel import lazy_gettext as _
 
-from mpesa_integrations.core.masking import mask_msisdn
+from mpesa_integrations.core.masking import mask_msisdn, mask_msisdns_in
 from mpesa_integrations.core.protocol.codes import Kind
 from mpesa_integrations.simulator.account_state import AccountState
 from mpesa_integrations.simulator.calls import Call, CallFilter, Ending, Tally, ToldBy
@@ -243,6 +243,9 @@ def _cell(call: Call, column: str) -> str:
     value: Any = getattr(call, column)
     if isinstance(value, datetime):
         return value.isoformat()
-    if column == "msisdn" and not shows_whole_numbers():
-        value = mask_msisdn(value) if value else ""
+    if not shows_whole_numbers():
+        if column == "msisdn":
+            value = mask_msisdn(value) if value else ""
+        elif column.endswith("_reference"):
+            value = mask_msisdns_in(value)
     return "" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
