@@ -178,15 +178,16 @@ class CallLog:
                     f"INSERT INTO call ({', '.join(_COLUMNS)}) VALUES ({marks})",  # noqa: S608
                     values,
                 )
+                self._written += 1
+                if self._written % _PRUNE_EVERY == 0:
+                    self._db.execute(
+                        "DELETE FROM call WHERE id <= (SELECT MAX(id) FROM call) - ?", (self.kept,)
+                    )
+            except sqlite3.ProgrammingError:
+                return  # closed: the gateway is stopping
             except sqlite3.Error as error:
-                # Closed since the gateway is stopping, or a full disk: no reason to fail a payment.
-                logger.debug("calls.not_recorded problem=%s", error)
-                return
-            self._written += 1
-            if self._written % _PRUNE_EVERY == 0:
-                self._db.execute(
-                    "DELETE FROM call WHERE id <= (SELECT MAX(id) FROM call) - ?", (self.kept,)
-                )
+                # Such as a full disk: no reason to fail a payment, or a callback.
+                logger.warning("calls.not_recorded problem=%s", error)
 
     def select(
         self,

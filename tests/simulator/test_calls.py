@@ -192,6 +192,22 @@ def test_a_stopped_gateway_records_nothing(tmp_path: Path) -> None:
     log.record(_call())
 
 
+def test_a_journal_that_cannot_be_written_says_so_and_fails_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("mpesa_integrations.simulator.call_log._PRUNE_EVERY", 1)
+    with closing(_opened(tmp_path)) as log:
+        for occasion in ("DELETE", "INSERT"):
+            with closing(sqlite3.connect(tmp_path / "calls.sqlite3")) as full:
+                full.execute(
+                    f"CREATE TRIGGER t{occasion} BEFORE {occasion} ON call"
+                    f" BEGIN SELECT RAISE(FAIL, 'full at {occasion}'); END"
+                )
+            log.kept = 0
+            log.record(_call())
+            assert f"calls.not_recorded problem=full at {occasion}" in caplog.text
+
+
 def test_a_journal_of_an_older_version_is_begun_anew(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "calls.sqlite3")) as old:
         old.execute("CREATE TABLE call (id INTEGER PRIMARY KEY, at TEXT)")
