@@ -1,7 +1,8 @@
 """The gateway's faces as one ASGI application: operations, control interface, portal.
 
 Operations are answered in the event loop, so that thousands can wait at a time. The control
-interface and the portal, where no customer is waited for, are a Flask application in some threads.
+interface and the portal are a Flask application in some threads; of these, what the Request Box
+sends holds one while it waits.
 """
 
 from __future__ import annotations

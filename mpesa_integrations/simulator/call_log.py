@@ -252,7 +252,10 @@ class CallLog:
 
     def find(self, number: int) -> Call | None:
         """Find a call by its ID."""
-        rows = self._rows("SELECT * FROM ended_call WHERE id = ?", [number])
+        try:
+            rows = self._rows("SELECT * FROM ended_call WHERE id = ?", [number])
+        except OverflowError:  # more than any ID is
+            return None
         return _call(rows[0]) if rows else None
 
     def count(self, wanted: CallFilter) -> int:

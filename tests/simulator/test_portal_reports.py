@@ -316,6 +316,7 @@ class TestLiveLog:
             answer = portal.post(f"log/{callback.id}/send-again", on="log")
             assert "not delivered" in answer.text
             told = portal.get(f"log/{call.id}.json").json()
+            assert told["at"] == call.at.isoformat()
             assert (told["ended"], told["ended_code"], told["told_by"]) == (
                 "cancelled", "INS-5", "callback"
             )  # fmt: skip
@@ -378,8 +379,10 @@ class TestLiveLog:
         assert portal.simulator.control_url in command
 
     def test_what_has_no_number_is_not_there(self, portal: PortalClient) -> None:
-        for path in ("log/999.json", "log/999.sh"):
-            assert portal.get(path).status_code == 404
+        for number in ("999", "9" * 20):
+            for path in (f"log/{number}.json", f"log/{number}.sh", f"reports/{number}"):
+                assert portal.get(path).status_code == 404
+            assert portal.get(f"request-box/c2b?replay={number}").status_code == 200
 
 
 def test_where_others_can_call_numbers_are_masked(state_dir: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -53,7 +54,7 @@ def group_as_json(group: Group) -> str:
         **_as_dict(group.call),
         "callbacks": [_as_dict(callback) for callback in group.callbacks],
     }
-    return json.dumps(written, indent=2, ensure_ascii=False, default=str)
+    return json.dumps(written, indent=2, ensure_ascii=False, default=datetime.isoformat)
 
 
 def as_curl(call: Call, account: AccountState) -> str:
