@@ -71,8 +71,8 @@ class Scenarios:
             ValueError: there is no such scenario, or a number is out of range.
         """
         scenario = find_scenario(name)
-        if times < 1:
-            raise ValueError(f"times must be 1 or more, not {times}")
+        if not isinstance(times, int) or times < 1:
+            raise ValueError(f"times must be a whole number from 1, not {times!r}")
         if delay is not None and not 0 <= delay <= 600:
             raise ValueError(f"delay must be from 0 to 600 seconds, not {delay}")
         wanted = {

@@ -235,6 +235,7 @@ def test_a_queue_is_used_up_by_as_many_requests_as_it_says(mpesa_simulator: Simu
         ({"name": "no_such"}, "cut_after"),
         ({"name": "code:XYZ"}, "no scenario"),
         ({"name": "slow", "times": 0}, "times"),
+        ({"name": "slow", "times": 1.5}, "times"),
         ({"name": "slow", "delay": -1}, "delay"),
     ],
 )
