@@ -11,13 +11,14 @@ import itertools
 import threading
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Any, TypeVar
 
 from mpesa_integrations.core.errors import DuplicateTransaction
+from mpesa_integrations.core.masking import mask_msisdn
 from mpesa_integrations.core.payments.customer_messages import customer_message
 from mpesa_integrations.core.payments.lifecycle import (
     AWAITED_STATES,
@@ -27,23 +28,14 @@ from mpesa_integrations.core.payments.lifecycle import (
 )
 from mpesa_integrations.core.payments.orders import Order, may_retry, refuse_order
 from mpesa_integrations.core.payments.ownership import merged, refuse_names
-from mpesa_integrations.core.payments.records import (
-    Change,
-    DueCallback,
-    DueOutboxEntry,
-    OrderClaimed,
-    OutboxEntry,
-    StoredCallback,
-    UnfinishedHandler,
-    Verdict,
-)
+from mpesa_integrations.core.payments.records import Change, OrderClaimed, OutboxEntry
 from mpesa_integrations.core.payments.refusals import refuse_claimed
 from mpesa_integrations.core.payments.reversals import after_settling, refuse_too_much
 from mpesa_integrations.core.payments.tables import Table
 
+from .memory_callbacks import MemoryCallbacks, forget_oldest
 from .memory_outbox import MemoryOutbox
 
-_KEPT = 10_000
 _T = TypeVar("_T")
 
 
@@ -82,6 +74,11 @@ class Payment:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def masked_msisdn(self) -> str:
+        """The phone number as anybody may see it."""
+        return mask_msisdn(self.msisdn) if self.msisdn else ""
+
+    @property
     def is_open(self) -> bool:
         """Whether its outcome is not known yet."""
         return State(self.state) in OPEN_STATES
@@ -105,31 +102,15 @@ class Payment:
         return customer_message(self).in_language(language)
 
 
-@dataclass(frozen=True, kw_only=True)
-class ReceivedCallback:
-    """A callback that arrived; it is kept while it is not decided."""
-
-    pk: int = 0
-    body: bytes = field(repr=False)
-    verdict: Verdict
-    conversation_id: str
-    third_party_reference: str
-    remote_address: str | None = None
-    received_at: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
-    attempts: int = 0
-    next_attempt_at: datetime | None = None
-
-
-class MemoryStore:
+class MemoryStore(MemoryOutbox[Payment], MemoryCallbacks):
     """One account's latest payments; core's store protocol."""
 
     def __init__(self, account: str) -> None:
+        super().__init__()
         self._account = account
         self._lock = threading.RLock()
         self._numbers = itertools.count(1)
         self._payments: OrderedDict[str, Payment] = OrderedDict()
-        self._callbacks: OrderedDict[int, ReceivedCallback] = OrderedDict()
-        self._outbox: MemoryOutbox[Payment] = MemoryOutbox(self.get)
 
     def isolated(self, call: Callable[[], _T], *, writes: bool = True) -> _T:
         """Run it; there are no transactions."""
@@ -187,7 +168,7 @@ class MemoryStore:
             payment = Payment(pk=next(self._numbers), account=self._account, **values)
             self._refuse_second(payment)
             self._count_pending(payment)
-            self._outbox.add(outbox, payment)
+            self._add_to_outbox(outbox, payment)
             return self._keep(payment), True
 
     def shop_columns(self, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -227,7 +208,7 @@ class MemoryStore:
             changed = replace(known, **change.values)
             self._refuse_second(changed)
             self._keep(changed)
-            self._outbox.add(change.outbox, changed)
+            self._add_to_outbox(change.outbox, changed)
             original = self._find(pk=known.original_id) if change.settles else None
             if original is None:
                 return changed, None
@@ -237,7 +218,7 @@ class MemoryStore:
             original = self._keep(replace(original, **values))
             if not booked:
                 return changed, None
-            self._outbox.add(change.outbox_of(original), original)
+            self._add_to_outbox(change.outbox_of(original), original)
             return changed, original
 
     def note_conflict(
@@ -248,7 +229,7 @@ class MemoryStore:
             known = self.get(record)
             if known.conflict == text:
                 return None
-            self._outbox.add(outbox, known)
+            self._add_to_outbox(outbox, known)
             return self._keep(replace(known, conflict=text, conflict_decided_at=None))
 
     def find(self, third_party_reference: str) -> Payment | None:
@@ -350,122 +331,11 @@ class MemoryStore:
                 if known.next_check_at == until:
                     self._keep(replace(known, next_check_at=datetime.now(timezone.utc)))
 
-    def claim_outbox(
-        self, now: datetime, until: datetime, limit: int
-    ) -> list[DueOutboxEntry[Payment]]:
-        """Put off the handlers that are due, and give them; signals are sent at once or never."""
-        return self._outbox.claim(now, until, limit)
-
-    def defer_outbox(self, ids: Sequence[str], until: datetime, *, untried: bool = False) -> None:
-        """Have handlers tried at another time."""
-        self._outbox.defer(ids, until, untried=untried)
-
-    def hold_outbox(self, ids: Sequence[str], until: datetime) -> None:
-        """Only signals' entries are held, of which none is kept."""
-
-    def settle_outbox(self, dispatched: Sequence[str]) -> None:
-        """Only signals' entries are settled so, of which none is kept."""
-
-    def change_outbox_entry(self, entry_id: str, values: Mapping[str, Any]) -> None:
-        """Note what is known of a handler's tries."""
-        self._outbox.change(entry_id, values)
-
-    def run_handler(
-        self,
-        entry_id: str,
-        run: Callable[[Payment | None, Sequence[UnfinishedHandler]], bool],
-    ) -> bool:
-        """Run a handler, and drop it; there are no transactions."""
-        return self._outbox.run(entry_id, run)
-
-    def unfinished_handlers(
-        self, *, limit: int, payment_key: Any = None, entry_id: str | None = None
-    ) -> list[UnfinishedHandler]:
-        """Give the handlers that are still to be run."""
-        return self._outbox.unfinished(limit=limit, payment_key=payment_key, entry_id=entry_id)
-
-    def store_callback(self, values: Mapping[str, Any]) -> ReceivedCallback:
-        """Keep it until it is decided."""
-        entry = ReceivedCallback(pk=next(self._numbers), **values)
-        if (
-            entry.verdict is Verdict.RECEIVED
-        ):  # any other is decided already, such as an unreadable one
-            with self._lock:
-                self._callbacks[entry.pk] = entry
-                _forget_oldest(self._callbacks)
-        return entry
-
-    def get_callback(self, entry: ReceivedCallback) -> ReceivedCallback:
-        """It cannot be changed."""
-        return entry
-
-    def set_verdict(
-        self, entry: ReceivedCallback, verdict: Verdict, record: Payment | None
-    ) -> None:
-        """Drop it once it is decided."""
-        with self._lock:
-            if verdict in (Verdict.RECEIVED, Verdict.EARLY):
-                self._callbacks[entry.pk] = replace(entry, verdict=verdict)
-            else:
-                self._callbacks.pop(entry.pk, None)
-
-    def callbacks(
-        self, *, limit: int, verdicts: Collection[Verdict], key: Any = None
-    ) -> list[StoredCallback[ReceivedCallback]]:
-        """Give those that are kept, which are not decided."""
-        with self._lock:
-            kept = sorted(self._callbacks.values(), key=lambda entry: -entry.pk)
-        found = [entry for entry in kept if entry.verdict in verdicts and key in (None, entry.pk)]
-        return [
-            StoredCallback(
-                key=entry.pk,
-                entry=entry,
-                body=entry.body,
-                verdict=entry.verdict,
-                third_party_reference=entry.third_party_reference,
-                received_at=entry.received_at,
-            )
-            for entry in found[:limit]
-        ]
-
-    def waiting_callbacks(self, third_party_reference: str) -> list[tuple[ReceivedCallback, bytes]]:
-        """Give those that are not decided."""
-        with self._lock:
-            kept = list(self._callbacks.values())
-        return [(e, e.body) for e in kept if e.third_party_reference == third_party_reference]
-
-    def claim_callbacks(
-        self, now: datetime, until: datetime, limit: int, *, older_than: timedelta
-    ) -> list[DueCallback[ReceivedCallback]]:
-        """Put off those that nobody has decided, and give them."""
-        with self._lock:
-            due = [
-                entry
-                for entry in self._callbacks.values()
-                if entry.verdict is Verdict.RECEIVED
-                and entry.received_at < now - older_than
-                and (entry.next_attempt_at is None or entry.next_attempt_at <= now)
-            ]
-            claimed = [
-                replace(entry, next_attempt_at=until, attempts=entry.attempts + 1)
-                for entry in due[:limit]
-            ]
-            self._callbacks.update({entry.pk: entry for entry in claimed})
-        return [DueCallback(entry=e, body=e.body, attempts=e.attempts) for e in claimed]
-
-    def defer_callbacks(self, entries: Sequence[ReceivedCallback], until: datetime) -> None:
-        """Have them tried again at another time."""
-        with self._lock:
-            for entry in entries:
-                kept = self._callbacks.get(entry.pk)
-                if kept is not None:
-                    self._callbacks[entry.pk] = replace(kept, next_attempt_at=until)
-
     def _keep(self, payment: Payment) -> Payment:
         with self._lock:
             self._payments[payment.third_party_reference] = payment
             self._payments.move_to_end(payment.third_party_reference)
-            _forget_oldest(self._payments)
+            forget_oldest(self._payments)
         return payment
 
     def _refuse_second(self, payment: Payment) -> None:
@@ -496,8 +366,3 @@ class MemoryStore:
                 if all(getattr(payment, name) == value for name, value in columns.items()):
                     return payment
         return None
-
-
-def _forget_oldest(kept: OrderedDict[Any, Any]) -> None:
-    while len(kept) > _KEPT:
-        kept.popitem(last=False)
