@@ -18,6 +18,7 @@ from flask_babel import Babel, refresh
 from sqlalchemy import event
 from sqlalchemy.orm import scoped_session, sessionmaker
 
+import flask_mpesa.admin
 from flask_mpesa import Mpesa
 from flask_mpesa.admin import TransactionView
 from flask_mpesa.callback_view import CallbackView
@@ -247,6 +248,30 @@ def test_the_chosen_ones_are_exported_alone(client: FlaskClient, mpesa: Mpesa) -
     assert [row["Third-party reference"] for row in found] == [
         paid[0].third_party_reference, paid[2].third_party_reference
     ]  # fmt: skip
+
+
+def test_a_file_is_made_of_batches_each_with_what_it_gives_back(
+    client: FlaskClient, mpesa: Mpesa, records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flask_mpesa.admin, "EXPORT_BATCH", 4)
+    paid = [mpesa.c2b(**PAYMENT) for _ in range(3)]
+    back = [mpesa.reverse(payment) for payment in paid]
+    others = mpesa.c2b(**{**PAYMENT, "reference": "OTHER"})
+    read: list[str] = []
+
+    def note(connection: Any, cursor: Any, statement: str, *more: Any) -> None:
+        read.append(statement)
+
+    event.listen(records.engine, "before_cursor_execute", note)
+    rows = _rows(client.get("/admin/looking/export/csv/"))
+    event.remove(records.engine, "before_cursor_execute", note)
+    in_file = [row["Third-party reference"] for row in rows]
+    assert in_file == [each.third_party_reference for each in (others, *back[::-1], *paid[::-1])]
+    given_back = [row["Reverses the reference"] for row in rows]
+    assert given_back == ["", *(each.third_party_reference for each in paid[::-1]), "", "", ""]
+    assert len(read) == 2 + 1 + 1  # batches, that which is empty, and originals
+    found = _rows(client.get("/admin/looking/export/csv/?search=OTHER"))
+    assert [row["Reference"] for row in found] == ["OTHER"]
 
 
 def test_where_no_file_may_be_had_the_chosen_ones_give_none_either(
