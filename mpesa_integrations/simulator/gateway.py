@@ -19,18 +19,9 @@ from .journal import call_entry, sent_parameters
 from .parameters import Parameters, Refused, read_parameters
 from .processing import carry_out
 from .state import GatewayState
-from .steps import Steps, wait_through
+from .steps import Steps
 
 logger: logging.Logger = logging.getLogger("mpesa_integrations.simulator")
-
-
-def answer_call(gateway: GatewayState, request: Request) -> Answer:
-    """Answer a call in this thread, which waits for the customer's PIN where the call does."""
-    return wait_through(
-        steps_of_call(gateway, request),
-        pause=gateway.stopping.wait,
-        ask=lambda step: step.phones.ask(step.transaction),
-    )
 
 
 async def answer_call_in_background(gateway: GatewayState, request: Request) -> Answer:

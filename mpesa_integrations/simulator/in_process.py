@@ -17,12 +17,11 @@ from mpesa_integrations.core.settings.client import MpesaConfig
 from .callbacks import Callbacks
 from .delivery import result_body
 from .exchange import Request
-from .gateway import answer_call
+from .gateway import steps_of_call
 from .ledger import Ledger
-from .phones import IGNORED
 from .scenarios import CallbackTiming
 from .state import GatewayState
-from .steps import Steps, wait_through
+from .steps import Done, Ended, Steps, advance
 from .transactions import Transaction
 
 _RESPONSE_URL = "https://127.0.0.1:11000/in-process"
@@ -74,8 +73,8 @@ class InProcessGateway:
             How many there were.
         """
         waiting, self._held.waiting = self._held.waiting, []
-        for transaction, settle, timing in waiting:
-            settled = self.ledger.settle(transaction, code) if code else settle()
+        for transaction, settling, timing in waiting:
+            settled = self.ledger.settle(transaction, code) if code else _at_once(settling)
             for _ in range(timing.times):
                 post(result_body(settled))
         return len(waiting)
@@ -94,18 +93,16 @@ class InProcessTransport:
             NoAnswer: a scenario cuts the connection.
         """
         parts = urlsplit(request.url)
-        answer = answer_call(
-            self._gateway,
-            Request(
-                method=request.method,
-                address=f"{parts.scheme}://{parts.netloc}",
-                port=LOCAL_PORT,
-                path=parts.path,
-                query=dict(parse_qsl(parts.query, keep_blank_values=True)),
-                headers={name.lower(): value for name, value in request.headers.items()},
-                body=request.body or b"",
-            ),
+        arrived = Request(
+            method=request.method,
+            address=f"{parts.scheme}://{parts.netloc}",
+            port=LOCAL_PORT,
+            path=parts.path,
+            query=dict(parse_qsl(parts.query, keep_blank_values=True)),
+            headers={name.lower(): value for name, value in request.headers.items()},
+            body=request.body or b"",
         )
+        answer = _at_once(steps_of_call(self._gateway, arrived))
         if answer.cut:
             raise NoAnswer("the connection broke before an answer was read")
         return HttpResponse(answer.status, answer.body)
@@ -133,23 +130,27 @@ def in_process_gateway(*, asynchronous: bool = False) -> Iterator[InProcessGatew
 class _HeldCallbacks(Callbacks):
     """Keeps what is to be delivered until it is asked for; in synchronous mode, nothing waits."""
 
-    waiting: list[tuple[Transaction, Callable[[], Transaction], CallbackTiming]]
+    waiting: list[tuple[Transaction, Steps[Transaction], CallbackTiming]]
 
     def schedule(
         self, transaction: Transaction, settling: Steps[Transaction], timing: CallbackTiming
     ) -> Future[None]:
         """Keep it."""
-
-        def settle() -> Transaction:
-            return wait_through(settling, pause=lambda seconds: None, ask=lambda asked: IGNORED)
-
         if self.url is None:
-            settle()
+            _at_once(settling)
         else:
-            self.waiting.append((transaction, settle, timing))
+            self.waiting.append((transaction, settling, timing))
         done: Future[None] = Future()
         done.set_result(None)
         return done
+
+
+def _at_once(steps: Steps[Done]) -> Done:
+    """Carry out work, and wait for nothing: what takes time is over, and a prompt is ignored."""
+    while True:
+        step = advance(steps, None)
+        if isinstance(step, Ended):
+            return step.done
 
 
 _one_at_a_time = threading.RLock()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
@@ -82,15 +81,6 @@ class Phones:
             self._codes[key] = code
             self._changed.notify_all()
         return code
-
-    def ask(self, transaction: Transaction) -> str:
-        """Show a prompt, and wait in this thread for the code to settle the payment with."""
-        code = self.show(transaction)
-        try:
-            return code.result(self.pin_timeout)
-        except NotYet:
-            self.expire(transaction.conversation_id)
-            return code.result()
 
     def expire(self, conversation_id: str) -> None:
         """End a prompt as ignored, unless it was answered just before."""

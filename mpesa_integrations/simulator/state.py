@@ -39,7 +39,6 @@ class GatewayState(AccountState):
         key: reads bearer tokens.
         background: the event loop that calls wait in.
         interruption: cuts the calls' pauses short there.
-        stopping: set once the gateway stops, so that nothing waits any longer.
     """
 
     def __init__(
@@ -55,7 +54,6 @@ class GatewayState(AccountState):
         directory = Path(state_dir or tempfile.mkdtemp(prefix="mpesa-simulator-"))
         self.state_dir: Path = directory.absolute()
         self.state_dir.mkdir(parents=True, exist_ok=True)
-        self.stopping: threading.Event = threading.Event()
         self.background: Background = Background()
         self.interruption: Interruption = Interruption(self.background)
         self.key: GatewayKey = GatewayKey(self.state_dir)
@@ -106,7 +104,6 @@ class GatewayState(AccountState):
 
     def end_waiting(self) -> None:
         """End what is under way: pauses, PIN prompts, callbacks. Nothing waits afterwards."""
-        self.stopping.set()
         self.interruption.begin()
         super().end_waiting()
         for account in self._opened.values():

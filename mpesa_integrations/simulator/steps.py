@@ -1,12 +1,12 @@
 """What a call waits for, apart from how it is waited for.
 
-The work of a call is a generator: it yields what it waits for and is sent what came of it. A thread
-drives it with `wait_through`; the event loop in `background` drives the same work without one.
+The work of a call is a generator: it yields what it waits for and is sent what came of it. The
+event loop in `background` drives it with no thread, and `in_process` with no waiting.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -77,33 +77,3 @@ def advance(steps: Steps[Done], came: str | None) -> Step | Ended[Done]:
         return steps.send(came)
     except StopIteration as end:
         return Ended(end.value)
-
-
-def wait_through(
-    steps: Steps[Done],
-    *,
-    pause: Callable[[float], object],
-    ask: Callable[[AskCustomer], str],
-) -> Done:
-    """Carry out work in this thread, which waits wherever the work does.
-
-    Args:
-        steps: the work.
-        pause: waits for some seconds, or less where the gateway is stopping.
-        ask: shows a PIN prompt and waits for the response code that comes of it.
-
-    Returns:
-        What the work returns.
-    """
-    came: str | None = None
-    while True:
-        step = advance(steps, came)
-        came = None
-        if isinstance(step, Ended):
-            return step.done
-        if isinstance(step, Pause):
-            pause(step.seconds)
-        elif isinstance(step, AskCustomer):
-            came = ask(step)
-        else:
-            step.work.result()

@@ -153,4 +153,4 @@ def test_stopping_waits_for_nobody(state_dir: Path) -> None:
     assert time.monotonic() - started < 10
     stopped = Phones()
     stopped.stop()
-    assert stopped.ask(prompt.transaction) == "INS-9"
+    assert stopped.show(prompt.transaction).result(0) == "INS-9"
