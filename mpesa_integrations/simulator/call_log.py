@@ -140,10 +140,12 @@ class CallLog:
 
     Attributes:
         kept: how many calls and callbacks are kept; the oldest go first.
+        era: how often it was emptied.
     """
 
     def __init__(self, path: Path, ledger: Path) -> None:
         self.kept = CALLS_KEPT
+        self.era: int = 0
         self._lock = threading.Lock()
         self._written = 0
         self._db = sqlite3.connect(
@@ -165,14 +167,20 @@ class CallLog:
         with self._lock:
             self._db.close()
 
-    def record(self, call: Call) -> None:
-        """Keep a call, and drop the oldest beyond `kept`."""
+    def record(self, call: Call, *, era: int | None = None) -> None:
+        """Keep a call, and drop the oldest beyond `kept`.
+
+        Args:
+            era: the one that it began in; it is dropped if that is over. None: the present one.
+        """
         values = [getattr(call, column) for column in _COLUMNS]
         values[0] = call.at.isoformat()
         values[_COLUMNS.index("amount")] = "" if call.amount is None else f"{call.amount:.2f}"
         values = [_storable(value) for value in values]
         marks = ", ".join("?" * len(_COLUMNS))
         with self._lock:
+            if era not in (None, self.era):
+                return
             try:
                 self._db.execute(
                     f"INSERT INTO call ({', '.join(_COLUMNS)}) VALUES ({marks})",  # noqa: S608
@@ -288,6 +296,7 @@ class CallLog:
         """Forget everything."""
         with self._lock:
             self._db.execute("DELETE FROM call")
+            self.era += 1
 
     def _rows(self, sql: str, values: Sequence[Any]) -> list[sqlite3.Row]:
         with self._lock:

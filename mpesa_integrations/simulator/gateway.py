@@ -41,6 +41,8 @@ def steps_of_call(gateway: GatewayState, request: Request) -> Steps[Answer]:
     parameters: Parameters = {}
     at, started = datetime.now(timezone.utc), time.monotonic()
     account = gateway.account_of(request.headers.get("authorization"))
+    journal = (account or _account_meant(gateway, endpoint, request)).calls
+    era = journal.era
     try:
         caller = check_bearer(account)
         parameters = read_parameters(endpoint, request)
@@ -56,7 +58,7 @@ def steps_of_call(gateway: GatewayState, request: Request) -> Steps[Answer]:
     )
     seconds = time.monotonic() - started
     entry = call_entry(endpoint, request, answer, at=at, seconds=seconds)
-    (account or _account_meant(gateway, endpoint, request)).calls.record(entry)
+    journal.record(entry, era=era)
     return answer
 
 

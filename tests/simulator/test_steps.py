@@ -64,6 +64,16 @@ def test_what_is_slow_says_for_how_long(call: Steps[Answer], mpesa_simulator: Si
     assert _end(call).status == 201
 
 
+def test_a_call_that_outlasts_a_reset_leaves_nothing_behind(
+    call: Steps[Answer], mpesa_simulator: Simulator
+) -> None:
+    mpesa_simulator.scenarios.queue("slow", delay=7)
+    assert next(call) == Pause(7)
+    mpesa_simulator.reset()
+    assert _end(call).fields["output_ResponseCode"] == "INS-1"
+    assert mpesa_simulator.ledger.transactions() == mpesa_simulator.calls.select(CallFilter()) == []
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
