@@ -5,11 +5,12 @@ The constraints of their tables are in `constraints`; who may write which column
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import (
     JSON,
@@ -22,7 +23,7 @@ from sqlalchemy import (
     event,
 )
 from sqlalchemy.dialects import mysql
-from sqlalchemy.orm import Mapped, Mapper, attributes, mapped_column
+from sqlalchemy.orm import Mapped, MappedColumn, Mapper, attributes, mapped_column
 
 from ..core.masking import mask_msisdn
 from ..core.payments.customer_messages import customer_message
@@ -71,20 +72,30 @@ def _moment(**options: Any) -> Any:
 
 
 def in_utc(moment: datetime) -> datetime:
-    """A column's time, aware, on a database that keeps no zone, too."""
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
+    """A column's time, aware: a database keeps no zone, or gives that of its server."""
+    return moment.astimezone(timezone.utc) if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 
 class _InUtc:
-    """Makes times aware, on a database that keeps no zone, too."""
+    """Has the library's times in UTC, and leaves the shop's as they are."""
 
 
 @event.listens_for(_InUtc, "load", propagate=True)
 @event.listens_for(_InUtc, "refresh", propagate=True)
 def _make_aware(record: Any, context: Any, names: Any = None) -> None:
-    for name, value in list(vars(record).items()):
-        if isinstance(value, datetime) and value.tzinfo is None:
+    now, model = vars(record), cast("Any", type(record))
+    for name in _times(model):
+        value = now.get(name)
+        if isinstance(value, datetime) and (value.tzinfo is None or value.utcoffset()):
             attributes.set_committed_value(record, name, in_utc(value))
+
+
+@cache
+def _times(model: Any) -> Sequence[str]:
+    """The columns of the library's that are times."""
+    mixins = (base for base in model.__mro__ if _InUtc in base.__bases__)
+    columns = [(n, c) for mixin in mixins for n, c in vars(mixin).items()]
+    return [n for n, c in columns if isinstance(c, MappedColumn) and c.column.type is _MOMENT]
 
 
 class TransactionMixin(ProtectedColumns, _InUtc, _Record):

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -292,6 +293,19 @@ def test_a_row_that_is_locked_after_sending_does_not_make_the_call_raise(
             payments, monkeypatch, lambda: mine.scalars(select(Payment).with_for_update()).all()
         )
         assert payments.c2b(**PAYMENT).state == "completed"
+
+
+def test_times_are_in_utc_whatever_zone_the_server_shows(
+    make: Callable[..., Payments[Any, Any]], make_engine: MakeEngine, server: str,
+    mpesa_simulator: Simulator,
+) -> None:  # fmt: skip
+    if server != "postgresql":
+        pytest.skip("the others keep no zone")
+    payments = make(make_engine(connect_args={"options": "-c timezone=Africa/Maputo"}))
+    mpesa_simulator.scenarios.queue("cut_after", operation="c2b")
+    lost = payments.c2b(**PAYMENT)
+    times = [lost.created_at, lost.next_check_at, payments.store.to_be_checked()[1]]
+    assert {time and time.utcoffset() for time in times} == {timedelta()}
 
 
 def test_a_change_is_whole_also_where_the_apps_engine_commits_each_statement(

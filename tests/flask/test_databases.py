@@ -20,8 +20,8 @@ from flask import Flask
 from flask_admin import Admin
 from flask_babel import Babel
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import create_engine, inspect, select, text, update
-from sqlalchemy.orm import Session
+from sqlalchemy import DateTime, create_engine, inspect, select, text, update
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.pool import NullPool
 
 from flask_mpesa import Mpesa
@@ -83,6 +83,37 @@ def test_flask_sqlalchemy(shop: Shop) -> None:
     kept: Any = shop.db.session.get(shop.payment, paid.id)
     assert (kept.state, kept.created_at) == ("completed", paid.created_at)
     assert shop.payment.__tablename__ == "shop_payment"
+
+
+def test_a_time_of_the_shops_own_is_left_as_its_column_has_it(
+    mpesa_simulator: Simulator, tmp_path: Path
+) -> None:
+    class Own(DeclarativeBase):
+        pass
+
+    class Sold(TransactionMixin, Own):
+        __tablename__ = "sold"
+        delivered_at: Mapped[datetime | None] = mapped_column(DateTime)
+
+    class SoldCallback(CallbackLogMixin, Own):
+        __tablename__ = "sold_callback"
+
+    class SoldOutboxEntry(OutboxMixin, Own):
+        __tablename__ = "sold_outbox_entry"
+
+    engine = create_engine(f"sqlite:///{tmp_path / 'shop.db'}", poolclass=NullPool)
+    Own.metadata.create_all(engine)
+    app = _app(mpesa_simulator)
+    mpesa = Mpesa(app, records=Records(engine, Sold, SoldCallback, SoldOutboxEntry))
+    local = datetime(2026, 5, 3, 9, 30)  # noqa: DTZ001 - as a shop keeps it
+    with app.app_context():
+        sold = mpesa.link(mpesa.c2b(**PAYMENT), delivered_at=local)
+    with Session(engine) as session:
+        for record in (sold, session.get(Sold, sold.id)):
+            assert record is not None
+            assert record.delivered_at == local
+            assert record.created_at.utcoffset() == timedelta()
+    app.extensions["mpesa"].forget()
 
 
 def test_flask_sqlalchemy_lite(mpesa_simulator: Simulator, tmp_path: Path) -> None:
