@@ -228,5 +228,5 @@ def _payments_of(rows: Sequence[Any]) -> Sequence[Any]:
     records: Any = records_of_current_app()
     session: Any = object_session(rows[0])
     found = select(records.transaction).where(records.transaction.id.in_(keys))
-    payments: Sequence[Any] = session.scalars(found).all()
+    payments: Sequence[Any] = session.scalars(found).unique().all()
     return payments

@@ -242,7 +242,7 @@ def _entries(record: Any) -> Sequence[TimelineEntry]:
 
     def newest(model: Any, which: Any) -> list[Any]:
         found = select(model).where(which).order_by(model.id.desc()).limit(_SHOWN)
-        return list(session.scalars(found))[::-1]
+        return list(session.scalars(found).unique())[::-1]
 
     left = select(outbox).where(outbox.transaction_key == record.id, outbox.handler != "")
     left = left.order_by(outbox.sequence, outbox.due_at).limit(_SHOWN)

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from ..core.payments.records import Verdict
 from .claims import claim
 from .models import CallbackLogMixin, Models, as_attributes
-from .sessions import wake_workers
+from .sessions import read, wake_workers
 
 _WAITING = (Verdict.RECEIVED.value, Verdict.EARLY.value)
 
@@ -48,7 +48,7 @@ class CallbackRows:
 
     def get(self, session: Session, key: Any) -> CallbackLogMixin:
         """Read a callback by its primary key."""
-        found = session.scalars(select(self.model).where(self.model.id == key))
+        found = read(session, select(self.model).where(self.model.id == key))
         return cast("CallbackLogMixin", found.one())
 
     def update(self, session: Session, keys: Sequence[Any], values: Mapping[str, Any]) -> None:
@@ -65,7 +65,7 @@ class CallbackRows:
         found = select(model).where(model.account == self._account, model.verdict.in_(names))
         if key is not None:
             found = found.where(model.id == key)
-        return list(session.scalars(found.order_by(model.id.desc()).limit(limit)))
+        return list(read(session, found.order_by(model.id.desc()).limit(limit)))
 
     def waiting_for(self, session: Session, third_party_reference: str) -> list[CallbackLogMixin]:
         """Read a payment's callbacks that are not decided, in the order in which they came."""
@@ -75,7 +75,7 @@ class CallbackRows:
             model.third_party_reference == third_party_reference,
             model.verdict.in_(_WAITING),
         )
-        return list(session.scalars(waiting.order_by(model.id)))
+        return list(read(session, waiting.order_by(model.id)))
 
     def claim_undecided(
         self, session: Session, now: datetime, until: datetime, limit: int, older_than: timedelta

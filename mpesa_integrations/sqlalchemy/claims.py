@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from ..core.failures import log_failure
-from .sessions import rows_changed
+from .sessions import read, rows_changed
 
 _SKIPS_LOCKED = {"mysql": (8, 0, 1), "mariadb": (10, 6)}
 """From which version on a database can pass over rows that another has locked."""
@@ -87,7 +87,7 @@ def read_claimed(session: Session, model: Any, keys: Sequence[Any]) -> list[Any]
 def _by_key(session: Session, model: Any, keys: Sequence[Any]) -> dict[Any, Any]:
     if not keys:
         return {}
-    rows = session.scalars(select(model).where(model.id.in_(keys)))
+    rows = read(session, select(model).where(model.id.in_(keys)))
     return {row.id: row for row in rows}
 
 

@@ -28,7 +28,7 @@ from .callback_rows import CallbackRows
 from .claims import claim, skips_locked
 from .models import Models, TransactionMixin, as_attributes, in_utc
 from .outbox_rows import OutboxRows
-from .sessions import rows_changed, wake_workers
+from .sessions import read, rows_changed, wake_workers
 
 _OPEN = [state.value for state in OPEN_STATES]
 _AWAITED = [state.value for state in AWAITED_STATES]
@@ -152,19 +152,17 @@ class PaymentRows:
     def get(self, session: Session, key: Any) -> TransactionMixin:
         """Read a record by its primary key."""
         model = self.model
-        found = session.scalars(
-            select(model).where(model.id == key), execution_options={"populate_existing": True}
-        )
+        found = read(session, select(model).where(model.id == key), populate_existing=True)
         return cast("TransactionMixin", found.one())
 
     def find_by_primary_key(self, session: Session, key: Any) -> _Found:
         """Find a record by its primary key."""
-        found = session.scalars(select(self.model).where(self.model.id == key))
+        found = read(session, select(self.model).where(self.model.id == key))
         return cast("_Found", found.one_or_none())
 
     def find(self, session: Session, third_party_reference: str) -> _Found:
         """Find the record with a third-party reference."""
-        found = session.scalars(self._by_reference, {"reference": third_party_reference})
+        found = read(session, self._by_reference, {"reference": third_party_reference})
         return cast("_Found", found.one_or_none())
 
     def find_by_key(self, session: Session, idempotency_key: str) -> _Found:
@@ -183,7 +181,7 @@ class PaymentRows:
             model.order_key == order_key,
             model.operation == operation,
         )
-        return list(session.scalars(found.order_by(model.id)))
+        return list(read(session, found.order_by(model.id)))
 
     def oldest_open(self, session: Session) -> _Found:
         """Find the first one that is open still; an index has states and times."""
@@ -317,7 +315,7 @@ class PaymentRows:
         model = self.model
         statement = select(model).where(model.account == self._account, *conditions)
         statement = statement.order_by(model.id if by is None else by).limit(1)
-        return cast("_Found", session.scalars(statement).first())
+        return cast("_Found", read(session, statement).first())
 
     def _update(
         self, session: Session, record: TransactionMixin, still: Any, values: Mapping[str, Any]
@@ -328,8 +326,8 @@ class PaymentRows:
         statement = statement.values(**as_attributes(values), updated_at=_now())
         if not session.get_bind().dialect.update_returning:
             return self.get(session, record.pk) if rows_changed(session, statement) else None
-        options = {"synchronize_session": False, "populate_existing": True}
-        found = session.scalars(statement.returning(model), execution_options=options)
+        statement = statement.returning(model)
+        found = read(session, statement, synchronize_session=False, populate_existing=True)
         return cast("_Found", found.one_or_none())
 
     def _lock(self, session: Session, original_id: Any) -> None:
@@ -364,7 +362,7 @@ class PaymentRows:
         """
         model = self.model
         key = reversal.original_id
-        original = session.scalars(select(model).where(model.id == key)).first()
+        original = self.find_by_primary_key(session, key)
         if original is None:
             return None
         under_way = self._under_way(session, key)

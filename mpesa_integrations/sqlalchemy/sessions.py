@@ -6,11 +6,11 @@ is in `connections`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, func, select, text
+from sqlalchemy import CursorResult, ScalarResult, func, select, text
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.base import Executable
@@ -80,6 +80,13 @@ def wake_workers(session: Session, account: str) -> None:
     """Say, once the session is committed, that there is something to do for a worker."""
     if session.get_bind().dialect.name == "postgresql":
         session.execute(select(func.pg_notify(CHANNEL, account)))
+
+
+def read(
+    session: Session, statement: Executable, values: Mapping[str, Any] | None = None, **options: Any
+) -> ScalarResult[Any]:
+    """Give a statement's rows, each once: a shop's model may read a collection by a join."""
+    return session.scalars(statement, values, execution_options=options).unique()
 
 
 def rows_changed(session: Session, statement: Executable) -> int:

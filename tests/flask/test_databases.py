@@ -20,8 +20,8 @@ from flask import Flask
 from flask_admin import Admin
 from flask_babel import Babel
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import DateTime, create_engine, inspect, select, text, update
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy import DateTime, ForeignKey, create_engine, inspect, select, text, update
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 from sqlalchemy.pool import NullPool
 
 from flask_mpesa import Mpesa
@@ -113,6 +113,45 @@ def test_a_time_of_the_shops_own_is_left_as_its_column_has_it(
             assert record is not None
             assert record.delivered_at == local
             assert record.created_at.utcoffset() == timedelta()
+    app.extensions["mpesa"].forget()
+
+
+def test_a_model_may_read_a_collection_of_the_shops_with_each_payment(
+    mpesa_simulator: Simulator, tmp_path: Path
+) -> None:
+    class Own(DeclarativeBase):
+        pass
+
+    class Item(Own):
+        __tablename__ = "item"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        payment_id: Mapped[int] = mapped_column(ForeignKey("bought.id"))
+
+    class Bought(TransactionMixin, Own):
+        __tablename__ = "bought"
+        items: Mapped[list[Item]] = relationship(Item, lazy="joined")
+
+    class BoughtCallback(CallbackLogMixin, Own):
+        __tablename__ = "bought_callback"
+
+    class BoughtOutboxEntry(OutboxMixin, Own):
+        __tablename__ = "bought_outbox_entry"
+
+    engine = create_engine(f"sqlite:///{tmp_path / 'shop.db'}", poolclass=NullPool)
+    Own.metadata.create_all(engine)
+    app = _app(mpesa_simulator)
+    mpesa = Mpesa(app, records=Records(engine, Bought, BoughtCallback, BoughtOutboxEntry))
+    with app.app_context():
+        mpesa_simulator.scenarios.queue("cut_after", operation="c2b")
+        lost = mpesa.c2b(order="7", msisdn="84 123 4567", amount="150.00")
+        with Session(engine) as session:
+            session.add_all([Item(payment_id=lost.id) for _ in range(2)])
+            session.commit()
+        assert mpesa.reconcile(now=True).asked == 1
+        (found,) = mpesa.attempts("7")
+        assert (found.state, len(found.items)) == ("completed", 2)
+        assert mpesa.check(lost).state == "completed"
+        assert mpesa.reverse(found).state == "completed"
     app.extensions["mpesa"].forget()
 
 
