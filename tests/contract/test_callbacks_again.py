@@ -61,7 +61,8 @@ def test_what_cannot_be_read_and_what_is_anothers_is_left_alone(
 ) -> None:
     payments.receive(b"\xff")
     assert payments.apply_callback_again(_only_key(backend)) is None
-    backend.set_callbacks(verdict="unmatched")
+    backend.set_callbacks(verdict="unmatched")  # as one that could be read once
+    assert payments.apply_callback_again(_only_key(backend)) is None
     other = make_payments(alias="payouts")
     assert other.apply_callback_again(_only_key(backend)) is None
     assert other.rejected_callbacks() == []

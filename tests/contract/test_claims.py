@@ -174,6 +174,18 @@ def test_a_person_cannot_complete_a_payment_with_anothers_transaction(
     assert payments.resolve(second, State.FAILED, by="Ana", note="not there").state == "failed"
 
 
+def test_of_payments_without_a_transaction_each_can_be_decided_to_be_paid(
+    payments: Payments[Any, Any], backend: Backend, two_pending: tuple[Any, Any]
+) -> None:
+    for record in two_pending:
+        payments.receive(callback(record, "INS-6"))
+        payments.receive(callback(record, input_TransactionID="N/A"))
+    for record in two_pending:
+        decided = payments.resolve(record, State.COMPLETED, by="Ana", note="on the statement")
+        assert decided.state == "completed"
+    assert _claims(backend) == [None, None]
+
+
 def test_threads_that_claim_one_transaction_complete_one_payment(
     payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator, heard: Heard
 ) -> None:

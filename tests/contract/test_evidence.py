@@ -50,7 +50,7 @@ def _hours_from_now(hours: float) -> datetime:
 @pytest.mark.parametrize("reference", [SHARED, None])
 def test_somebody_elses_payment_never_completes_a_duplicate(
     payments: Payments[Any, Any], backend: Backend, heard: Heard, mpesa_simulator: Simulator,
-    reference: str | None,
+    reference: str | None, caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     if reference is None:
         reference = new_third_party_reference()
@@ -58,6 +58,7 @@ def test_somebody_elses_payment_never_completes_a_duplicate(
     record = payments.c2b(**{**PAYMENT, "amount": 5000}, third_party_reference=reference)
     assert (record.state, record.response_code) == ("unknown", "INS-10")
     assert "Another request has this reference" in record.conflict
+    assert f"payment.conflict third_party_reference={reference}" in caplog.text
     assert (record.conversation_id, record.transaction_id) == ("", "")
     assert heard.names == ["initiated", "unknown", "conflict"]
     for _ in range(3):
@@ -471,3 +472,16 @@ def test_what_is_given_back_is_counted_of_the_payment_too(
         ("default", "reversal", "completed"), ("default", "c2b", "partly_reversed"),
         ("default", "reversal", "completed"), ("default", "c2b", "reversed"),
     ]  # fmt: skip
+
+
+def test_a_payment_is_counted_when_it_comes_to_a_state_and_not_each_time_it_is_asked_for(
+    payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    counted: list[tuple[str, ...]] = []
+    monkeypatch.setattr(recorder, "count_transition", lambda *said: counted.append(said))
+    mpesa_simulator.scenarios.queue("cut_before")
+    payments.c2b(**PAYMENT)
+    for _ in range(2):
+        assert _reconcile(payments, backend).state == "unknown"
+    assert counted == [("default", "c2b", "unknown")]

@@ -15,7 +15,12 @@ import pytest
 
 from mpesa_integrations.commands import reconcile
 from mpesa_integrations.core import telemetry
-from mpesa_integrations.core.errors import DuplicateTransaction, RecordsUnavailable
+from mpesa_integrations.core.errors import (
+    DuplicateTransaction,
+    GatewayUnavailable,
+    RecordLocked,
+    RecordsUnavailable,
+)
 from mpesa_integrations.core.payments import persistence
 from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.payments.reconcile import Reconciled
@@ -315,6 +320,56 @@ def test_where_nobody_knows_whether_it_was_queued_the_error_does_not_say_that_it
     assert record.third_party_reference in str(caught.value)
 
 
+def test_where_surely_nothing_was_queued_the_error_says_so(
+    payments: Any, backend: Backend, monkeypatch: pytest.MonkeyPatch, pauses: list[float]
+) -> None:
+    def locked(*args: Any) -> Any:
+        raise RecordLocked("The order's payments are locked")
+
+    def away(*args: Any, **options: Any) -> Any:
+        raise RecordsUnavailable("The database is away")
+
+    for name, refuse, said in (
+        ("create", locked, "Nothing was sent. The order's payments are locked"),
+        ("isolated", away, "Nothing was sent. The database is away"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(payments.store, name, refuse)
+            with pytest.raises(RecordsUnavailable) as caught:
+                payments.c2b(**PAYMENT, send="worker")
+        assert str(caught.value) == said
+    assert backend.records() == []
+
+
+@pytest.mark.parametrize("given", [None, "MINE7"])
+def test_what_a_hang_up_kept_from_being_queued_is_queued_by_the_next_try(
+    payments: Any, backend: Backend, monkeypatch: pytest.MonkeyPatch, given: str | None
+) -> None:
+    create, tries = payments.store.create, [RecordsUnavailable("hung up")]
+
+    def hung_up_once(*args: Any) -> Any:
+        if tries:
+            raise tries.pop()
+        return create(*args)
+
+    monkeypatch.setattr(payments.store, "create", hung_up_once)
+    record = payments.c2b(**PAYMENT, third_party_reference=given, send="worker")
+    assert record.state == "queued"
+    assert [kept.pk for kept in backend.records()] == [record.pk]
+
+
+def test_what_is_queued_is_withdrawn_over_a_hang_up(
+    payments: Any, backend: Backend, line: Line, heard: Heard
+) -> None:
+    record = payments.c2b(**PAYMENT, send="worker")
+    for number in (1, 2):
+        line.arm(lambda now, number=number: now == number)
+        assert payments.withdraw(record).state == "cancelled"
+    line.arm(lambda now: False)
+    assert backend.records()[0].state == "cancelled"
+    assert heard.names == ["queued", "cancelled"]
+
+
 def test_a_callback_outlives_a_hang_up(
     pending: Any, payments: Payments[Any, Any], backend: Backend, line: Line, heard: Heard
 ) -> None:
@@ -337,6 +392,28 @@ def test_a_check_that_cannot_be_written_says_so(
         payments.check(record)
     line.arm(lambda now: False)
     assert payments.check(record).state == "completed"
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_check_outlives_a_hang_up_at_any_statement(
+    payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator, line: Line,
+    answered: bool,
+) -> None:  # fmt: skip
+    mpesa_simulator.scenarios.queue("cut_after", operation="c2b")
+    record = payments.c2b(**PAYMENT)
+    for number in range(1, 6):
+        backend.set_all(state="unknown", checks=0, claimed_transaction_id=None)
+        line.arm(lambda now, number=number: now == number)  # type: ignore[misc]
+        if answered:
+            assert payments.check(record).state == "completed"
+        else:
+            mpesa_simulator.scenarios.queue("cut_before", operation="query_transaction_status")
+            with pytest.raises(GatewayUnavailable):
+                payments.check(record)
+        line.arm(lambda now: False)
+        (kept,) = backend.records()
+        assert kept.state == ("completed" if answered else "unknown")
+        assert kept.checks >= 1
 
 
 def test_reconcile_outlives_a_hang_up_at_any_statement(

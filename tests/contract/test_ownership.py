@@ -108,11 +108,9 @@ def test_a_call_takes_the_shops_columns_and_no_others(
 
 
 def test_what_was_linked_meanwhile_is_in_the_record_that_a_call_gives(
-    payments: Payments[Any, Any],
-    backend: Backend,
-    heard: Heard,
+    payments: Payments[Any, Any], backend: Backend, heard: Heard, mpesa_simulator: Simulator,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:
+) -> None:  # fmt: skip
     notify = heard.notify
 
     def link(entry: Any, record: Any, dispatched: Callable[[], None]) -> None:
@@ -131,6 +129,10 @@ def test_what_was_linked_meanwhile_is_in_the_record_that_a_call_gives(
     backend.set_all(state="unknown")
     resolved = payments.resolve(kept, State.FAILED, by="Ana", note="seen")
     assert _metadata(resolved)["payment_failed"]
+    mpesa_simulator.scenarios.queue("cut_after")
+    unknown = payments.c2b(**PAYMENT)
+    assert unknown.state == "unknown"
+    assert _metadata(payments.check(unknown))["payment_completed"]
 
 
 def test_a_key_belongs_to_what_is_paid_for(

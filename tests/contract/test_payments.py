@@ -12,6 +12,7 @@ import pytest
 
 from mpesa_integrations import DuplicateTransaction, ValidationError
 from mpesa_integrations.core.errors import GatewayUnavailable, IdempotencyConflict
+from mpesa_integrations.core.payments import callback_intake
 from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.payments.lifecycle import State
 from mpesa_integrations.simulator import Simulator
@@ -144,6 +145,27 @@ def test_a_callback_counts_once(pending: Any, payments: Payments[Any, Any], back
     assert backend.verdicts() == ["applied", "repeated"]
 
 
+def test_each_callback_is_counted_by_what_became_of_it(
+    pending: Any, payments: Payments[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[tuple[str, str]] = []
+    monkeypatch.setattr(callback_intake, "count_callback", lambda *said: counted.append(said))
+    for conversation in (pending.conversation_id, "AG_20180206_x"):
+        for _ in range(2):
+            payments.receive(callback(pending, input_OriginalConversationID=conversation))
+    mismatched = ("default", "mismatched")
+    assert counted == [("default", "applied"), ("default", "repeated"), mismatched, mismatched]
+
+
+def test_what_says_nothing_new_leaves_the_record_as_it_was_written(
+    pending: Any, payments: Payments[Any, Any], backend: Backend
+) -> None:
+    payments.receive(callback(pending))
+    (before,) = backend.records()
+    payments.receive(callback(pending))
+    assert backend.records()[0].updated_at == before.updated_at
+
+
 @pytest.mark.parametrize(
     ("changes", "verdict"),
     [
@@ -183,7 +205,9 @@ def test_an_account_does_not_see_anothers_payments(
 
 
 def test_an_unreadable_callback_is_kept(payments: Payments[Any, Any], backend: Backend) -> None:
-    assert payments.receive(b'{"input_ResultCode": NaN')[0] == 400
+    status, answer = payments.receive(b'{"input_ResultCode": NaN')
+    assert (status, answer["output_ResponseCode"]) == (400, "1")
+    assert answer["output_ResponseDesc"].startswith("The body ")
     assert backend.verdicts() == ["unreadable"]
 
 
@@ -347,6 +371,35 @@ def test_a_check_that_gets_no_answer_is_deferred(
     )
 
 
+def test_no_connection_is_held_while_the_gateway_is_asked(
+    payments: Payments[Any, Any], mpesa_simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    mpesa_simulator.scenarios.queue("cut_after")
+    monkeypatch.setattr(payments.store, "disconnect", lambda: done.append("disconnect"))
+    for name in ("send", "query_transaction_status"):
+        call = getattr(payments.client, name)
+
+        def note(*args: Any, call: Any = call, **named: Any) -> Any:
+            done.append("ask")
+            return call(*args, **named)
+
+        monkeypatch.setattr(payments.client, name, note)
+    record = payments.c2b(**PAYMENT)
+    assert done[:2] == ["disconnect", "ask"]
+    done.clear()
+    assert payments.check(record).state == "completed"
+    assert done[:2] == ["disconnect", "ask"]
+
+
+def test_a_check_of_what_has_ended_gives_what_has_become_of_it_since(
+    payments: Payments[Any, Any],
+) -> None:
+    paid = payments.c2b(**PAYMENT)
+    payments.reverse(transaction_id=paid.transaction_id)
+    assert (paid.state, payments.check(paid).state) == ("completed", "reversed")
+
+
 @pytest.mark.parametrize("key", ["", "x" * 101, "a\0b", "\ud800", 7.5])
 def test_a_key_that_cannot_be_kept_is_refused(
     payments: Payments[Any, Any], backend: Backend, key: Any
@@ -392,6 +445,29 @@ def test_a_callback_against_what_was_decided_before_any_answer_is_for_a_person(
     assert ID in kept.conflict
     assert heard.names == ["initiated", "unknown", "failed", "conflict"]
     assert backend.verdicts() == ["conflict"]
+
+
+def test_a_callback_that_agrees_with_what_was_decided_before_any_answer_may_be_anothers(
+    payments: Payments[Any, Any], backend: Backend, heard: Heard, mpesa_simulator: Simulator
+) -> None:
+    mpesa_simulator.scenarios.queue("cut_before")
+    record = payments.c2b(**PAYMENT)
+    payments.resolve(record, State.FAILED, by="Ana", note="not on the statement")
+    said = callback(record, "INS-6", input_OriginalConversationID="AG_20180206_x")
+    assert payments.receive(said)[0] == 200
+    assert (backend.records()[0].conflict, backend.verdicts()) == ("", ["early"])
+    assert heard.names == ["initiated", "unknown", "failed"]
+
+
+def test_a_callback_whose_payment_is_answered_while_it_is_decided_counts(
+    pending: Any, payments: Payments[Any, Any], backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = callback(pending)
+    before = payments.store.with_values(pending, {"conversation_id": ""})
+    monkeypatch.setattr(payments._callbacks, "_find", lambda said: before)
+    assert payments.receive(body)[0] == 200
+    assert backend.records()[0].state == "completed"
+    assert backend.verdicts() == ["applied"]
 
 
 def test_what_a_reversal_under_way_may_give_back_is_not_left(

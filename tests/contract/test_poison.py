@@ -20,7 +20,7 @@ from mpesa_integrations.core.payments import persistence
 from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.payments.reconcile import Reconciled
 from mpesa_integrations.core.payments.registry import Accounts
-from mpesa_integrations.core.payments.schedule import MOST_ATTEMPTS
+from mpesa_integrations.core.payments.schedule import DISPATCH_GRACE, MOST_ATTEMPTS
 from mpesa_integrations.simulator import Simulator
 from tests.support.account import TOKEN
 from tests.support.callbacks import ASYNC_URL, post_callback
@@ -262,6 +262,28 @@ def test_a_receiver_that_ends_the_process_lets_the_others_go_first(
     due = payments.store.claim_outbox(soon, soon, 10)
     assert poison.id not in [each.id for each in due]
     assert len(due) == 3
+
+
+def test_a_callback_that_ends_the_process_lets_the_others_go_first(
+    waiting: list[Any], payments: Payments[Any, Any], backend: Backend,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    for record in waiting[:3]:
+        payments.receive(callback(record), apply=False)
+    others = [entry.id for entry in backend.callbacks()][1:]
+
+    def killed(*args: Any) -> None:
+        raise SystemExit("out of memory")
+
+    monkeypatch.setattr(payments._callbacks, "_decide", killed)
+    for _ in range(3):
+        _callbacks_due(backend)
+        with pytest.raises(SystemExit):
+            payments.reconcile()
+    assert [entry.attempts for entry in backend.callbacks()] == [3, 3, 3]
+    soon = _now() + DISPATCH_GRACE + payments.client.longest_attempt + timedelta(seconds=5)
+    due = payments.store.claim_callbacks(soon, soon, 10, older_than=timedelta(0))
+    assert [each.entry.id for each in due] == others
 
 
 def test_a_row_that_cannot_be_read_stops_no_other(

@@ -219,8 +219,11 @@ def test_who_sends_is_now_or_a_worker_and_a_worker_needs_a_database(
     with pytest.raises(ConfigurationError, match="needs records in a database") as caught:
         make_payments(store=MemoryStore("default"), send="worker")
     assert caught.value.setting == "send"
-    with pytest.raises(ConfigurationError, match='is "task", which Django and Flask have'):
+    with pytest.raises(
+        ConfigurationError, match='is "task", which Django and Flask have'
+    ) as caught:
         make_payments(send="task")
+    assert caught.value.setting == "send"
     assert backend.records() == []
 
 
@@ -380,6 +383,22 @@ def test_what_is_being_sent_cannot_be_withdrawn(
     assert heard.names == ["queued"]
 
 
+def test_who_is_too_late_to_withdraw_is_given_what_is_being_sent(
+    payments: AnyPayments, backend: Backend, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = payments.c2b(**PAYMENT)
+    change = payments.store.change
+
+    def claimed_first(*args: Any) -> Any:
+        _claim(payments)
+        return change(*args)
+
+    monkeypatch.setattr(payments.store, "change", claimed_first)
+    assert payments.withdraw(record).state == "initiated"
+    assert backend.records()[0].state == "initiated"
+    assert heard.names == ["queued"]
+
+
 def test_a_worker_that_dies_after_the_claim_leaves_it_to_reconcile(
     payments: AnyPayments, backend: Backend, sender: AnySender, mpesa_simulator: Simulator
 ) -> None:
@@ -440,6 +459,19 @@ def test_a_callback_for_what_was_never_sent_is_kept_for_a_person(
     assert TRANSACTION_ID in kept.conflict
     assert backend.verdicts() == ["conflict"]
     assert heard.names == ["queued", "cancelled", "conflict"]
+
+
+def test_an_order_whose_late_payment_is_said_to_be_paid_is_not_paid_again(
+    payments: AnyPayments, backend: Backend, sender: AnySender, mpesa_simulator: Simulator
+) -> None:
+    record = payments.c2b(**ORDER)
+    payments.receive(json.dumps(callback_body(record, input_OriginalConversationID="c")).encode())
+    _make_late(backend)
+    again = payments.c2b(**ORDER)
+    assert (again.pk, again.state, again.may_retry) == (record.pk, "failed", False)
+    assert TRANSACTION_ID in again.conflict
+    run(sender)
+    assert sent_to(mpesa_simulator) == []
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,17 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
-from mpesa_integrations import ValidationError
+from mpesa_integrations import RecordsUnavailable, ValidationError
 from mpesa_integrations.core.client.in_flight import InThreads, _InLoop
+from mpesa_integrations.core.payments import persistence
 from mpesa_integrations.core.payments.queue_sender import QueueSender, Sent
+from mpesa_integrations.core.payments.rate_limits import RateLimit
 from mpesa_integrations.core.protocol import exchange
 from mpesa_integrations.simulator import Simulator
 from tests.support.waiting import until
@@ -221,6 +224,79 @@ def test_who_waits_for_something_else_is_told_of_an_answer(
     assert answered.wait(30)
     assert sender.run_once().written == 1
     assert _states(backend) == ["completed"]
+
+
+def test_what_nobody_had_begun_to_send_when_the_worker_ends_is_queued_again(
+    payments: AnyPayments, backend: Backend, monkeypatch: pytest.MonkeyPatch,
+    mpesa_simulator: Simulator,
+) -> None:  # fmt: skip
+    sender = payments.queue_sender(10)
+    monkeypatch.setattr(sender._calls, "send", lambda request: Future())
+    (reference,) = _queue(payments, 1)
+    assert sender.run_once() == Sent(claimed=1)
+    assert sender.finish(0) == Sent(handed_back=1)
+    assert _states(backend) == ["queued"]
+    other = payments.queue_sender(10)
+    run(other)
+    other.finish(0)
+    assert sent_to(mpesa_simulator) == [reference]
+
+
+def test_what_cannot_be_prepared_while_the_database_is_away_is_queued_again(
+    payments: AnyPayments, begin: Begin, backend: Backend, monkeypatch: pytest.MonkeyPatch,
+    mpesa_simulator: Simulator,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(persistence, "PATIENCE", 0.0)
+    references = _queue(payments, 2)
+    sender = begin()
+    request_of = sender._sender.request_of
+
+    def away(record: Any) -> Any:
+        if record.third_party_reference == references[0]:
+            raise RecordsUnavailable("The database is away")
+        return request_of(record)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sender._sender, "request_of", away)
+        assert sender.run_once() == Sent(claimed=2, handed_back=1)
+    run(sender)
+    assert _states(backend) == ["completed", "completed"]
+    assert sorted(sent_to(mpesa_simulator)) == sorted(references)
+
+
+def test_one_that_cannot_be_failed_when_its_time_is_over_keeps_no_other(
+    payments: AnyPayments, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = _queue(payments, 2)
+    past = datetime.now(timezone.utc) - timedelta(seconds=1)
+    backend.set_all(send_before=past, next_check_at=past)
+    look_at = payments._queue.look_at
+
+    def broken(record: Any) -> Any:
+        if record.third_party_reference == first:
+            raise RuntimeError("a row that breaks")
+        return look_at(record)
+
+    monkeypatch.setattr(payments._queue, "look_at", broken)
+    sender = payments.queue_sender(10)
+    assert sender.run_once() == Sent(expired=1, failed=1)
+    sender.finish(0)
+    assert _states(backend) == ["queued", "failed"]
+
+
+def test_turns_that_nothing_was_there_for_are_given_back_while_others_are_under_way(
+    payments: AnyPayments, begin: Begin, mpesa_simulator: Simulator
+) -> None:
+    _slow(mpesa_simulator, 0.3, 2)
+    _queue(payments, 2)
+    limit = RateLimit(9)
+    sender = begin(5, rate=limit)
+    assert sender.run_once().claimed == 2
+    assert sender.run_once().claimed == 0
+    left = limit.reserve(9)
+    assert left >= 7
+    limit.release(left)
+    run(sender)
 
 
 def test_one_that_cannot_be_sent_keeps_no_other(

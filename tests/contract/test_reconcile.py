@@ -10,13 +10,18 @@ from typing import Any
 
 import pytest
 
+from mpesa_integrations import GatewayUnavailable
 from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.payments.events import Event
+from mpesa_integrations.core.payments.lifecycle import State
 from mpesa_integrations.core.payments.reconcile import Reconciled
+from mpesa_integrations.core.payments.records import Change
 from mpesa_integrations.simulator import Simulator
+from tests.support.callbacks import accepted_payment
 
 from .backends import Backend
 from .conftest import Heard, MakePayments, StartProcess
+from .test_payments import callback
 from .worker import reconcile
 
 PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "1.00", "reference": "ORDER 7"}
@@ -314,6 +319,43 @@ def test_a_payment_that_stays_open_is_given_to_a_person_once(
     assert record.stuck_at is not None
 
 
+def test_that_a_payment_is_for_a_person_is_dispatched_even_if_its_process_dies_before(
+    payments: Payments[Any, Any], backend: Backend, heard: Heard, mpesa_simulator: Simulator
+) -> None:
+    mpesa_simulator.scenarios.queue("cut_before")
+    payments.c2b(**PAYMENT)
+    backend.set_all(created_at=_in(-25 * 60))
+    heard.silent = True
+    payments.reconcile(now=True)
+    heard.silent = False
+    for _ in range(2):
+        backend.make_due()
+        payments.reconcile()
+    assert heard.names == ["initiated", "unknown", "stuck"]
+
+
+def test_a_payment_that_ends_while_it_is_given_to_a_person_is_given_to_nobody(
+    make_payments: MakePayments, backend: Backend, heard: Heard, mpesa_simulator: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    payments = make_payments(stuck_after=timedelta(0))
+    record = accepted_payment(payments, mpesa_simulator, **PAYMENT)
+    mpesa_simulator.scenarios.queue("cut_before", operation="query_transaction_status", times=9)
+    change = payments.store.change
+
+    def overtaken(known: Any, state: State, what: Change) -> Any:
+        if "stuck_at" in what.values:
+            payments.receive(callback(known))
+        return change(known, state, what)
+
+    monkeypatch.setattr(payments.store, "change", overtaken)
+    with pytest.raises(GatewayUnavailable):
+        payments.check(record)
+    (kept,) = backend.records()
+    assert (kept.state, kept.stuck_at) == ("completed", None)
+    assert heard.names == ["initiated", "pending", "completed"]
+
+
 @pytest.mark.parametrize(
     ("settings", "age", "state"),
     [
@@ -370,6 +412,28 @@ def test_a_crash_between_recording_and_sending_leaves_what_can_be_asked_for(
     backend.make_due()
     assert payments.reconcile().asked == 1
     assert backend.records()[0].state == "completed"
+
+
+@pytest.mark.parametrize("send", ["now", "worker"])
+def test_what_is_being_sent_is_not_due_before_its_answer_must_have_come(
+    make_payments: MakePayments, backend: Backend, monkeypatch: pytest.MonkeyPatch, send: str
+) -> None:
+    payments: Any = make_payments(timeout=(5, 900))
+
+    def die(request: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(payments.client, "send", die)
+    before = datetime.now(timezone.utc)
+    if send == "now":
+        with pytest.raises(KeyboardInterrupt):
+            payments.c2b(**PAYMENT)
+    else:
+        payments.c2b(**PAYMENT, send=send)
+        assert len(payments._queue.claim(1)) == 1
+    (record,) = backend.records()
+    assert record.state == "initiated"
+    assert payments.store.aware(record.next_check_at) > before + payments.client.longest_attempt
 
 
 def test_however_long_a_query_may_take_it_is_sent(
