@@ -363,7 +363,7 @@ def test_what_is_queued_is_withdrawn_over_a_hang_up(
 ) -> None:
     record = payments.c2b(**PAYMENT, send="worker")
     for number in (1, 2):
-        line.arm(lambda now, number=number: now == number)
+        line.arm(lambda now, number=number: now == number)  # type: ignore[misc]
         assert payments.withdraw(record).state == "cancelled"
     line.arm(lambda now: False)
     assert backend.records()[0].state == "cancelled"
