@@ -20,6 +20,7 @@ from . import signals
 from .coroutines import as_sync
 from .isolation import after_commit
 from .models import AbstractTransaction, CallbackLog
+from .protection import LibraryRecords
 
 _dispatch_logger = logging.getLogger("django.dispatch")
 
@@ -30,6 +31,7 @@ class SignalNotifier:
     def __init__(self, model: type[AbstractTransaction]) -> None:
         self._model = model
         self._alias = router.db_for_write(model)
+        self._records = LibraryRecords[AbstractTransaction](model, using=self._alias)
 
     def wants(self, event: Event) -> bool:
         """Whether a receiver is connected."""
@@ -91,9 +93,7 @@ class SignalNotifier:
     def _reread(self, record: AbstractTransaction) -> AbstractTransaction:
         """The record read again, or as it was where that fails."""
         try:
-            found: AbstractTransaction = self._model._base_manager.using(self._alias).get(
-                pk=record.pk
-            )
+            found: AbstractTransaction = self._records.get(pk=record.pk)
         except Exception as error:  # noqa: BLE001 - the receiver is called in any case
             reference = record.third_party_reference
             log_failure("signal.record_not_read", error, third_party_reference=reference)

@@ -141,7 +141,7 @@ class AccountDatabase:
                 for key, at in list(due_at[:limit])
                 if self._defer(due.model, column, until, counted, **{"pk": key, column: at})
             ]
-        return self._readable(due.model._base_manager.using(self.alias), keys)
+        return self._readable(self._rows(due.model), keys)
 
     def _defer(
         self, model: type[_M], column: str, until: datetime, counted: bool, **which: Any
@@ -150,9 +150,13 @@ class AccountDatabase:
         values: dict[str, Any] = {column: until}
         if counted:
             values["attempts"] = F("attempts") + 1
-        # Only through LibraryRecords may a payment's columns be written.
-        rows: Any = self._records if model is self._model else model._base_manager.using(self.alias)
-        return bool(rows.filter(**which).update(**values))
+        return bool(self._rows(model).filter(**which).update(**values))
+
+    def _rows(self, model: type[_M]) -> QuerySet[_M]:
+        """A table's rows; payments by none of the shop's managers, which may leave some out."""
+        found: Any = self._records if model is self._model else model._base_manager
+        rows: QuerySet[_M] = found.using(self.alias)
+        return rows
 
     def _readable(self, rows: QuerySet[_M], keys: Sequence[Any]) -> list[_M]:
         """Read rows in this order; one that cannot be read is logged, and keeps no other back."""

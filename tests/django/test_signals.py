@@ -9,11 +9,12 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import connection, connections, models, transaction
 from django.dispatch import Signal
 
 from django_mpesa import mpesa, signals
 from django_mpesa.models import OutboxEntry, Transaction
+from django_mpesa.protection import LibraryRecords
 from mpesa_integrations.simulator import Simulator
 from tests.contract.test_leases import LASTS, leases_last
 from tests.support.waiting import until
@@ -105,13 +106,13 @@ def test_a_receiver_that_is_a_coroutine_is_called_also_where_it_is_the_only_one(
 
 
 def test_a_record_that_cannot_be_read_again_keeps_no_receiver_from_being_called(
-    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     states: list[str] = []
 
     def first(transaction: Any, **kwargs: Any) -> None:
         states.append("first")
-        monkeypatch.setattr(Transaction, "_base_manager", None)
+        monkeypatch.setattr(LibraryRecords, "get", None)
 
     def second(transaction: Any, **kwargs: Any) -> None:
         states.append(transaction.state)
@@ -120,6 +121,34 @@ def test_a_record_that_cannot_be_read_again_keeps_no_receiver_from_being_called(
     with _connected(signals.payment_completed, first, second):
         mpesa.c2b(**PAYMENT)
     assert states == ["first", "completed"]
+    assert "signal.record_not_read" in caplog.text
+
+
+def test_a_manager_of_the_shops_that_leaves_payments_out_keeps_none_from_anybody(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Nothing(models.Manager[Transaction]):
+        def get_queryset(self) -> Any:
+            return super().get_queryset().none()
+
+    nothing = Nothing()
+    nothing.model = Transaction
+    simulator.scenarios.queue("cut_after", operation="c2b")
+    lost = mpesa.c2b(**PAYMENT)
+    notes: list[Any] = []
+
+    def first(transaction: Any, **kwargs: Any) -> None:
+        Transaction.objects.filter(pk=transaction.pk).update(metadata={"note": "first"})
+
+    def second(transaction: Any, **kwargs: Any) -> None:
+        notes.append(transaction.metadata)
+
+    with _connected(signals.payment_completed, first, second), monkeypatch.context() as patch:
+        patch.setattr(Transaction._meta, "base_manager", nothing)
+        assert mpesa.reconcile(now=True).asked == 1
+    assert notes == [{"note": "first"}]
+    lost.refresh_from_db()
+    assert lost.state == "completed"
 
 
 @pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite refuses the call")
