@@ -75,6 +75,24 @@ def test_somebody_elses_payment_never_completes_a_duplicate(
     assert payments.resolve(record, State.FAILED, by="Ana", note="not ours").state == "failed"
 
 
+def test_nobody_decides_that_no_money_moved_while_a_call_is_under_way(
+    payments: Payments[Any, Any], backend: Backend
+) -> None:
+    decision: dict[str, Any] = {"by": "Ana", "note": "not on the statement"}
+    for order in ("ORDER-1", "ORDER-2"):
+        payments.c2b(msisdn="841234567", amount=10, order=order, send="worker")
+    payments._queue.claim(2)  # by a worker, which sends them now
+    first, second = backend.records()
+    for state in (State.FAILED, State.CANCELLED):
+        with pytest.raises(ValidationError, match=r"under way.* again in [0-9]+ seconds"):
+            payments.resolve(first, state, **decision)
+    assert [record.state for record in backend.records()] == ["initiated", "initiated"]
+    assert payments.resolve(second, State.COMPLETED, **decision).state == "completed"
+
+    backend.make_due()  # its call must be over by now
+    assert payments.resolve(first, State.FAILED, **decision).state == "failed"
+
+
 @pytest.mark.parametrize("code", ["INS-6", "INS-5"])
 def test_somebody_elses_failure_never_fails_a_duplicate(
     payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator, code: str

@@ -61,6 +61,7 @@ def test_what_a_person_decided_while_the_worker_was_frozen_is_not_sent(
     record = payments.c2b(**PAYMENT)
     with _frozen_worker(backend, mpesa_simulator, at, by):
         assert backend.records()[0].state == "initiated"
+        backend.make_due()  # it was frozen for longer than its call may take
         payments.resolve(record, State.FAILED, by="Ana", note="not on the statement")
         time.sleep(CLAIM_HOLDS + 0.1)
     assert sent_to(mpesa_simulator) == []
@@ -89,6 +90,7 @@ def test_what_was_decided_between_a_claim_and_its_reading_is_not_sent(
     def decided_meanwhile(*args: Any, **options: Any) -> Any:
         claimed = claim_queued(*args, **options)
         if claimed:
+            backend.make_due()
             payments.resolve(record, State.FAILED, by="Ana", note="ordered twice")
         return [(payments.store.get(record), entries) for record, entries in claimed]
 

@@ -315,6 +315,9 @@ class Record(Protocol):
     def conflict_decided_at(self) -> datetime | None: ...  # noqa: D102
 
     @property
+    def next_check_at(self) -> datetime | None: ...  # noqa: D102
+
+    @property
     def checks(self) -> int: ...  # noqa: D102
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Generic
 
@@ -16,6 +17,7 @@ from .ownership import refuse_other_account
 from .persistence import persist, reread
 from .recorder import Recorder
 from .records import C, OrderClaimed, R, Record, TransactionClaimed
+from .schedule import utc_now
 from .store import Store
 
 _EVIDENCE = {
@@ -72,10 +74,29 @@ class Resolutions(Generic[R, C]):
             return self._decide_contradiction(known, report)
         if State(known.state) is State.QUEUED:
             return self._decide_queued(known, report)
+        if report.evidence is not Evidence.SUCCEEDED:
+            self._refuse_under_way(known)
         decided = self._recorder.apply(known, report)
         if report.evidence is Evidence.SUCCEEDED and State(decided.state) in OPEN_STATES:
             raise _refuse_claimed(known)
         return reread(self._store, decided)
+
+    def _refuse_under_way(self, known: R) -> None:
+        """Refuse to say that no money moved while the customer may be typing the PIN.
+
+        Else the order could be paid a second time meanwhile.
+        """
+        until = known.next_check_at and self._store.aware(known.next_check_at)
+        if State(known.state) is not State.INITIATED or known.checks or not until:
+            return
+        seconds = math.ceil((until - utc_now()).total_seconds())
+        if seconds > 0:
+            problem = Message(
+                "its call is under way, and the customer may pay yet: look at it again in "
+                "%(seconds)s seconds",
+                seconds=seconds,
+            )
+            raise nothing_sent({"record": [problem]})
 
     def _decide_queued(self, known: R, report: StatusReport) -> R:
         """Decide of a payment of which nothing was sent that nothing is to be sent."""
