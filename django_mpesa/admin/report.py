@@ -8,6 +8,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern
 from django.utils.translation import gettext_lazy as _
@@ -20,16 +21,22 @@ from .pages import PaymentPages
 DEFAULT_DAYS = 30
 MOST_DAYS = 366
 """A longer report would be more rows than a page should have."""
+# At the ends of the calendar, the day after or another zone's hour is none any more.
+_POSSIBLE = (MinValueValidator(date(2000, 1, 1)), MaxValueValidator(date(2999, 12, 31)))
 
 
 class ReportForm(forms.Form):
     """The period, and the account if there are several."""
 
     start: forms.DateField = forms.DateField(
-        label=_("From"), widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
+        label=_("From"),
+        widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
+        validators=_POSSIBLE,
     )
     end: forms.DateField = forms.DateField(
-        label=_("To"), widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
+        label=_("To"),
+        widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
+        validators=_POSSIBLE,
     )
     account: forms.ChoiceField = forms.ChoiceField(label=_("Account"), required=False)
 

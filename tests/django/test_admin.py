@@ -612,6 +612,8 @@ def test_the_report_starts_with_the_last_thirty_days(clerk: Client) -> None:
         ("start=2026-03-02&end=2026-03-01", "not before the first one"),
         ("start=2024-01-01&end=2026-01-01", "at most 366 days"),
         ("start=x&end=2026-03-01", "Enter a valid date"),
+        ("start=9999-12-31&end=9999-12-31", "less than or equal to 2999-12-31"),
+        ("start=0001-01-01&end=0001-01-01", "greater than or equal to 2000-01-01"),
         ("account=nobody", "not one of the available choices"),
     ],
 )
