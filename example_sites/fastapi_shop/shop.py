@@ -20,7 +20,6 @@ from datetime import datetime, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import click
 import uvicorn
@@ -163,7 +162,8 @@ TRIPS = {
         Trip("sunset", "The bay at sunset", "Each evening, an hour and a half", Decimal(900)),
     )
 }
-MOST_SEATS = 12
+SEATS = [str(number) for number in range(1, 13)]
+"""How many of them a booking may have, as the form sends it."""
 PORTUGUESE = {
     "Across to Catembe": "Travessia para a Catembe",
     "Every half hour, 20 minutes": "De meia em meia hora, 20 minutos",
@@ -283,7 +283,7 @@ def book(
     problem = ""
     if trip not in TRIPS:
         problem = "Choose one of the trips."
-    elif not seats.isascii() or not seats.isdecimal() or not 1 <= int(seats) <= MOST_SEATS:
+    elif seats not in SEATS:
         problem = "Take a number of seats from 1 to 12."
     if problem:
         shown = {"trips": TRIPS.values(), "problem": problem, "chosen": trip, "seats": seats}
@@ -466,7 +466,7 @@ async def broken(request: Request, error: Exception) -> Response:
 
 
 def _is_ours(origin: str, request: Request) -> bool:
-    return urlsplit(origin).netloc == request.headers.get("host")
+    return origin == f"https://{request.headers.get('host')}"
 
 
 def _problem(request: Request, code: int) -> Response:

@@ -51,7 +51,7 @@ def test_what_is_no_phone_number_is_said_beside_it(
     assert words in error
 
 
-@pytest.mark.parametrize("seats", ["0", "13", "", "two", "²"])
+@pytest.mark.parametrize("seats", ["0", "13", "", "two", "²", "1" * 5000])
 def test_what_is_no_number_of_seats_is_said_above_the_form(fastapi_shop: Open, seats: str) -> None:
     with fastapi_shop.shop.browser() as browser:
         page = browser.get("/")
@@ -120,16 +120,22 @@ def test_forms_of_other_sites_and_wrong_addresses_are_told_what_to_do(fastapi_sh
         for path in ("/orders/1/", "/orders/00000000-0000-0000-0000-000000000000/", "/nowhere"):
             found = browser.get(path)
             assert (found.status, "There is no such page" in found.text) == (404, True)
-    forged = requests.post(
-        page.url,
-        data={"msisdn": PHONE},
-        headers={"Origin": "https://evil.example"},
-        verify=str(shop.directory / CA_FILE),
-        timeout=30,
-    )
-    assert (forged.status_code, "Nothing was booked or paid" in forged.text) == (403, True)
+    for elsewhere in (
+        "https://evil.example",
+        "null",
+        "https://[",
+        shop.url.replace("https", "http"),
+    ):
+        forged = requests.post(
+            page.url,
+            data={"msisdn": PHONE},
+            headers={"Origin": elsewhere},
+            verify=str(shop.directory / CA_FILE),
+            timeout=30,
+        )
+        assert (forged.status_code, "Nothing was booked or paid" in forged.text) == (403, True)
+        assert forged.headers["Content-Security-Policy"].startswith("default-src 'self'")
     assert fastapi_shop.simulator.ledger.transactions() == []
-    assert forged.headers["Content-Security-Policy"].startswith("default-src 'self'")
 
 
 def test_a_forged_callback_changes_nothing(fastapi_shop: Open) -> None:
