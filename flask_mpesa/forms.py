@@ -40,14 +40,14 @@ class MsisdnField(TelField):  # type: ignore[misc] # WTForms is not typed
 
     data: Any
 
-    def process_formdata(self, valuelist: list[str]) -> None:
+    def process_formdata(self, valuelist: list[Any]) -> None:
         """Take what was typed.
 
         Raises:
             ValueError: in the form's language: it is no number of M-Pesa's.
         """
-        super().process_formdata(valuelist)
-        typed = "".join(valuelist[:1])
+        typed = "".join(map(str, valuelist[:1]))  # Flask-WTF gives files, too
+        super().process_formdata([typed] if valuelist else [])
         if not typed.strip():
             return
         try:

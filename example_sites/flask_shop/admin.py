@@ -97,7 +97,7 @@ def mount(app: Flask, csrf: CSRFProtect) -> None:
 @pages.route("/sign-in/", methods=["GET", "POST"])
 def sign_in() -> ResponseReturnValue:
     """Ask for the owner's password."""
-    form = SignInForm()
+    form = SignInForm(request.form)
     if form.validate_on_submit():
         expected = current_app.config["SHOP_ADMIN_PASSWORD"]
         if hmac.compare_digest(form.password.data.encode(), expected.encode()):

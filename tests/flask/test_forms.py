@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from flask import Flask, request
 from flask_babel import Babel
-from werkzeug.datastructures import MultiDict
+from werkzeug.datastructures import FileStorage, MultiDict
 from wtforms import Form
 from wtforms.validators import DataRequired, Optional
 
@@ -38,6 +38,13 @@ def test_what_is_wrong_is_said_and_stays_as_it_was_typed() -> None:
     assert "only digits" in form.errors["other"][0]
     assert 'value="my phone"' in form.other()
     assert _form(other="").errors == {"phone": ["Type a number."]}
+
+
+def test_a_file_in_the_place_of_a_number_is_none() -> None:
+    form = PhoneForm(MultiDict({"phone": FileStorage(filename="x"), "other": ""}))
+    assert not form.validate()
+    assert "only digits" in form.errors["phone"][0]
+    assert 'name="phone"' in form.phone()
 
 
 def test_the_input_brings_up_a_phones_keys_and_shows_a_number_as_people_write_it() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from io import BytesIO
+from urllib.parse import urlsplit
 
 import pytest
 from flask import Flask
@@ -61,6 +63,20 @@ def test_a_form_from_elsewhere_changes_nothing(flask_shop: Open) -> None:
         assert "Nothing was ordered or paid" in forged.text
         assert browser.get(page.url).shown == "new"
     assert flask_shop.simulator.ledger.transactions() == []
+
+
+@pytest.mark.parametrize(
+    ("path", "field"), [("/", "galao"), ("", "msisdn"), ("/sign-in/", "password")]
+)
+def test_a_file_in_the_place_of_text_is_told_as_any_other_wrong_input(
+    flask_shop: Open, app: Flask, path: str, field: str
+) -> None:
+    app.config["WTF_CSRF_ENABLED"] = False
+    with flask_shop.shop.browser() as browser:
+        path = path or urlsplit(flask_shop.choose(browser).url).path
+    file = {field: (BytesIO(b"x"), "a.txt")}
+    answer = app.test_client().post(path, data=file, base_url=flask_shop.shop.url)
+    assert answer.status_code == 200
 
 
 @pytest.mark.parametrize(
