@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import Any
 
@@ -368,6 +369,25 @@ def test_what_is_queued_is_withdrawn_over_a_hang_up(
     line.arm(lambda now: False)
     assert backend.records()[0].state == "cancelled"
     assert heard.names == ["queued", "cancelled"]
+
+
+@pytest.mark.parametrize("who", ["check", "reconcile"])
+def test_what_was_not_sent_in_time_fails_over_a_hang_up_at_any_statement(
+    payments: Any, backend: Backend, line: Line, who: str
+) -> None:
+    record = payments.c2b(**PAYMENT, send="worker")
+    past = datetime.now(timezone.utc) - timedelta(minutes=1)
+    for number in range(1, 9):
+        backend.set_all(state="queued", send_before=past, next_check_at=past)
+        line.arm(lambda now, number=number: now == number)  # type: ignore[misc]
+        if who == "check":
+            assert payments.check(record).state == "failed"
+        else:
+            assert payments.reconcile().failed == 0
+        line.arm(lambda now: False)
+        backend.make_due()
+        payments.reconcile()  # what had been handed out when it hung up
+        assert backend.records()[0].state == "failed"
 
 
 def test_a_callback_outlives_a_hang_up(

@@ -503,6 +503,7 @@ def test_what_was_given_back_beyond_what_was_paid_is_told_and_not_booked_of_the_
     assert (original.state, original.reversed_amount) == ("completed", Decimal(given_back))
     assert reversal.state == "completed", "the money has moved"
     assert f"reversal.unbooked third_party_reference={part.third_party_reference}" in caplog.text
+    assert caplog.text.count("reversal.unbooked") == 1
     assert heard.names[-2:] == ["reversal_unknown", "reversal_completed"]
     assert "reversed" not in heard.names
     assert backend.outbox() == 0

@@ -19,6 +19,7 @@ from mpesa_integrations.core.errors import ConfigurationError, RecordsUnavailabl
 from mpesa_integrations.core.payments import persistence
 from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.payments.reconcile import Reconciled
+from mpesa_integrations.core.payments.records import DueOutboxEntry
 from mpesa_integrations.core.payments.registry import Accounts
 from mpesa_integrations.core.payments.schedule import DISPATCH_GRACE, MOST_ATTEMPTS
 from mpesa_integrations.simulator import Simulator
@@ -235,6 +236,44 @@ def test_an_event_of_another_version_or_a_notifier_that_raises_stops_no_other(
     backend.make_due()
     assert payments.reconcile() == Reconciled(dispatched=2)
     assert backend.outbox() == 0
+    assert caplog.text.count("signal.never_sent") == 2, "nothing needs a person any more"
+
+
+def test_events_of_a_payment_that_is_gone_are_dispatched_to_nobody_and_not_kept(
+    payments: Payments[Any, Any], backend: Backend, heard: Heard
+) -> None:
+    """Where the tables are the shop's own, nothing need hold them together."""
+    heard.silent = True
+    payments.c2b(**PAYMENT)
+    heard.silent = False
+    for row in backend.outbox_rows():
+        due: DueOutboxEntry[Any] = DueOutboxEntry(
+            id=row.id, event=row.event, attempts=1, record=None
+        )
+        assert payments._outbox.dispatch_late(due)
+    assert (backend.outbox(), heard.names) == (0, [])
+
+
+def test_a_database_that_goes_away_ends_the_run_and_the_events_are_dispatched_by_the_next(
+    payments: Payments[Any, Any], backend: Backend, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard.silent = True
+    payments.c2b(**PAYMENT)
+    heard.silent = False
+    backend.make_due()
+
+    def away(*args: Any) -> Any:
+        raise RecordsUnavailable("The database of the payments cannot be used")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(persistence, "PATIENCE", 0.0)
+        for name in ("get", "oldest_open"):
+            patch.setattr(payments.store, name, away)
+        with pytest.raises(RecordsUnavailable):
+            payments.reconcile()
+    assert heard.names == []
+    backend.make_due()
+    assert payments.reconcile() == Reconciled(dispatched=2)
 
 
 def test_a_receiver_that_ends_the_process_lets_the_others_go_first(
