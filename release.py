@@ -9,13 +9,14 @@ import re
 import subprocess
 import sys
 import zipfile
+from datetime import date
 from email.parser import HeaderParser
 from pathlib import Path
 
 ROOT = Path(__file__).parent
 _VERSION = re.compile(r'^__version__ = "([0-9]+\.[0-9]+\.[0-9]+(?:(?:a|b|rc)[0-9]+)?)"$', re.M)
-_NEWEST = re.compile(r"^## (\S+) \(([^)]+)\)\n(.*?)(?=^## |\Z)", re.M | re.S)
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_NEWEST = re.compile(r"^(## [^\n]*)\n(.*?)(?=^## |\Z)", re.M | re.S)
+_HEADING = re.compile(r"## (\S+) \(([^)]+)\)")
 
 
 def version_of(root: Path) -> str:
@@ -77,18 +78,26 @@ run make docs."""
 
 def _faults_of_changelog(root: Path, version: str) -> list[str]:
     newest = _NEWEST.search((root / "CHANGELOG.md").read_text("utf-8"))
-    if newest is None:
-        return ["CHANGELOG.md has no heading as in '## 1.2.0 (2030-01-31)'."]
+    first, text = newest.groups() if newest else ("nothing", "")
+    heading = _HEADING.fullmatch(first)
+    if heading is None:
+        return [f"CHANGELOG.md begins with '{first}'; it should be as '## 1.2.0 (2030-01-31)'."]
+    named, day = heading.groups()
     faults = []
-    if newest[1] != version:
-        faults.append(f"CHANGELOG.md begins with {newest[1]}, and the version is {version}.")
-    if not _DAY.fullmatch(newest[2]):
-        faults.append(
-            f"CHANGELOG.md says '{newest[2]}' of {newest[1]}; put the day of its release."
-        )
-    if not newest[3].strip():
-        faults.append(f"CHANGELOG.md says nothing of {newest[1]}.")
+    if named != version:
+        faults.append(f"CHANGELOG.md begins with {named}, and the version is {version}.")
+    if not _is_day(day):
+        faults.append(f"CHANGELOG.md says '{day}' of {named}; put the day of its release.")
+    if not text.strip():
+        faults.append(f"CHANGELOG.md says nothing of {named}.")
     return faults
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def _faults_of_tags(root: Path, version: str) -> list[str]:

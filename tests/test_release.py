@@ -79,6 +79,8 @@ def test_a_commit_in_which_all_agrees_can_be_released(repository: Path, git: Git
         ("## 1.2.0 (unreleased)\n\n* News.\n", "says 'unreleased' of 1.2.0"),
         ("## 1.3.0 (2030-01-31)\n\n* News.\n", "begins with 1.3.0, and the version is 1.2.0"),
         ("## 1.2.0 (2030-01-31)\n", "says nothing of 1.2.0"),
+        ("## 1.2.0 (2030-02-30)\n\n* News.\n", "says '2030-02-30' of 1.2.0"),
+        ("## Next\n\n* More.\n\n## 1.2.0 (2030-01-31)\n\n* News.\n", "begins with '## Next'"),
     ],
 )
 def test_the_changelog_must_be_of_this_version_and_day(
