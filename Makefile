@@ -68,7 +68,7 @@ mutants: $(VENV)/.dev
 
 # What the library costs, and the charts of docs/benchmarks.md; on PostgreSQL too. Takes a while.
 bench: $(VENV)/.dev
-	$(BIN)/python -m benchmarks | tee docs/benchmarks.jsonl
+	bash -o pipefail -c '$(BIN)/python -m benchmarks | tee docs/benchmarks.jsonl'
 	$(BIN)/python -m benchmarks.charts docs/benchmarks.jsonl docs/benchmarks
 
 # Every supported pair of versions of Python, Django, Flask, SQLAlchemy and marshmallow; see tox.ini.

@@ -55,6 +55,20 @@ def test_benchmarks_with_databases_run() -> None:
     check(WITH_POSTGRESQL)
 
 
+def test_a_benchmark_that_fails_is_a_failure_of_make_bench(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\nif [ "$2" = benchmarks ]; then echo "{}"; exit 3; fi\n')
+    python.chmod(0o755)
+    makefile = Path(__file__).parents[1] / "Makefile"
+    done = subprocess.run(
+        ["make", "--file", str(makefile), f"BIN={tmp_path}", "--assume-old=.venv/.dev", "bench"],
+        cwd=tmp_path, check=False, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "Error 3" in done.stderr
+
+
 def check(names: list[str]) -> None:
     """All in one process, whose start is most of what a smoke run takes."""
     results = run(*names)
