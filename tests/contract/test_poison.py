@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import threading
@@ -266,7 +267,7 @@ def test_a_database_that_goes_away_ends_the_run_and_the_events_are_dispatched_by
         raise RecordsUnavailable("The database of the payments cannot be used")
 
     with monkeypatch.context() as patch:
-        patch.setattr(persistence, "PATIENCE", 0.0)
+        patch.setattr(persistence, "clock", itertools.count(0, 60).__next__)
         for name in ("get", "oldest_open"):
             patch.setattr(payments.store, name, away)
         with pytest.raises(RecordsUnavailable):
@@ -376,8 +377,7 @@ def test_a_database_that_is_away_ends_the_run_and_a_row_that_it_refuses_does_not
     waiting: list[Any], payments: Payments[Any, Any], backend: Backend,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(persistence, "sleep", lambda seconds: None)
-    monkeypatch.setattr(persistence, "PATIENCE", 0.0)
+    monkeypatch.setattr(persistence, "clock", itertools.count(0, 60).__next__)
     for record in waiting[:3]:
         payments.receive(callback(record), apply=False)
     _callbacks_due(backend)

@@ -246,7 +246,7 @@ def test_what_cannot_be_prepared_while_the_database_is_away_is_queued_again(
     payments: AnyPayments, begin: Begin, backend: Backend, monkeypatch: pytest.MonkeyPatch,
     mpesa_simulator: Simulator,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(persistence, "PATIENCE", 0.0)
+    monkeypatch.setattr(persistence, "clock", itertools.count(0, 60).__next__)
     references = _queue(payments, 2)
     sender = begin()
     request_of = sender._sender.request_of
