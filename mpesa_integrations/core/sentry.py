@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .masking import mask_msisdns_in
-from .redaction import without_secrets
+from .redaction import HIDDEN, without_secrets
 
 _NUMBERS_IN = ("breadcrumbs", "spans", "extra")
+_DEEPEST = 50  # the SDK's own parts are less deep, and it cuts all others
 
 
 def keep_from_sentry() -> None:
@@ -45,11 +46,18 @@ class _Scrubber:
                 event[part] = _cleaned(event[part], mask_msisdns_in)
 
 
-def _cleaned(value: Any, clean: Callable[[str], str]) -> Any:
+def _cleaned(value: Any, clean: Callable[[str], str], within: tuple[Any, ...] = ()) -> Any:
+    """Clean a value, and what is in it; hidden whole is what has itself in it, or is too deep."""
     if isinstance(value, str):
         return clean(value)
+    if not isinstance(value, (Mapping, list, tuple)):
+        return value
+    if len(within) == _DEEPEST or any(value is outer for outer in within):
+        return HIDDEN
+    within = (*within, value)
     if isinstance(value, Mapping):
-        return {name: _cleaned(found, clean) for name, found in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_cleaned(found, clean) for found in value]
-    return value
+        return {
+            clean(name) if isinstance(name, str) else name: _cleaned(found, clean, within)
+            for name, found in value.items()
+        }
+    return [_cleaned(found, clean, within) for found in value]
