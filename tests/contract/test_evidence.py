@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
-from mpesa_integrations import MpesaClient, TransactionStatus, ValidationError
+from mpesa_integrations import (
+    GatewayUnavailable,
+    MpesaClient,
+    TransactionStatus,
+    ValidationError,
+)
 from mpesa_integrations.core.client.references import new_third_party_reference
 from mpesa_integrations.core.payments import recorder
 from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.payments.lifecycle import State
+from mpesa_integrations.core.protocol.codes import Kind
+from mpesa_integrations.core.protocol.results import TransactionStatusResult
 from mpesa_integrations.simulator import Simulator
 from tests.support.callbacks import ASYNC_URL
 from tests.support.callbacks import TRANSACTION_ID as ID
@@ -91,6 +99,42 @@ def test_nobody_decides_that_no_money_moved_while_a_call_is_under_way(
 
     backend.make_due()  # its call must be over by now
     assert payments.resolve(first, State.FAILED, **decision).state == "failed"
+
+
+@pytest.mark.parametrize("said", ["N/A", "Pending", "nothing"])
+def test_to_ask_for_a_payment_does_not_end_its_call(
+    payments: Payments[Any, Any],
+    backend: Backend,
+    heard: Heard,
+    monkeypatch: pytest.MonkeyPatch,
+    said: str,
+) -> None:
+    """Who asks early may be told that the gateway does not know it, and still not decide that."""
+
+    def answer(**_: Any) -> TransactionStatusResult:
+        if said == "nothing":
+            raise GatewayUnavailable("No answer")
+        status = TransactionStatus.PENDING if said == "Pending" else None
+        return TransactionStatusResult(
+            code=None, description="", kind=Kind.SUCCESS, http_status=200, transaction_status=status
+        )
+
+    payments.c2b(msisdn="841234567", amount=10, order="ORDER-1", send="worker")
+    payments._queue.claim(1)  # by a worker, which sends it now
+    monkeypatch.setattr(payments.client, "query_transaction_status", answer)
+    (record,) = backend.records()
+    with pytest.raises(GatewayUnavailable) if said == "nothing" else nullcontext():
+        assert payments.check(record).state == "initiated"
+    (checked,) = backend.records()
+    assert (checked.checks, checked.next_check_at) == (0, record.next_check_at)
+    assert "unknown" not in heard.names
+    with pytest.raises(ValidationError, match="under way"):
+        payments.resolve(record, State.FAILED, by="Ana", note="the gateway does not know it")
+
+    backend.make_due()  # its call must be over by now
+    with pytest.raises(GatewayUnavailable) if said == "nothing" else nullcontext():
+        payments.check(record)
+    assert backend.records()[0].checks == 1
 
 
 @pytest.mark.parametrize("code", ["INS-6", "INS-5"])

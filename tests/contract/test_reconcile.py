@@ -455,6 +455,7 @@ def test_a_payment_that_may_still_be_sent_is_never_taken_for_not_found(
     def after_some_tries(request: Any) -> Any:
         if request.operation.moves_money:
             backend.set_all(created_at=_in(-0.5))
+            backend.make_due()
             payments.check(backend.records()[0])
         return send(request)
 

@@ -385,6 +385,7 @@ class Payments(AsyncCalls[R, C]):
         """Ask the gateway what became of a payment, and move the record on by what it says.
 
         Of a payment that is queued nothing was sent: it is given as it is, and nothing is asked.
+        While a payment's own call is under way, only what decides it moves it on.
 
         Raises:
             GatewayUnavailable: no readable answer; the record's next check was deferred.

@@ -5,19 +5,34 @@ A check is one call, or three steps for a worker that waits for many answers at 
 
 from __future__ import annotations
 
-from typing import Generic
+from typing import Any, Generic
 
 from ..errors import MpesaError
 from ..protocol.results import TransactionStatusResult
 from .callback_intake import CallbackIntake
+from .evidence import DECIDED
 from .lifecycle import AWAITED_STATES, FINAL_STATES, State
 from .ownership import refuse_other_account
 from .persistence import persist, reread
 from .queued import Queue
 from .recorder import Recorder
 from .records import C, R
+from .schedule import utc_now
 from .status_queries import StatusQueries
 from .store import Store
+
+
+def seconds_under_way(store: Store[R, Any], record: R) -> float:
+    """For how long a payment's own call may still be under way, its answer to come; 0 if it is not.
+
+    Args:
+        store: where it is recorded.
+        record: the payment.
+    """
+    until = record.next_check_at
+    if State(record.state) is not State.INITIATED or record.checks or until is None:
+        return 0.0
+    return max(0.0, (store.aware(until) - utc_now()).total_seconds())
 
 
 class Checks(Generic[R, C]):
@@ -79,12 +94,20 @@ class Checks(Generic[R, C]):
         return State(record.state) in AWAITED_STATES
 
     def answered(self, record: R, answer: TransactionStatusResult) -> R:
-        """Write down what the gateway said, and read the record again."""
+        """Write down what the gateway said, and read the record again.
+
+        While the payment's own call is under way, that is only what decides it: else it would look
+        as if that call had ended, and a person could decide that no money moved.
+        """
+        is_early = seconds_under_way(self._store, record) > 0
+        if is_early and self._queries.report_on(record, answer).evidence not in DECIDED:
+            return reread(self._store, record)
         return persist(self._store, lambda: reread(self._store, self.apply_status(record, answer)))
 
     def unanswered(self, record: R, problem: MpesaError) -> None:
-        """Write down that it said nothing."""
-        persist(self._store, lambda: self.defer(record, problem))
+        """Write down that it said nothing, unless the payment's own call is under way."""
+        if not seconds_under_way(self._store, record):
+            persist(self._store, lambda: self.defer(record, problem))
 
     def query_reference(self, record: R) -> str:
         """By what the gateway is asked for a payment."""

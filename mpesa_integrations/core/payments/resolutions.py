@@ -10,6 +10,7 @@ from ..errors import ValidationError, nothing_sent
 from ..failures import log_failure
 from ..messages import Message
 from .callback_intake import CallbackIntake
+from .checks import seconds_under_way
 from .evidence import DECIDED_BY, StatusReport
 from .lifecycle import FINAL_STATES, MONEY_MOVED_STATES, OPEN_STATES, Evidence, State
 from .orders import is_in_conflict
@@ -17,7 +18,6 @@ from .ownership import refuse_other_account
 from .persistence import persist, reread
 from .recorder import Recorder
 from .records import C, OrderClaimed, R, Record, TransactionClaimed
-from .schedule import utc_now
 from .store import Store
 
 _EVIDENCE = {
@@ -86,11 +86,8 @@ class Resolutions(Generic[R, C]):
 
         Else the order could be paid a second time meanwhile.
         """
-        until = known.next_check_at and self._store.aware(known.next_check_at)
-        if State(known.state) is not State.INITIATED or known.checks or not until:
-            return
-        seconds = math.ceil((until - utc_now()).total_seconds())
-        if seconds > 0:
+        seconds = math.ceil(seconds_under_way(self._store, known))
+        if seconds:
             problem = Message(
                 "its call is under way, and the customer may pay yet: look at it again in "
                 "%(seconds)s seconds",
