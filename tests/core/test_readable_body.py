@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from mpesa_integrations.core.errors import ConfigurationError, RecordsUnavailable
+from mpesa_integrations.core.markets.mozambique import MOZAMBIQUE
 from mpesa_integrations.core.payments.readable_body import readable_body
+from mpesa_integrations.core.protocol.answers import UnreadableBody
+from mpesa_integrations.core.protocol.callbacks import read_callback
 from mpesa_integrations.core.redaction import CREDENTIALS
 
 SECRETS = {name: f"secret of {name}" for name in CREDENTIALS}
@@ -24,6 +29,18 @@ SECRETS = {name: f"secret of {name}" for name in CREDENTIALS}
 def test_a_body_is_shown_without_what_is_secret(body: str, text: str, note: str | None) -> None:
     found = readable_body(body.encode(), lambda: SECRETS)
     assert (found.text, found.note) == (text, note)
+
+
+def _nested(depth: int) -> bytes:
+    return b'{"other": "\\u00e9", "a": ' + b"[" * depth + b"]" * depth + b"}"
+
+
+def test_a_body_may_be_nested_as_deep_as_a_stranger_likes() -> None:
+    for depth in range(900, 1000):  # at one of them it can be read, and not be written out
+        with contextlib.suppress(UnreadableBody):
+            read_callback(_nested(depth), MOZAMBIQUE)
+    for depth in (1500, 20_000):
+        assert readable_body(_nested(depth), lambda: SECRETS).note
 
 
 def test_of_an_account_that_is_no_more_all_is_shown() -> None:

@@ -52,8 +52,9 @@ def readable_body(body: bytes, options: Callable[[], Mapping[str, Any] | None]) 
     note = None
     try:
         text = json.dumps(read_json_object(body), indent=2, ensure_ascii=False)
-    except UnreadableBody as error:
-        note = Message("The body %(problem)s. As it arrived:", problem=str(error))
+    except (UnreadableBody, RecursionError) as error:
+        problem = str(error) if isinstance(error, UnreadableBody) else "is nested too deep"
+        note = Message("The body %(problem)s. As it arrived:", problem=problem)
         text = body.decode(errors="replace")
     text = mask_msisdns_in(text)
     for name in CREDENTIALS:

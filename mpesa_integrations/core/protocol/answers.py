@@ -46,18 +46,20 @@ def read_json_object(body: bytes) -> dict[str, Any]:
         raise UnreadableBody("is empty")
     try:
         parsed = json.loads(text, object_pairs_hook=_unambiguous, parse_constant=_refuse_constant)
+        # Written out, it may be nested too deep although it was read.
+        is_text = "\\u" not in text or _can_be_kept(parsed)
     except UnreadableBody:
         raise
     except (ValueError, RecursionError):
         raise UnreadableBody("is not JSON") from None
     if not isinstance(parsed, dict):
         raise UnreadableBody("is not a JSON object")
-    if "\\u" in text and not _can_be_kept(parsed):
+    if not is_text:
         raise UnreadableBody("holds characters that are no text")
     return parsed
 
 
-def _can_be_kept(parsed: dict[str, Any]) -> bool:
+def _can_be_kept(parsed: Any) -> bool:
     """Whether a database takes all of it: no zero character, no half of a surrogate pair."""
     written = json.dumps(parsed, ensure_ascii=False)
     try:
