@@ -76,4 +76,9 @@ def check_seconds(name: str, seconds: float, *, least: float = 0, most: int = _P
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that is more than any float
+        return False

@@ -38,10 +38,17 @@ def read_environment(value: object, market: Market) -> str:
 
 def read_shortcode(value: object, market: Market) -> str:
     """Read the business's shortcode."""
-    text = plain(str(value)) if isinstance(value, (str, int)) else ""
+    text = plain(_written(value)) if isinstance(value, (str, int)) else ""
     if not re.fullmatch(market.shortcode, text):
         raise wrong_setting("service_provider_code", market.shortcode_rule)
     return text
+
+
+def _written(value: object) -> str:
+    try:
+        return str(value)
+    except ValueError:  # Python refuses to write out the very longest numbers
+        return ""
 
 
 def read_host(value: object) -> str | None:
@@ -133,7 +140,7 @@ def read_endpoints(value: object, market: Market) -> dict[str, str]:
         pairs = [item.partition("=")[::2] for item in value.split(",") if clean(item)]
     else:
         pairs = value.items() if isinstance(value, Mapping) else [("", value)]
-    named = ((clean(str(name)), place) for name, place in pairs)
+    named = ((clean(_written(name)), place) for name, place in pairs)
     return {name: _endpoint(name, place, market) for name, place in named}
 
 
@@ -226,7 +233,7 @@ def _seconds(value: object) -> float:
     try:
         text = plain(value) if isinstance(value, str) else value
         number = math.nan if isinstance(text, bool) else float(text)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return math.nan
     return number
 
@@ -238,7 +245,7 @@ def read_prefixes(value: object, market: Market) -> tuple[str, ...]:
         items = list(value.split(","))
     elif isinstance(value, Iterable):
         items = list(value)
-    texts = tuple(plain(str(item)) for item in items)
+    texts = tuple(plain(_written(item)) for item in items)
     if not texts or not all(map(market.numbering.is_prefix, texts)):
         raise wrong_setting("msisdn_prefixes", f"must be {market.numbering.prefix_rule}")
     return texts
