@@ -10,13 +10,14 @@ import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from mpesa_integrations.core.errors import CalledInTransaction, RecordLocked, RecordsUnavailable
 from mpesa_integrations.core.failures import log_failure
+from mpesa_integrations.core.payments.tables import NOT_MIGRATED
 
 from .connections import HUNG_UP, another, close_if_broken, is_in_test_case, is_in_transaction
 
@@ -70,7 +71,7 @@ def run_on_its_own(alias: str, call: Callable[[], _T]) -> _T:
         try:
             return call()
         except HUNG_UP as error:
-            raise _unavailable(error) from error
+            _raise_unavailable(error)
         finally:
             with contextlib.suppress(Exception):  # the call's outcome stands, however closing goes
                 connections.close_all()
@@ -147,19 +148,23 @@ def _run_here(connection: BaseDatabaseWrapper, call: Callable[[], _T]) -> _T:
         return call()
     except HUNG_UP as error:
         close_if_broken(connection)
-        raise _unavailable(error) from error
+        _raise_unavailable(error)
 
 
-def _unavailable(error: Exception) -> RecordsUnavailable:
+def _raise_unavailable(error: Exception) -> NoReturn:
     """Our error for the database's, whose own words are left to its cause: they may show a row."""
+    if str(error).startswith(NOT_MIGRATED):
+        raise error
     cause: Any = error.__cause__ or error
     code = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
     locked = code == _POSTGRESQL_LOCKED or error.args[:1] == (_MARIADB_LOCKED,)
     if locked and is_on_its_own():
-        return RecordLocked(
+        raise RecordLocked(
             f"A row stayed locked for {LOCK_TIMEOUT} seconds. If your own transaction has locked "
             "the payment, or what it is for, as select_for_update() does, call before that or "
             "after it has ended"
-        )
+        ) from error
     what = "is locked" if locked or "is locked" in str(error) else "cannot be used"
-    return RecordsUnavailable(f"The database of the payments {what} ({type(cause).__name__})")
+    raise RecordsUnavailable(
+        f"The database of the payments {what} ({type(cause).__name__})"
+    ) from error

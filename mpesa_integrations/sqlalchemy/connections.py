@@ -18,6 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import Pool, SingletonThreadPool, StaticPool
 
 from ..core.errors import ConfigurationError, RecordLocked, RecordsUnavailable
+from ..core.payments.tables import NOT_MIGRATED
 from ..core.payments.wakeups import LISTEN, Listening, can_listen
 from .protection import THE_LIBRARY
 
@@ -185,7 +186,8 @@ def unavailable(error: Exception) -> RecordsUnavailable | None:
     # PEP 249's names, by which any driver calls them, and SQLAlchemy.
     kinds = {kind.__name__ for one in (error, cause) for kind in type(one).__mro__}
     hung_up = isinstance(error, DBAPIError) and error.connection_invalidated
-    if not hung_up and kinds.isdisjoint({"OperationalError", "InterfaceError"}):
+    may_pass = not kinds.isdisjoint({"OperationalError", "InterfaceError"})
+    if not hung_up and (not may_pass or str(cause).startswith(NOT_MIGRATED)):
         return None
     what = "is locked" if "is locked" in str(cause) else "cannot be used"
     return RecordsUnavailable(f"The database of the payments {what} ({type(cause).__name__})")

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 from django.core.checks import run_checks
 from django.core.management import call_command
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.db.migrations import AddConstraint, RemoveConstraint
 from django.db.migrations.executor import MigrationExecutor
 
 from django_mpesa import constraints, mpesa
 from django_mpesa.models import Transaction
 from mpesa_integrations import ConfigurationError
+from mpesa_integrations.core.payments import persistence
 from mpesa_integrations.simulator import Simulator
 from tests.support.projects import Project
 
@@ -154,6 +155,18 @@ def test_a_table_that_lacks_them_takes_no_payment(
     without.put_back()
     assert mpesa.c2b(**PAYMENT).state == "completed"
     assert _ids(databases=["default"]) == []
+
+
+def test_a_table_that_is_not_there_is_no_database_that_is_away(
+    simulator: Simulator, transactional_db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(persistence, "sleep", lambda _: pytest.fail("it is tried again"))
+    monkeypatch.setattr(Transaction._meta, "db_table", "not_migrated")
+    for order in (None, "ORDER-7"):
+        with pytest.raises(ConfigurationError, match="the table not_migrated is not there"):
+            mpesa.c2b(**PAYMENT, order=order)
+    with pytest.raises(DatabaseError, match="not_migrated"):
+        mpesa.standing("ORDER-7")
 
 
 def test_the_tables_are_looked_at_once(

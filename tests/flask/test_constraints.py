@@ -21,12 +21,14 @@ from sqlalchemy import (
     inspect,
     text,
 )
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, declarative_base, mapped_column
 from sqlalchemy.pool import NullPool
 
 from flask_mpesa import Mpesa
 from flask_mpesa.records import CallbackLogMixin, OutboxMixin, Records, TransactionMixin
 from mpesa_integrations import ConfigurationError
+from mpesa_integrations.core.payments import persistence
 from mpesa_integrations.core.payments.tables import faults_in_database
 from mpesa_integrations.simulator import Simulator
 
@@ -273,10 +275,11 @@ def test_a_table_that_lacks_them_takes_no_payment(
     records = _records(base, _comment, engine)
     make_tables(engine, base)
     app, mpesa = _app(records, mpesa_simulator)
-    with app.app_context(), pytest.raises(ConfigurationError, match=said) as caught:
-        mpesa.c2b(**PAYMENT)
-    assert str(caught.value).startswith("Nothing was sent.")
-    assert "Alembic" in str(caught.value)
+    for order in (None, "ORDER-7"):
+        with app.app_context(), pytest.raises(ConfigurationError, match=said) as caught:
+            mpesa.c2b(**PAYMENT, order=order)
+        assert str(caught.value).startswith("Nothing was sent.")
+        assert "Alembic" in str(caught.value)
     assert mpesa_simulator.ledger.transactions() == []
     result = app.test_cli_runner().invoke(args=["mpesa", "check", "--offline"])
     assert result.exit_code == 1
@@ -286,6 +289,16 @@ def test_a_table_that_lacks_them_takes_no_payment(
     with app.app_context():  # mended, and without a restart
         assert mpesa.c2b(**PAYMENT).state == "completed"
     assert app.test_cli_runner().invoke(args=["mpesa", "check", "--offline"]).exit_code == 0
+    app.extensions["mpesa"].forget()
+
+
+def test_a_table_that_is_not_there_is_no_database_that_is_away(
+    engine: Engine, mpesa_simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(persistence, "sleep", lambda _: pytest.fail("it is tried again"))
+    app, mpesa = _app(_records(_bases()[0], _comment, engine), mpesa_simulator)
+    with app.app_context(), pytest.raises(OperationalError, match="no such table: payment"):
+        mpesa.standing("ORDER-7")
     app.extensions["mpesa"].forget()
 
 

@@ -8,7 +8,7 @@ for the record is in `recorder`; docs/design.md, "Invariants".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
@@ -37,7 +37,7 @@ from .outbox import Outbox
 from .persistence import AFTER_SENDING, persist, reread
 from .queued import Queue, is_overdue
 from .recorder import Recorder
-from .records import C, OrderClaimed, OutboxEntry, R, Record
+from .records import C, OrderClaimed, R, Record
 from .schedule import FIRST_CHECK, time_left, utc_now
 from .store import Store, find_exactly
 from .tables import require_tables
@@ -324,12 +324,13 @@ class Sender(Generic[R, C]):
 
         def create() -> tuple[R, bool]:
             nonlocal begun
+            self._require_tables()
             before = self._recorded_before(values) if begun else None
             begun = True
             if before is not None:
                 return before, True
             stands = standing() if standing else None
-            return (stands, False) if stands is not None else self._create(values, outbox)
+            return (stands, False) if stands is not None else self._store.create(values, outbox)
 
         # Tried again it charges nobody twice: what a first try may have written is in the way.
         try:
@@ -344,11 +345,10 @@ class Sender(Generic[R, C]):
                 self._queue.announce(record)
         return record, created
 
-    def _create(self, values: Mapping[str, Any], outbox: Sequence[OutboxEntry]) -> tuple[R, bool]:
+    def _require_tables(self) -> None:
         if not self._has_tables:  # looked at once, by the first payment of each process
             require_tables(self._store)
             self._has_tables = True
-        return self._store.create(values, outbox)
 
     def _recorded_before(self, values: Mapping[str, Any]) -> R | None:
         """The record of this call's own first try, whose commit was done and not heard of.

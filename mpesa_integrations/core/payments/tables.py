@@ -20,6 +20,8 @@ UNIQUE = {
 """The columns that are unique together, and what could happen if they were not."""
 REVERSES = "original_id"
 """The column that refers to the payment which a reversal gives back."""
+NOT_MIGRATED = ("no such table", "no such column")
+"""How SQLite begins an error that no time mends, though by its class the database may be away."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
