@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from .messages import in_language
+from .messages import Message, in_language
 
 if TYPE_CHECKING:
     from .protocol.results import Result
@@ -173,4 +173,5 @@ def wrong_setting(setting: str, what: str) -> ConfigurationError:
 def nothing_sent(errors: Mapping[str, list[str]]) -> ValidationError:
     """Make the error for arguments that were refused before anything was sent."""
     parts = (f"{name}: {' '.join(messages).rstrip('.')}." for name, messages in errors.items())
-    return ValidationError(f"Nothing was sent. {' '.join(parts)}", errors=errors)
+    text = f"Nothing was sent. {' '.join(parts)}"
+    return ValidationError(Message(text), errors=errors)

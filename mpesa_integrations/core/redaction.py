@@ -136,6 +136,7 @@ def _clear_frames(error: BaseException) -> None:
 
 
 def _mask_words(error: BaseException) -> None:
+    # A `Message` is in our own words: a number in it is an example.
     masked = tuple(mask_msisdns_in(part) if type(part) is str else part for part in error.args)
     if masked != error.args:
         error.args = masked

@@ -145,6 +145,13 @@ def test_the_accepted_prefixes_are_a_setting() -> None:
         normalise_msisdn("12", ("86", "87", "88"))
 
 
+def test_the_text_of_a_refused_number_shows_how_one_is_written() -> None:
+    with pytest.raises(ValidationError) as caught:
+        CLIENT.c2b(msisdn="84 765 432", amount=1, reference="T1")
+    assert "nine digits, as in 84 123 4567; this one has 8." in str(caught.value)
+    assert "84 765 432" not in str(caught.value)
+
+
 def test_masking() -> None:
     assert mask_msisdn("258841234567") == "25884•••4567"
     assert mask_msisdn("841234567") == "•••"
