@@ -80,6 +80,7 @@ ENDPOINTS = {"c2b": "relay.example:443", "b2c": ":8443"}
         ("host", "\u200egateway.example\ufeff", "gateway.example"),
         ("port", " \u200b443", 443),
         ("timeout", "10,\u200b60", (10.0, 60.0)),
+        ("timeout", "(10.0, 60.0)", (10.0, 60.0)),  # as the error shows it
         ("initiator_identifier", "\u200bMPesa2018", "MPesa2018"),
         ("security_credential", "se\u200bcret\ufeff", "secret"),
         ("callback_token", "\u202aa-token-of-20-letters\u202c", "a-token-of-20-letters"),

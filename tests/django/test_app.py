@@ -59,6 +59,17 @@ def test_each_wrong_setting_is_told_at_start(
     assert _ids(settings, mpesa_simulator, **changes) == expected
 
 
+def test_the_name_that_was_meant_is_said_as_it_is_to_be_written(
+    settings: Settings, mpesa_simulator: Simulator
+) -> None:
+    for mistyped, meant in (("ENVIROMENT", "ENVIRONMENT"), ("APPLY_CALLBACK", "APPLY_CALLBACKS")):
+        options = account_settings(mpesa_simulator, **GOOD, **{mistyped: "x"})
+        settings.MPESA = {"default": options}
+        (found,) = run_checks(tags=["mpesa"])
+        assert found.msg.endswith(f"{mistyped} is not a setting of M-Pesa (did you mean {meant}?).")
+        assert found.hint == f"Correct {mistyped} in MPESA['default']."
+
+
 def test_payments_that_are_to_be_tasks_and_have_no_queue_are_told(
     settings: Settings, mpesa_simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -145,7 +145,8 @@ def test_outside_of_an_app_it_says_what_to_do(app: Flask, mpesa: Mpesa) -> None:
     [
         ({"MPESA_API_KEY": ""}, "MPESA_API_KEY"),
         ({"MPESA_PUBLIC_KEY": "nonsense"}, "MPESA_PUBLIC_KEY"),
-        ({"MPESA_APIKEY": "x"}, "did you mean MPESA_API_KEY"),
+        ({"MPESA_APIKEY": "x"}, "APIKEY is not a setting of M-Pesa (did you mean API_KEY?)"),
+        ({"MPESA_APPLY_CALLBACK": "x"}, "did you mean APPLY_CALLBACKS?"),
         ({"MPESA_CALLBACK_NETWORKS": ["ten"]}, "10.0.0.0/8"),
         ({"MPESA_CALLBACK_BASE_URL": "http://shop.example"}, "https with a port from 11000"),
         ({"MPESA_STUCK_AFTER": -1}, "seconds"),

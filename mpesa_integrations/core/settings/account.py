@@ -13,7 +13,7 @@ from ..markets.mozambique import CALLBACK_PORTS
 from ..protocol.http import Transport
 from ..redaction import Secret, forgetful_calls
 from ..text import clean
-from .client import KEY_PREFIX, MpesaConfig
+from .client import CLIENT_SETTINGS, KEY_PREFIX, MpesaConfig, unknown_setting
 from .networks import UNIX, Network, read_network
 
 _LONGEST = 10 * 366 * 24 * 3600
@@ -69,6 +69,9 @@ class AccountSettings:
         Raises:
             ConfigurationError: a setting is missing, wrong or not known.
         """
+        for name in options:
+            if name not in _READERS and name.lower() not in CLIENT_SETTINGS:
+                raise unknown_setting(name, (*CLIENT_SETTINGS, *_READERS))
         config = MpesaConfig.from_mapping(
             {KEY_PREFIX + name: value for name, value in options.items() if name not in _READERS}
         )

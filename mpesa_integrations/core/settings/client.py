@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -257,12 +257,27 @@ def settings_in_env(environ: Mapping[str, str] | None = None) -> dict[str, Any]:
 
 
 def _setting_of(key: str) -> str:
-    names = [f.name for f in fields(MpesaConfig)]
     name = key[len(KEY_PREFIX) :].lower()
-    if name in names:
+    if name in CLIENT_SETTINGS:
         return name
+    raise unknown_setting(name, CLIENT_SETTINGS, prefix=KEY_PREFIX)
+
+
+def unknown_setting(name: str, known: Iterable[str], *, prefix: str = "") -> ConfigurationError:
+    """Make the error for what is no setting, with the one that may have been meant.
+
+    Args:
+        name: what was given.
+        known: the names of all that are settings.
+        prefix: what the reader writes before each.
+    """
     import difflib  # only for who mistyped a setting
 
-    close = difflib.get_close_matches(name, names, n=1)
-    hint = f"; did you mean {KEY_PREFIX}{close[0].upper()}?" if close else ""
-    raise ConfigurationError(f"{key} is not a setting of M-Pesa{hint}", setting=key)
+    close = difflib.get_close_matches(name.upper(), [setting.upper() for setting in known], n=1)
+    hint = f" (did you mean {prefix}{close[0]}?)" if close else ""
+    return ConfigurationError(
+        f"{prefix}{name.upper()} is not a setting of M-Pesa{hint}", setting=name.lower()
+    )
+
+
+CLIENT_SETTINGS = tuple(f.name for f in fields(MpesaConfig))

@@ -212,7 +212,7 @@ def read_timeout(value: object) -> tuple[float, float]:
     """Read the seconds to connect and to wait, as `(connect, read)` or the second alone."""
     parts: list[object]
     if isinstance(value, str):
-        parts = list(value.split(","))
+        parts = list(value.strip(" ()[]").split(","))
     elif isinstance(value, Iterable):
         parts = list(value)
     else:
