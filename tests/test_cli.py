@@ -131,7 +131,7 @@ def test_each_kind_of_failure_has_its_exit_code(
     if code == 8:
         mpesa_simulator.scenarios.clear()
         hint = for_people.stderr.splitlines()[-1]
-        asked = _run(*hint[hint.index("mpesa status") :].split()[1:], *account)
+        asked = _run(*hint[hint.index("mpesa status") :].split()[1:])
         assert (asked.exit_code, "Completed" in asked.stdout) == (0, True), asked.output
 
 

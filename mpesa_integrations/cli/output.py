@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -35,9 +36,9 @@ _RESULT_FIELDS = (
 )
 _HINTS: dict[type[MpesaError], str] = {
     ConfigurationError: "Options, --account FILE or MPESA_... variables set it; see --help.",
-    AuthenticationError: "Check the API key and the shortcode with: mpesa doctor",
-    DuplicateTransaction: "The first request with it decides: mpesa status ...",
-    OutcomeUnknown: "Ask what became of it with: mpesa status {reference}",
+    AuthenticationError: "Check the API key and the shortcode with: mpesa doctor{account}",
+    DuplicateTransaction: "The first request with it decides: mpesa status{account} {reference}",
+    OutcomeUnknown: "Ask what became of it with: mpesa status{account} {reference}",
 }
 
 
@@ -56,7 +57,10 @@ def fail(error: MpesaError, *, as_json: bool) -> Any:
         click.echo(f"{type(error).__name__}: {error}", err=True)
         hint = _HINTS.get(type(error))
         if hint:
-            click.echo(hint.format(reference=error.third_party_reference), err=True)
+            named = click.get_current_context().params.get("account")
+            account = f" --account {shlex.quote(str(named))}" if named else ""
+            words = hint.format(reference=error.third_party_reference, account=account)
+            click.echo(words, err=True)
     sys.exit(exit_code_of(error))
 
 

@@ -175,6 +175,6 @@ def _bind(host: str, ports: Sequence[int]) -> list[socket.socket]:
             raise PortTaken(
                 error.errno or errno.EADDRINUSE,
                 f"Cannot listen on {host}:{port}: it is in use or not allowed; "
-                "choose another with port (0 takes a free one)",
+                "choose another port (0 takes a free one)",
             ) from error
     return sockets

@@ -31,6 +31,7 @@ from mpesa_integrations import (
     normalise_msisdn,
     read_callback,
 )
+from mpesa_integrations.core.client.problems import not_connected
 from mpesa_integrations.core.payments.lifecycle import Evidence, evidence_of_status
 from mpesa_integrations.core.settings.account import AccountSettings
 from mpesa_integrations.core.settings.account_checks import SettingsMessage, check_account
@@ -217,6 +218,12 @@ def test_a_live_shortcode_at_the_sandbox_is_warned_of(
 
 
 def test_a_port_that_cannot_be_reached_is_named_with_what_may_be_the_reason() -> None:
+    refused = not_connected(ConnectionRefusedError(), where="api.example:18352", behind=None)
+    assert "api.example:18352" in str(refused)
+    assert "hosting providers often block outward ports" in str(refused)
+
+
+def test_of_a_port_of_this_machine_it_is_asked_whether_the_local_gateway_runs() -> None:
     # Bound and not listened on, so that nobody else can answer there.
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -225,7 +232,8 @@ def test_a_port_that_cannot_be_reached_is_named_with_what_may_be_the_reason() ->
         with MpesaClient(config) as client, pytest.raises(GatewayUnavailable) as caught:
             _pay(client)
     assert f"127.0.0.1:{port}" in str(caught.value)
-    assert "hosting providers often block outward ports" in str(caught.value)
+    assert "is it running? mpesa simulator starts the local gateway" in str(caught.value)
+    assert "hosting providers" not in str(caught.value)
     assert isinstance(caught.value.__cause__, NotConnected)
 
 

@@ -11,6 +11,7 @@ import ssl
 from ..protocol.http import HttpRequest, NotConnected
 
 _PROXY_SAYS = {407: ": it wants another user and password", 403: ": it does not allow it"}
+_ON_THIS_MACHINE = ("127.", "localhost:", "::1:", "[::1]:")
 
 
 def not_connected(
@@ -57,13 +58,15 @@ def _problem(cause: BaseException, where: str, behind: str | None, refusal: int 
         says = _PROXY_SAYS.get(refusal, "")
         return f"the proxy {where} did not connect to {behind} (HTTP {refusal}{says})"
     if isinstance(cause, TimeoutError):
-        return f"no connection to {where} within the time allowed{_hint(behind)}"
+        return f"no connection to {where} within the time allowed{_hint(behind, where)}"
     if isinstance(cause, ConnectionRefusedError):
-        return f"the connection to {where} was refused{_hint(behind)}"
+        return f"the connection to {where} was refused{_hint(behind, where)}"
     return f"no connection to {where} ({type(cause).__name__})"
 
 
-def _hint(behind: str | None) -> str:
+def _hint(behind: str | None, where: str) -> str:
     if behind is not None:
         return ", which is the proxy"
+    if where.startswith(_ON_THIS_MACHINE):
+        return "; is it running? mpesa simulator starts the local gateway"
     return "; hosting providers often block outward ports: ask for this one, or set a proxy"
