@@ -123,6 +123,29 @@ def _paused(store: Any, method: str) -> Iterator[tuple[threading.Event, threadin
     del vars(store)[method]
 
 
+def test_a_check_that_is_cancelled_while_its_answer_is_written_is_written_to_the_end(
+    payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    mpesa_simulator.scenarios.queue("cut_after")
+    record = payments.c2b(**PAYMENT)
+    answered = payments._checks.answered
+
+    async def cancel() -> None:
+        def cancelled_meanwhile(*args: Any) -> Any:
+            loop.call_soon_threadsafe(task.cancel)
+            return answered(*args)
+
+        loop = asyncio.get_running_loop()
+        monkeypatch.setattr(payments._checks, "answered", cancelled_meanwhile)
+        task = asyncio.ensure_future(payments.acheck(record))
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    backend.run(cancel())
+    assert [kept.state for kept in backend.records()] == ["completed"]
+
+
 @pytest.mark.parametrize(("method", "state"), [("create", "failed"), ("change", "completed")])
 def test_cancelled_while_it_is_written_down_it_is_written_down_to_the_end(
     payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator, method: str,

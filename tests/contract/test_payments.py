@@ -372,8 +372,9 @@ def test_a_check_that_gets_no_answer_is_deferred(
 
 
 def test_no_connection_is_held_while_the_gateway_is_asked(
-    payments: Payments[Any, Any], mpesa_simulator: Simulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    payments: Payments[Any, Any], mpesa_simulator: Simulator, monkeypatch: pytest.MonkeyPatch,
+    way: str,
+) -> None:  # fmt: skip
     done: list[str] = []
     mpesa_simulator.scenarios.queue("cut_after")
     monkeypatch.setattr(payments.store, "disconnect", lambda: done.append("disconnect"))
@@ -387,17 +388,24 @@ def test_no_connection_is_held_while_the_gateway_is_asked(
         monkeypatch.setattr(payments.client, name, note)
     record = payments.c2b(**PAYMENT)
     assert done[:2] == ["disconnect", "ask"]
+    if way == "awaited":  # nor in a thread that nobody may come back to
+        assert done[-1] == "disconnect"
     done.clear()
     assert payments.check(record).state == "completed"
     assert done[:2] == ["disconnect", "ask"]
 
 
-def test_a_check_of_what_has_ended_gives_what_has_become_of_it_since(
-    payments: Payments[Any, Any],
+def test_a_check_of_what_has_ended_asks_nobody_and_gives_what_has_become_of_it_since(
+    payments: Payments[Any, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paid = payments.c2b(**PAYMENT)
     payments.reverse(transaction_id=paid.transaction_id)
+    asked: list[str] = []
+    monkeypatch.setattr(
+        payments.client, "query_transaction_status", lambda **named: asked.append("status")
+    )
     assert (paid.state, payments.check(paid).state) == ("completed", "reversed")
+    assert asked == []
 
 
 @pytest.mark.parametrize("key", ["", "x" * 101, "a\0b", "\ud800", 7.5])
