@@ -17,7 +17,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from mpesa_integrations.core.errors import CalledInTransaction, RecordLocked, RecordsUnavailable
 from mpesa_integrations.core.failures import log_failure
-from mpesa_integrations.core.payments.tables import NOT_MIGRATED
+from mpesa_integrations.core.payments.tables import NOT_MIGRATED, not_migrated
 
 from .connections import HUNG_UP, another, close_if_broken, is_in_test_case, is_in_transaction
 
@@ -154,7 +154,7 @@ def _run_here(connection: BaseDatabaseWrapper, call: Callable[[], _T]) -> _T:
 def _raise_unavailable(error: Exception) -> NoReturn:
     """Our error for the database's, whose own words are left to its cause: they may show a row."""
     if str(error).startswith(NOT_MIGRATED):
-        raise error
+        raise not_migrated(error) from error
     cause: Any = error.__cause__ or error
     code = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
     locked = code == _POSTGRESQL_LOCKED or error.args[:1] == (_MARIADB_LOCKED,)

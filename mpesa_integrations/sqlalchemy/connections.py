@@ -18,7 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import Pool, SingletonThreadPool, StaticPool
 
 from ..core.errors import ConfigurationError, RecordLocked, RecordsUnavailable
-from ..core.payments.tables import NOT_MIGRATED
+from ..core.payments.tables import NOT_MIGRATED, not_migrated
 from ..core.payments.wakeups import LISTEN, Listening, can_listen
 from .protection import THE_LIBRARY
 
@@ -164,8 +164,8 @@ def pool_size(engine: Engine) -> int | None:
     return None if size is None or overflow < 0 or not size() else int(size()) + int(overflow)
 
 
-def unavailable(error: Exception) -> RecordsUnavailable | None:
-    """Our error for a fault of the database that may pass; None for any other error.
+def unavailable(error: Exception) -> RecordsUnavailable | ConfigurationError | None:
+    """Our error for a fault of the database that may pass, or for a table that is not there.
 
     The database's own text stays with the cause: it may show a row.
     """
@@ -186,8 +186,9 @@ def unavailable(error: Exception) -> RecordsUnavailable | None:
     # PEP 249's names, by which any driver calls them, and SQLAlchemy.
     kinds = {kind.__name__ for one in (error, cause) for kind in type(one).__mro__}
     hung_up = isinstance(error, DBAPIError) and error.connection_invalidated
-    may_pass = not kinds.isdisjoint({"OperationalError", "InterfaceError"})
-    if not hung_up and (not may_pass or str(cause).startswith(NOT_MIGRATED)):
+    if str(cause).startswith(NOT_MIGRATED):
+        return not_migrated(cause)
+    if not hung_up and kinds.isdisjoint({"OperationalError", "InterfaceError"}):
         return None
     what = "is locked" if "is locked" in str(cause) else "cannot be used"
     return RecordsUnavailable(f"The database of the payments {what} ({type(cause).__name__})")

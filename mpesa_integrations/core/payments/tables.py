@@ -93,6 +93,12 @@ def faults_in_database(store: HasTables) -> list[Fault]:
     return [fault for table in store.tables() for fault in faults(table)]
 
 
+def not_migrated(error: BaseException) -> ConfigurationError:
+    """Make our error for one that begins with `NOT_MIGRATED`."""
+    text = f"The database of the payments is not migrated: {error}"
+    return ConfigurationError(text, setting="records")
+
+
 def require_tables(store: HasTables) -> None:
     """Refuse to pay with tables in which a payment could be made twice.
 
