@@ -18,7 +18,7 @@ from mpesa_integrations.core.payments.handler_runs import Ran
 from mpesa_integrations.core.payments.handlers import Handlers
 from mpesa_integrations.core.payments.reconcile import Reconciled
 from mpesa_integrations.core.payments.records import UnfinishedHandler
-from mpesa_integrations.core.payments.schedule import MOST_ATTEMPTS
+from mpesa_integrations.core.payments.schedule import DISPATCH_GRACE, MOST_ATTEMPTS
 
 from .backends import Backend
 from .conftest import Heard, StartProcess
@@ -283,6 +283,29 @@ def test_one_that_ends_its_process_each_time_is_given_up_without_being_called(
     assert (shop.called, [name for name, _ in heard.given_up]) == ([], ["ship"])
     (left,) = _left(payments)
     assert (left.problem, left.given_up_at is not None) == ("The process ended", True)
+
+
+def test_one_that_ends_its_process_is_put_off_before_it_is_tried_again(
+    payments: Payments[Any, Any], backend: Backend, handlers: Handlers, heard: Heard
+) -> None:
+    heard.silent = True  # as a process that died before it came to it
+    tried: list[str] = []
+
+    @handlers.register("payment_completed", name="fatal")
+    def fatal(payment: Any) -> None:
+        tried.append("fatal")
+        raise SystemExit("out of memory")
+
+    payments.c2b(**PAYMENT)
+    heard.silent = False
+    for times in (1, 2, 3):
+        backend.make_due()
+        with suppress(SystemExit):
+            payments.reconcile()
+        assert len(tried) == times
+    soon = datetime.now(timezone.utc) + DISPATCH_GRACE + timedelta(seconds=5)
+    due = payments.store.claim_outbox(soon, soon, 10)
+    assert "fatal" not in [each.handler for each in due]
 
 
 def test_it_is_given_the_event_if_it_wants_it(
