@@ -34,6 +34,7 @@ from flask_mpesa.memory_store import MemoryStore
 from mpesa_integrations import ValidationError
 from mpesa_integrations.core.errors import GatewayUnavailable, MpesaError
 from mpesa_integrations.core.payments.calls import Payments
+from mpesa_integrations.core.payments.checks import seconds_under_way
 from mpesa_integrations.core.payments.lifecycle import MONEY_MOVED_STATES, OPEN_STATES, State
 from mpesa_integrations.core.payments.orders import CLAIMING_STATES
 from mpesa_integrations.core.payments.queue_sender import QueueSender
@@ -260,6 +261,8 @@ class Life(RuleBasedStateMachine):
         if booked is not None and booked.status == "Pending":
             return  # the statement does not say yet
         state = State.COMPLETED if booked and booked.status == "Completed" else State.FAILED
+        if state is State.FAILED and seconds_under_way(self.payments.store, record):
+            return  # it is refused: the customer may be typing the PIN
         self.payments.resolve(record, state, by="Ana", note="on the statement")
 
     @invariant()
