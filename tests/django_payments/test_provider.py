@@ -75,6 +75,18 @@ def test_a_customer_pays(payment: Any, statuses: list[str], simulator: Simulator
     assert len(simulator.ledger.transactions()) == 1
 
 
+@pytest.mark.parametrize(
+    "status", [PaymentStatus.CONFIRMED, PaymentStatus.PREAUTH, PaymentStatus.REFUNDED]
+)
+def test_what_was_paid_in_another_way_asks_no_phone(
+    payment: Any, status: str, simulator: Simulator
+) -> None:
+    payment.change_status(status)
+    assert _get(f"/pay/{payment.pk}/").url == f"/thanks/{payment.pk}/"
+    assert _pay(payment).url == f"/thanks/{payment.pk}/"
+    assert simulator.ledger.transactions() == []
+
+
 def test_who_did_not_pay_is_told_why_and_tries_again_with_another_phone(payment: Any) -> None:
     page = _pay(payment, POOR).content.decode()
     assert "not enough money" in page

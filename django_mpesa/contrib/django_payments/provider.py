@@ -24,6 +24,8 @@ from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.payments.orders import is_contradicted
 from mpesa_integrations.core.payments.registry import DEFAULT
 
+_PAID = (PaymentStatus.CONFIRMED, PaymentStatus.PREAUTH, PaymentStatus.REFUNDED)
+"""The statuses of what was paid, by hand or by another provider where M-Pesa was not asked."""
 _CANCELLED = "cancelled"
 """The status; older versions of django-payments have no name for it."""
 
@@ -76,6 +78,8 @@ class MpesaProvider(BasicProvider):  # type: ignore[misc]
             raise RedirectNeeded(self._page_after(payment, standing))
         if standing is not None:  # it may have failed just now, by being asked for
             payment.refresh_from_db(fields=["message"])
+        if payment.status in _PAID:
+            raise RedirectNeeded(payment.get_success_url())
         if payment.status == _CANCELLED:
             raise PaymentError("The payment was cancelled: nobody is asked for the money")
         if payment.currency != MOZAMBIQUE.currency:

@@ -273,8 +273,10 @@ def _begin(payment: OrderPayment, account: str) -> None:
     """Mark a payment as pending before its customer is asked, so that nobody cancels it meanwhile.
 
     Raises:
-        PaymentException: it is not open any more, or another of its order is.
+        PaymentException: it is not open any more, another of its order is, or the order needs no
+            money: it was paid in another way, or canceled, while a page stayed open.
     """
+    refused = None
     with transaction.atomic():
         locked = OrderPayment.objects.select_for_update(of=("self",)).get(pk=payment.pk)
         if locked.state not in (
@@ -283,16 +285,25 @@ def _begin(payment: OrderPayment, account: str) -> None:
         ):
             raise PaymentException(_("This payment cannot be continued."))
         order = Order.objects.select_for_update(of=("self",)).get(pk=payment.order_id)
-        is_refused = bool(may_yet_be_paid(order, besides=payment))
-        if is_refused:
+        if not _needs_money(order):
+            refused = _("This payment cannot be continued.")
+        elif may_yet_be_paid(order, besides=payment):
+            refused = _("A payment of this order is already under way.")
+        if refused:
             locked.fail(send_mail=False)
         else:
             locked.state = OrderPayment.PAYMENT_STATE_PENDING
             locked.info_data = {"account": account}
             locked.save(update_fields=["state", "info"])
     payment.refresh_from_db()
-    if is_refused:
-        raise PaymentException(_("A payment of this order is already under way."))
+    if refused:
+        raise PaymentException(refused)
+
+
+def _needs_money(order: Order) -> bool:
+    """Whether an order is still to be paid; pretix asks that only when it shows its pages."""
+    awaited = (Order.STATUS_PENDING, Order.STATUS_EXPIRED)
+    return order.status in awaited and order.pending_sum > 0
 
 
 def _ask(payment: OrderPayment, account: str, msisdn: str) -> Any:

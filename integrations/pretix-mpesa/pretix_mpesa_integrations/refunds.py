@@ -17,7 +17,7 @@ from django_scopes import scopes_disabled
 from pretix.base.models import OrderRefund
 from pretix.base.payment import PaymentException
 
-from django_mpesa import MpesaError, ValidationError, mpesa
+from django_mpesa import MpesaError, RecordsUnavailable, ValidationError, mpesa
 
 from .booking import mark_as_failed
 from .records import IDENTIFIER, paid, refund_key, reversal_of
@@ -43,6 +43,11 @@ def give_back(refund: OrderRefund) -> None:
         back = mpesa[record.account].reverse(
             record, refund.amount, idempotency_key=refund_key(refund), paid_for=refund
         )
+    except RecordsUnavailable as error:
+        # It may be on record all the same, for a worker to send: with another refund, it would go
+        # back twice. This one stays in transit, and `resume` asks again by the same key.
+        logger.error("The refund %s could not be recorded: %s", refund.full_id, error)
+        return
     except MpesaError as error:  # nothing was sent
         raise PaymentException(words_of(error)) from error
     if back.may_retry:

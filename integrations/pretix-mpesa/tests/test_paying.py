@@ -279,6 +279,26 @@ def test_a_second_tab_asks_no_phone_while_the_first_ones_payment_is_open(
     assert (shopper.order.status, shopper.payments[0].state) == ("p", "confirmed")
 
 
+@pytest.mark.parametrize("meanwhile", ["paid", "canceled"])
+def test_a_page_left_open_asks_no_phone_of_an_order_that_needs_no_money(
+    shopper: Shopper, simulator: Simulator, meanwhile: str
+) -> None:
+    shopper.buy(POOR)
+    with scope(organizer=shopper.event.organizer):
+        order = shopper.order
+        change_payment_provider(order, shopper.payment.payment_provider, None)
+        left_open = shopper.payment
+        if meanwhile == "paid":
+            order.payments.create(provider="manual", amount=order.total).confirm()
+        else:
+            order.status = order.STATUS_CANCELED
+            order.save()
+    page = shopper.confirm(left_open)
+    assert "This payment cannot be continued" in page.content.decode()
+    assert [payment.state for payment in shopper.payments][:2] == ["failed", "failed"]
+    assert [found.code for found in simulator.ledger.transactions()] == ["INS-2006"]
+
+
 def _followed(page: str) -> str:
     """The address that an order's page asks."""
     return page.partition('data-mpesa-status="')[2].partition('"')[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import MagicMock, Mock
 
 import pytest
 from django.test import Client
@@ -13,9 +13,9 @@ from django_scopes import scope, scopes_disabled
 from pretix.base.models import OrderRefund
 from pretix.base.payment import PaymentException
 from pretix.base.shredder import PaymentInfoShredder
-from pretix_mpesa_integrations import provider
+from pretix_mpesa_integrations import provider, refunds
 
-from django_mpesa import State, mpesa
+from django_mpesa import RecordsUnavailable, State, mpesa
 from django_mpesa.models import Transaction
 from mpesa_integrations.simulator import Simulator
 
@@ -128,6 +128,23 @@ def test_a_refund_that_its_process_left_behind_is_given_back_once(
         OrderRefund.objects.update(created=now() - timedelta(hours=1))
     assert [found.state for found in _refunds()] == ["transit"]
     run_cron()
+    run_cron()
+    assert [found.state for found in _refunds()] == ["done"]
+    assert Transaction.objects.get(operation="c2b").reversed_amount == 50
+
+
+def test_a_refund_that_cannot_be_recorded_just_now_is_asked_for_again_by_the_same_key(
+    paid: Shopper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with scope(organizer=paid.event.organizer):
+        refund = _new_refund(paid)
+        with monkeypatch.context() as away:
+            accounts = MagicMock()
+            accounts.__getitem__.return_value.reverse.side_effect = RecordsUnavailable("away")
+            away.setattr(refunds, "mpesa", accounts)
+            refund.payment_provider.execute_refund(refund)
+        assert [found.state for found in _refunds()] == ["transit"]
+        OrderRefund.objects.update(created=now() - timedelta(hours=1))
     run_cron()
     assert [found.state for found in _refunds()] == ["done"]
     assert Transaction.objects.get(operation="c2b").reversed_amount == 50
