@@ -270,7 +270,7 @@ def test_an_operation_can_be_called_elsewhere(connect: MakeClient) -> None:
         connect(1, retries=0, endpoints={"c2b": f":{server.port}"}) as client,
     ):
         assert client.c2b(**PAYMENT).kind is Kind.SUCCESS
-        with pytest.raises(GatewayUnavailable, match=r"127.0.0.1:1 was refused; hosting"):
+        with pytest.raises(GatewayUnavailable, match=r"127.0.0.1:1 was refused"):
             client.b2c(**PAYMENT)
 
 
