@@ -13,6 +13,9 @@ from ..messages import Message
 from ..protocol.answers import UnreadableBody, read_json_object
 from ..redaction import CREDENTIALS, HIDDEN
 
+_MOST_OPENED = 100
+"""Brackets: with many more the indents of a small body can be a hundred megabytes."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReadableBody:
@@ -51,13 +54,19 @@ def readable_body(body: bytes, options: Callable[[], Mapping[str, Any] | None]) 
         return ReadableBody("", why)
     note = None
     try:
-        text = json.dumps(read_json_object(body), indent=2, ensure_ascii=False)
-    except (UnreadableBody, RecursionError) as error:
-        problem = str(error) if isinstance(error, UnreadableBody) else "is nested too deep"
-        note = Message("The body %(problem)s. As it arrived:", problem=problem)
+        text = _indented(body)
+    except UnreadableBody as error:
+        note = Message("The body %(problem)s. As it arrived:", problem=str(error))
         text = body.decode(errors="replace")
     text = mask_msisdns_in(text)
     for name in CREDENTIALS:
         if secrets.get(name):
             text = text.replace(str(secrets[name]), HIDDEN)
     return ReadableBody(text, note)
+
+
+def _indented(body: bytes) -> str:
+    parsed = read_json_object(body)
+    if body.count(b"[") + body.count(b"{") > _MOST_OPENED:
+        raise UnreadableBody("is nested too deep")
+    return json.dumps(parsed, indent=2, ensure_ascii=False)
