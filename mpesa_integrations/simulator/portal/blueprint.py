@@ -26,7 +26,6 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.local import LocalProxy
 from werkzeug.wrappers import Response as AnyResponse
 
-from mpesa_integrations.core.masking import mask_msisdn, mask_msisdns_in
 from mpesa_integrations.core.messages import in_language
 from mpesa_integrations.simulator.account_state import AccountState
 from mpesa_integrations.simulator.state import GatewayState
@@ -177,8 +176,6 @@ def install_portal(app: Flask, gateway: GatewayState, store: Store) -> None:
         _moment,
         _time_of_day,
         _money,
-        _number,
-        _reference,
         _explained,
         as_moment,
         in_language,
@@ -186,6 +183,8 @@ def install_portal(app: Flask, gateway: GatewayState, store: Store) -> None:
         answer_text,
     ):
         app.add_template_filter(shown, shown.__name__.lstrip("_"))
+    app.add_template_filter(people.shown_number, "number")
+    app.add_template_filter(people.shown_reference, "reference")
 
     @app.get("/")
     def root() -> AnyResponse:
@@ -210,16 +209,6 @@ def _time_of_day(at: datetime) -> str:
 
 def _money(amount: Decimal) -> str:
     return str(format_decimal(amount, "#,##0.00"))
-
-
-def _number(msisdn: str) -> str:
-    """A phone number, masked unless the gateway is this machine's alone."""
-    return msisdn if people.shows_whole_numbers() or not msisdn else mask_msisdn(msisdn)
-
-
-def _reference(text: str) -> str:
-    """A reference; phone numbers in it are masked unless the gateway is this machine's alone."""
-    return text if people.shows_whole_numbers() else mask_msisdns_in(text)
 
 
 def _explained(problem: str) -> str:

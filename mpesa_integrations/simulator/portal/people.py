@@ -20,6 +20,7 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from werkzeug.wrappers import Response as AnyResponse
 
+from mpesa_integrations.core.masking import mask_msisdn, mask_msisdns_in
 from mpesa_integrations.simulator.state import GatewayState
 
 from .fields import SHORTEST_PASSWORD, email_problem, password_problem
@@ -55,6 +56,16 @@ def is_local(gateway: GatewayState) -> bool:
 def shows_whole_numbers() -> bool:
     """Whether this request's pages show phone numbers whole: where all is local."""
     return bool(g.get("is_local"))
+
+
+def shown_number(msisdn: str) -> str:
+    """A phone number, masked unless numbers are shown whole."""
+    return msisdn if shows_whole_numbers() or not msisdn else mask_msisdn(msisdn)
+
+
+def shown_reference(text: str) -> str:
+    """A reference; phone numbers in it are masked unless numbers are shown whole."""
+    return text if shows_whole_numbers() else mask_msisdns_in(text)
 
 
 def _is_loopback(host: str) -> bool:

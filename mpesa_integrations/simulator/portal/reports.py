@@ -11,14 +11,13 @@ from flask import Blueprint, Response, abort, render_template, request
 from flask_babel import LazyString, gettext
 from flask_babel import lazy_gettext as _
 
-from mpesa_integrations.core.masking import mask_msisdn, mask_msisdns_in
 from mpesa_integrations.core.protocol.codes import Kind
 from mpesa_integrations.simulator.account_state import AccountState
 from mpesa_integrations.simulator.calls import Call, CallFilter, Ending, Tally, ToldBy
 
 from .csv_files import as_csv
 from .documentation import TITLES
-from .people import shows_whole_numbers
+from .people import shown_number, shown_reference
 from .periods import LAST, Period, PeriodProblem, read_period
 
 OUTCOMES: dict[str, LazyString] = {
@@ -243,9 +242,8 @@ def _cell(call: Call, column: str) -> str:
     value: Any = getattr(call, column)
     if isinstance(value, datetime):
         return value.isoformat()
-    if not shows_whole_numbers():
-        if column == "msisdn":
-            value = mask_msisdn(value) if value else ""
-        elif column.endswith("_reference"):
-            value = mask_msisdns_in(value)
+    if column == "msisdn":
+        value = shown_number(value)
+    elif column.endswith("_reference"):
+        value = shown_reference(value)
     return "" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
