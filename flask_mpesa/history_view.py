@@ -18,6 +18,7 @@ from sqlalchemy.orm import object_session
 from mpesa_integrations.core.errors import ConfigurationError
 from mpesa_integrations.core.masking import mask_msisdns_in
 from mpesa_integrations.core.payments.listings import exported_text, searched_values
+from mpesa_integrations.sqlalchemy.sessions import read
 
 from .current import records_of_current_app
 
@@ -228,5 +229,4 @@ def _payments_of(rows: Sequence[Any]) -> Sequence[Any]:
     records: Any = records_of_current_app()
     session: Any = object_session(rows[0])
     found = select(records.transaction).where(records.transaction.id.in_(keys))
-    payments: Sequence[Any] = session.scalars(found).unique().all()
-    return payments
+    return read(session, found).all()

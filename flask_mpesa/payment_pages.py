@@ -26,6 +26,7 @@ from mpesa_integrations.core.payments.resolutions import decisions, is_undecided
 from mpesa_integrations.core.payments.reversals import is_reversible
 from mpesa_integrations.core.payments.timeline import TimelineEntry, timeline
 from mpesa_integrations.core.protocol.schemas import parse_amount
+from mpesa_integrations.sqlalchemy.sessions import read
 
 from .admin_texts import (
     error_text,
@@ -242,7 +243,7 @@ def _entries(record: Any) -> Sequence[TimelineEntry]:
 
     def newest(model: Any, which: Any) -> list[Any]:
         found = select(model).where(which).order_by(model.id.desc()).limit(_SHOWN)
-        return list(session.scalars(found).unique())[::-1]
+        return list(read(session, found))[::-1]
 
     left = select(outbox).where(outbox.transaction_key == record.id, outbox.handler != "")
     left = left.order_by(outbox.sequence, outbox.due_at).limit(_SHOWN)
@@ -254,7 +255,7 @@ def _entries(record: Any) -> Sequence[TimelineEntry]:
         original=session.get(payment, record.original_id) if record.original_id else None,
         callbacks=newest(callback, callback.transaction_key == record.id),
         reversals=newest(payment, payment.original_id == record.id),
-        handlers=list(session.scalars(left)),
+        handlers=list(read(session, left)),
     )
 
 
