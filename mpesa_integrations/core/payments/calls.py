@@ -447,8 +447,8 @@ class Payments(AsyncCalls[R, C]):
         Raises:
             ValidationError: the state is none of these, the outcome is known and uncontradicted,
                 it is to have failed while its call is under way, the record is another account's,
-                the payment has the transaction ID of another that
-                completed, or another of its order is open or paid.
+                the payment has the transaction ID of another that completed, or another of its
+                order is open or paid.
         """
         return self._resolutions.resolve(record, state, by=by, note=note)
 
