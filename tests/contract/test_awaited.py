@@ -13,6 +13,7 @@ import time
 import warnings
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.payments.records import OutboxEntry
 from mpesa_integrations.simulator import Simulator
 from tests.core.faulty import FaultyServer, faulty_server, paid_answer
+from tests.support.awaited import cancel_during
 
 from .backends import Backend
 from .conftest import Heard, MakePayments
@@ -129,20 +131,8 @@ def test_a_check_that_is_cancelled_while_its_answer_is_written_is_written_to_the
 ) -> None:  # fmt: skip
     mpesa_simulator.scenarios.queue("cut_after")
     record = payments.c2b(**PAYMENT)
-    answered = payments._checks.answered
-
-    async def cancel() -> None:
-        def cancelled_meanwhile(*args: Any) -> Any:
-            loop.call_soon_threadsafe(task.cancel)
-            return answered(*args)
-
-        loop = asyncio.get_running_loop()
-        monkeypatch.setattr(payments._checks, "answered", cancelled_meanwhile)
-        task = asyncio.ensure_future(payments.acheck(record))
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    backend.run(cancel())
+    asking = partial(payments.acheck, record)
+    backend.run(cancel_during(monkeypatch, payments._checks, "answered", asking))
     assert [kept.state for kept in backend.records()] == ["completed"]
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import Any
 
 import pytest
@@ -25,6 +25,7 @@ from mpesa_integrations.core.payments.queue_sender import QueueSender, Sent
 from mpesa_integrations.core.payments.reconcile import Reconciled
 from mpesa_integrations.simulator import Simulator
 from mpesa_integrations.simulator.calls import CallFilter
+from tests.support.awaited import cancel_during
 from tests.support.callbacks import TRANSACTION_ID, callback_body
 
 from .backends import Backend
@@ -72,6 +73,17 @@ def _claim(payments: AnyPayments) -> list[Any]:
     now = datetime.now(timezone.utc)
     claimed = payments.store.claim_queued(now, now + timedelta(minutes=1), 10, lambda _: ())
     return [record for record, _ in claimed]
+
+
+def _claim_before_it_changes(payments: AnyPayments, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker is faster than whoever changes a payment next."""
+    change = payments.store.change
+
+    def claimed_first(*args: Any) -> Any:
+        _claim(payments)
+        return change(*args)
+
+    monkeypatch.setattr(payments.store, "change", claimed_first)
 
 
 def test_the_call_returns_at_once_and_a_worker_sends(
@@ -387,13 +399,7 @@ def test_who_is_too_late_to_withdraw_is_given_what_is_being_sent(
     payments: AnyPayments, backend: Backend, heard: Heard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = payments.c2b(**PAYMENT)
-    change = payments.store.change
-
-    def claimed_first(*args: Any) -> Any:
-        _claim(payments)
-        return change(*args)
-
-    monkeypatch.setattr(payments.store, "change", claimed_first)
+    _claim_before_it_changes(payments, monkeypatch)
     assert payments.withdraw(record).state == "initiated"
     assert backend.records()[0].state == "initiated"
     assert heard.names == ["queued"]
@@ -525,13 +531,7 @@ def test_a_person_who_is_too_late_is_told(
     payments: AnyPayments, backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = payments.c2b(**PAYMENT)
-    change = payments.store.change
-
-    def claimed_first(*args: Any) -> Any:
-        _claim(payments)
-        return change(*args)
-
-    monkeypatch.setattr(payments.store, "change", claimed_first)
+    _claim_before_it_changes(payments, monkeypatch)
     with pytest.raises(ValidationError, match="being sent by now"):
         payments.resolve(record, State.FAILED, by="ana", note="ordered twice")
     assert backend.records()[0].state == "initiated"
@@ -721,20 +721,8 @@ def test_a_coroutine_queues_and_withdraws_as_any_call(
 def test_a_coroutine_that_is_cancelled_while_it_queues_leaves_a_queued_payment(
     payments: AnyPayments, backend: Backend, sender: AnySender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    create = payments.store.create
-
-    async def cancel() -> None:
-        def cancelled_meanwhile(*args: Any) -> Any:
-            loop.call_soon_threadsafe(task.cancel)
-            return create(*args)
-
-        loop = asyncio.get_running_loop()
-        monkeypatch.setattr(payments.store, "create", cancelled_meanwhile)
-        task = asyncio.ensure_future(payments.ac2b(**PAYMENT))
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    backend.run(cancel())
+    paying = partial(payments.ac2b, **PAYMENT)
+    backend.run(cancel_during(monkeypatch, payments.store, "create", paying))
     assert [record.state for record in backend.records()] == ["queued"]
     run(sender)
     assert [record.state for record in backend.records()] == ["completed"]

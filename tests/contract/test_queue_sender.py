@@ -264,20 +264,25 @@ def test_what_cannot_be_prepared_while_the_database_is_away_is_queued_again(
     assert sorted(sent_to(mpesa_simulator)) == sorted(references)
 
 
+def _break_for(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, reference: str) -> None:
+    """Have a method raise for the payment with this reference."""
+    method = getattr(owner, name)
+
+    def broken(record: Any) -> Any:
+        if record.third_party_reference == reference:
+            raise RuntimeError("a secret")
+        return method(record)
+
+    monkeypatch.setattr(owner, name, broken)
+
+
 def test_one_that_cannot_be_failed_when_its_time_is_over_keeps_no_other(
     payments: AnyPayments, backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, _ = _queue(payments, 2)
     past = datetime.now(timezone.utc) - timedelta(seconds=1)
     backend.set_all(send_before=past, next_check_at=past)
-    look_at = payments._queue.look_at
-
-    def broken(record: Any) -> Any:
-        if record.third_party_reference == first:
-            raise RuntimeError("a row that breaks")
-        return look_at(record)
-
-    monkeypatch.setattr(payments._queue, "look_at", broken)
+    _break_for(monkeypatch, payments._queue, "look_at", first)
     sender = payments.queue_sender(10)
     assert sender.run_once() == Sent(expired=1, failed=1)
     sender.finish(0)
@@ -305,14 +310,7 @@ def test_one_that_cannot_be_sent_keeps_no_other(
 ) -> None:  # fmt: skip
     first, *others = _queue(payments, 3)
     sender = begin()
-    request_of = sender._sender.request_of
-
-    def broken(record: Any) -> Any:
-        if record.third_party_reference == first:
-            raise RuntimeError("a secret")
-        return request_of(record)
-
-    monkeypatch.setattr(sender._sender, "request_of", broken)
+    _break_for(monkeypatch, sender._sender, "request_of", first)
     run(sender)
     assert _states(backend) == ["failed", "completed", "completed"]
     said = backend.records()[0].response_description

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import pytest
 from alembic import command
@@ -20,7 +20,7 @@ from flask import Flask
 from flask_admin import Admin
 from flask_babel import Babel
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import DateTime, ForeignKey, create_engine, inspect, select, text, update
+from sqlalchemy import DateTime, Engine, ForeignKey, create_engine, inspect, select, text, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 from sqlalchemy.pool import NullPool
 
@@ -37,6 +37,7 @@ from .conftest import flat_config
 from .models import Base, Payment, PaymentCallback, PaymentOutboxEntry
 from .test_admin_pages import _reverse
 
+_Paid = TypeVar("_Paid", bound=TransactionMixin)
 PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "150.00", "reference": "ORDER 7"}
 
 
@@ -85,6 +86,20 @@ def test_flask_sqlalchemy(shop: Shop) -> None:
     assert shop.payment.__tablename__ == "shop_payment"
 
 
+def _records(base: Any, payment: type[_Paid], tmp_path: Path) -> tuple[Engine, Records[_Paid]]:
+    """A database with the tables of a payment's model, and of all that goes with it."""
+
+    class OwnCallback(CallbackLogMixin, base):  # type: ignore[misc]
+        __tablename__ = "own_callback"
+
+    class OwnOutboxEntry(OutboxMixin, base):  # type: ignore[misc]
+        __tablename__ = "own_outbox_entry"
+
+    engine = create_engine(f"sqlite:///{tmp_path / 'shop.db'}", poolclass=NullPool)
+    base.metadata.create_all(engine)
+    return engine, Records(engine, payment, OwnCallback, OwnOutboxEntry)
+
+
 def test_a_time_of_the_shops_own_is_left_as_its_column_has_it(
     mpesa_simulator: Simulator, tmp_path: Path
 ) -> None:
@@ -95,16 +110,9 @@ def test_a_time_of_the_shops_own_is_left_as_its_column_has_it(
         __tablename__ = "sold"
         delivered_at: Mapped[datetime | None] = mapped_column(DateTime)
 
-    class SoldCallback(CallbackLogMixin, Own):
-        __tablename__ = "sold_callback"
-
-    class SoldOutboxEntry(OutboxMixin, Own):
-        __tablename__ = "sold_outbox_entry"
-
-    engine = create_engine(f"sqlite:///{tmp_path / 'shop.db'}", poolclass=NullPool)
-    Own.metadata.create_all(engine)
+    engine, records = _records(Own, Sold, tmp_path)
     app = _app(mpesa_simulator)
-    mpesa = Mpesa(app, records=Records(engine, Sold, SoldCallback, SoldOutboxEntry))
+    mpesa = Mpesa(app, records=records)
     local = datetime(2026, 5, 3, 9, 30)  # noqa: DTZ001 - as a shop keeps it
     with app.app_context():
         sold = mpesa.link(mpesa.c2b(**PAYMENT), delivered_at=local)
@@ -131,16 +139,9 @@ def test_a_model_may_read_a_collection_of_the_shops_with_each_payment(
         __tablename__ = "bought"
         items: Mapped[list[Item]] = relationship(Item, lazy="joined")
 
-    class BoughtCallback(CallbackLogMixin, Own):
-        __tablename__ = "bought_callback"
-
-    class BoughtOutboxEntry(OutboxMixin, Own):
-        __tablename__ = "bought_outbox_entry"
-
-    engine = create_engine(f"sqlite:///{tmp_path / 'shop.db'}", poolclass=NullPool)
-    Own.metadata.create_all(engine)
+    engine, records = _records(Own, Bought, tmp_path)
     app = _app(mpesa_simulator)
-    mpesa = Mpesa(app, records=Records(engine, Bought, BoughtCallback, BoughtOutboxEntry))
+    mpesa = Mpesa(app, records=records)
     with app.app_context():
         mpesa_simulator.scenarios.queue("cut_after", operation="c2b")
         lost = mpesa.c2b(order="7", msisdn="84 123 4567", amount="150.00")

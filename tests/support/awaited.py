@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, cast
+
+import pytest
 
 from mpesa_integrations import (
     AsyncMpesaClient,
@@ -18,6 +20,29 @@ from mpesa_integrations import (
 )
 from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.settings.client import MpesaConfig
+
+
+async def cancel_during(
+    monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, call: Callable[[], Awaitable[Any]]
+) -> None:
+    """Await a call in a task that is cancelled as soon as it has come to a method.
+
+    Args:
+        monkeypatch: the test's.
+        owner: whose method it is.
+        name: the method's.
+        call: is awaited.
+    """
+    method, loop = getattr(owner, name), asyncio.get_running_loop()
+
+    def cancelled_meanwhile(*args: Any) -> Any:
+        loop.call_soon_threadsafe(task.cancel)
+        return method(*args)
+
+    monkeypatch.setattr(owner, name, cancelled_meanwhile)
+    task = asyncio.ensure_future(call())
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 class _AsAsync:
