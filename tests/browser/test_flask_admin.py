@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +14,6 @@ from flask_admin import Admin
 from flask_babel import Babel
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.pool import NullPool
-from werkzeug.serving import make_server
 
 from flask_mpesa import Mpesa
 from flask_mpesa.admin import TransactionView
@@ -24,6 +22,7 @@ from flask_mpesa.records import CallbackLogMixin, OutboxMixin, Records, Transact
 from mpesa_integrations import MpesaError
 from mpesa_integrations.simulator import Simulator
 from tests.flask.conftest import flat_config
+from tests.support.chunked import SERVERS_OWN, serving
 
 from .conftest import DESKTOP, PHONE, Screenshot, choose, problems, scrolls_sideways
 
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 pytest.importorskip("playwright")
+pytestmark = pytest.mark.filterwarnings(SERVERS_OWN)
 
 PAYERS = ("841112222", "840000014", "840000001", "840000002", "851234567")
 
@@ -88,13 +88,9 @@ def payments(mpesa_simulator: Simulator, tmp_path: Path) -> Iterator[str]:
     # This thread has the event loop that drives the browser.
     with ThreadPoolExecutor(1) as pool:
         pool.submit(pay).result()
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.port}/admin/payments/"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    # Werkzeug's own server leaves a file open that a browser has asked for before it went away.
+    with serving(app) as port:
+        yield f"http://127.0.0.1:{port}/admin/payments/"
     app.extensions["mpesa"].forget()
 
 
