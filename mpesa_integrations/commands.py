@@ -509,6 +509,12 @@ def _left(payments: Payments[Any, Any]) -> str:
 
 
 def _count(done: Reconciled) -> str:
-    said = f"{done.asked} asked, {done.dispatched} told, {done.callbacks} callbacks decided"
-    said += f", {done.expired} not sent in time" if done.expired else ""
-    return said + (f", {done.failed} failed" if done.failed else "")
+    """What was done; what an answer told is none of the events that were left to dispatch."""
+    parts = (
+        (done.dispatched, "events dispatched"),
+        (done.callbacks, "callbacks decided"),
+        (done.expired, "not sent in time"),
+        (done.failed, "failed"),
+    )
+    said = [f"{count} {what}" for count, what in parts if count]
+    return ", ".join([f"{done.asked} asked", *said])

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from release import ROOT, faults_before_build, faults_of_build, left_to_a_person, version_of
 
@@ -178,3 +179,11 @@ def test_a_version_under_development_cannot_be_released(repository: Path) -> Non
 
 def test_this_repository_has_a_version_that_can_be_released() -> None:
     assert version_of(ROOT)
+
+
+def test_the_pretix_plugin_takes_the_library_of_this_version() -> None:
+    of_plugin = (ROOT / "integrations" / "pretix-mpesa" / "pyproject.toml").read_text("utf-8")
+    (needed,) = re.findall(r'"(mpesa-integrations\[[^"]*)"', of_plugin)
+    specifier = Requirement(needed).specifier
+    assert specifier.contains(version_of(ROOT), prereleases=True)
+    assert not specifier.contains("99"), "a later library may differ before 1.0"

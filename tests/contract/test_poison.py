@@ -458,7 +458,7 @@ def test_an_account_that_is_broken_keeps_no_other_from_being_reconciled(
     code = reconcile(accounts, **how, echo=said.append)
     assert code is ExitCode.CONFIGURATION
     assert backend.records()[0].state == "completed"
-    assert "working: 1 asked, 0 told, 0 callbacks decided" in said
+    assert "working: 1 asked" in said
     assert any("no_key_file: ConfigurationError" in line for line in said)
     assert "reconcile.account_failed account=nothing" in caplog.text
 
