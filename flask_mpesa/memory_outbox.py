@@ -72,14 +72,21 @@ class MemoryOutbox(Generic[R]):
             for kept in due
         ]
 
-    def defer_outbox(self, ids: Sequence[str], until: datetime, *, untried: bool = False) -> None:
+    def defer_outbox(self, ids: Sequence[str], until: datetime) -> None:
         """Have them tried at another time."""
         with self._outbox_lock:
             for key in ids:
+                self.change_outbox_entry(key, {"due_at": until})
+
+    def release_outbox(self, ids: Sequence[str], until: datetime) -> None:
+        """Have those tried now that nobody was handed since."""
+        with self._outbox_lock:
+            for key in ids:
                 kept = self._handlers.get(key)
-                if kept is not None:
-                    attempts = kept.entry.attempts - int(untried)
-                    self.change_outbox_entry(key, {"due_at": until, "attempts": attempts})
+                if kept is not None and kept.entry.next_try_at == until:
+                    attempts = kept.entry.attempts - 1
+                    now = datetime.now(timezone.utc)
+                    self.change_outbox_entry(key, {"due_at": now, "attempts": attempts})
 
     def hold_outbox(self, ids: Sequence[str], until: datetime) -> None:
         """Only signals' entries are held, of which none is kept."""

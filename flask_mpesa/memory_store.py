@@ -26,7 +26,12 @@ from mpesa_integrations.core.payments.lifecycle import (
     OPEN_STATES,
     State,
 )
-from mpesa_integrations.core.payments.orders import Order, may_retry, refuse_order
+from mpesa_integrations.core.payments.orders import (
+    Order,
+    is_contradicted,
+    may_retry,
+    refuse_order,
+)
 from mpesa_integrations.core.payments.ownership import merged, refuse_names
 from mpesa_integrations.core.payments.records import Change, OrderClaimed, OutboxEntry
 from mpesa_integrations.core.payments.refusals import refuse_claimed
@@ -353,12 +358,16 @@ class MemoryStore(MemoryOutbox[Payment], MemoryCallbacks):
         original = None if key is None else self._find(pk=key)
         if original is not None:
             under_way = [*self._under_way(original.pk), reversal.amount]
-            refuse_too_much(original, under_way)
+            refuse_too_much(original, under_way, self._contradicted(original.pk))
             self._keep(replace(original, reversal_pending=sum(under_way, Decimal(0))))
 
     def _under_way(self, original_id: int) -> list[Decimal]:
         others = [p for p in self._payments.values() if p.original_id == original_id]
         return [p.amount for p in others if State(p.state) in OPEN_STATES]
+
+    def _contradicted(self, original_id: int) -> list[Decimal]:
+        others = [p for p in self._payments.values() if p.original_id == original_id]
+        return [p.amount for p in others if is_contradicted(p)]
 
     def _find(self, **columns: Any) -> Payment | None:
         with self._lock:

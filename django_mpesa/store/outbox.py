@@ -45,13 +45,17 @@ class OutboxTable(AccountDatabase):
             if entry.handler or entry.transaction_id in records or entry.transaction_id in gone
         ]
 
-    def defer_outbox(self, ids: Sequence[str], until: datetime, *, untried: bool = False) -> None:
+    def defer_outbox(self, ids: Sequence[str], until: datetime) -> None:
         """Update when entries are due."""
-        values: dict[str, Any] = {"due_at": stored(until)}
-        if untried:
-            values["attempts"] = F("attempts") - 1
         with self._together(False):
-            self._outbox.filter(pk__in=ids).update(**values)
+            self._outbox.filter(pk__in=ids).update(due_at=stored(until))
+
+    def release_outbox(self, ids: Sequence[str], until: datetime) -> None:
+        """Update those that are due then still."""
+        with self._together(False):
+            self._outbox.filter(pk__in=ids, due_at=stored(until)).update(
+                due_at=timezone.now(), attempts=F("attempts") - 1
+            )
 
     def hold_outbox(self, ids: Sequence[str], until: datetime) -> None:
         """Update when entries are due, on a connection that does not stay open."""

@@ -22,7 +22,7 @@ from mpesa_integrations.core.payments.lifecycle import (
     OPEN_STATES,
     State,
 )
-from mpesa_integrations.core.payments.orders import Order
+from mpesa_integrations.core.payments.orders import UNPAID_STATES, Order
 from mpesa_integrations.core.payments.ownership import merged
 from mpesa_integrations.core.payments.refusals import (
     find_existing,
@@ -326,7 +326,7 @@ class DjangoStore(OutboxTable, CallbackTable):
             return
         of_original = self._records.filter(pk=original_id)
         under_way = self._under_way(original_id)
-        refuse_too_much(of_original.get(), under_way)
+        refuse_too_much(of_original.get(), under_way, self._contradicted(original_id))
         # In Python, not by SQL's arithmetic, which is inexact on SQLite.
         of_original.update(reversal_pending=sum(under_way))
 
@@ -334,6 +334,11 @@ class DjangoStore(OutboxTable, CallbackTable):
         # As a Q: the type checker's plugin cannot look up a key to a model that is abstract.
         open_ = self._records.filter(Q(original_id=original_id), state__in=OPEN_STATES)
         return [reversal.amount for reversal in open_]
+
+    def _contradicted(self, original_id: Any) -> list[Decimal]:
+        of_original = self._records.filter(Q(original_id=original_id), state__in=UNPAID_STATES)
+        undecided = of_original.filter(conflict_decided_at=None).exclude(conflict="")
+        return [reversal.amount for reversal in undecided]
 
     def _settle(
         self, reversal: AbstractTransaction, *, completes: bool

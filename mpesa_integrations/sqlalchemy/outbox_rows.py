@@ -71,12 +71,16 @@ class OutboxRows:
         )
         return claim(session, due, model.due_at, until, limit, counted=True)
 
-    def defer(
-        self, session: Session, ids: Sequence[str], until: datetime, *, untried: bool
-    ) -> None:
-        """Set when entries are due, and whether the last time that they were is not to count."""
-        values = {"due_at": until, **({"attempts": self.model.attempts - 1} if untried else {})}
-        session.execute(update(self.model).where(self.model.id.in_(ids)).values(**values))
+    def defer(self, session: Session, ids: Sequence[str], until: datetime) -> None:
+        """Set when entries are due."""
+        session.execute(update(self.model).where(self.model.id.in_(ids)).values(due_at=until))
+
+    def release(self, session: Session, ids: Sequence[str], until: datetime) -> None:
+        """Make due again, with a try less, those that are put off until then still."""
+        model = self.model
+        statement = update(model).where(model.id.in_(ids), model.due_at == until)
+        now = datetime.now(timezone.utc)
+        session.execute(statement.values(due_at=now, attempts=model.attempts - 1))
 
     def change(self, session: Session, entry_id: str, values: Mapping[str, Any]) -> None:
         """Set columns of an entry."""

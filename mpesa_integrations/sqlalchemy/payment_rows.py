@@ -22,6 +22,7 @@ from ..core.payments.lifecycle import (
     OPEN_STATES,
     State,
 )
+from ..core.payments.orders import UNPAID_STATES
 from ..core.payments.ownership import OWNED, merged, refuse_names
 from ..core.payments.reversals import after_settling, refuse_too_much
 from .callback_rows import CallbackRows
@@ -31,6 +32,7 @@ from .outbox_rows import OutboxRows
 from .sessions import read, rows_changed, wake_workers
 
 _OPEN = [state.value for state in OPEN_STATES]
+_UNPAID = [state.value for state in UNPAID_STATES]
 _AWAITED = [state.value for state in AWAITED_STATES]
 _MAY_BE_CHECKED_EARLY = [state.value for state in MAY_BE_CHECKED_EARLY]
 _Found = TransactionMixin | None
@@ -344,7 +346,7 @@ class PaymentRows:
         model = self.model
         under_way = self._under_way(session, original_id)
         original = self.get(session, original_id)
-        refuse_too_much(original, under_way)
+        refuse_too_much(original, under_way, self._contradicted(session, original_id))
         # In Python, not by SQL's arithmetic, which is inexact on SQLite.
         pending = {"reversal_pending": sum(under_way), "updated_at": original.updated_at}
         rows_changed(session, update(model).where(model.id == original_id).values(**pending))
@@ -353,6 +355,16 @@ class PaymentRows:
         model = self.model
         open_ = select(model.amount).where(model.original_id == original_id, model.state.in_(_OPEN))
         return session.scalars(open_).all()
+
+    def _contradicted(self, session: Session, original_id: Any) -> Sequence[Decimal]:
+        model = self.model
+        undecided = select(model.amount).where(
+            model.original_id == original_id,
+            model.state.in_(_UNPAID),
+            model.conflict != "",
+            model.conflict_decided_at.is_(None),
+        )
+        return session.scalars(undecided).all()
 
     def _settle(self, session: Session, reversal: TransactionMixin, *, completes: bool) -> _Found:
         """Write into the original what became of a reversal; its row is locked meanwhile.

@@ -310,10 +310,15 @@ class SqlAlchemyStore:
             if entry.handler or entry.transaction_key not in unread
         ]
 
-    def defer_outbox(self, ids: Sequence[str], until: datetime, *, untried: bool = False) -> None:
+    def defer_outbox(self, ids: Sequence[str], until: datetime) -> None:
         """Update when they are due."""
         with self._sessions.writing() as session:
-            self._outbox.defer(session, ids, until, untried=untried)
+            self._outbox.defer(session, ids, until)
+
+    def release_outbox(self, ids: Sequence[str], until: datetime) -> None:
+        """Update those that are due then still."""
+        with self._sessions.writing() as session:
+            self._outbox.release(session, ids, until)
 
     def hold_outbox(self, ids: Sequence[str], until: datetime) -> None:
         """Update when they are due, in a session of its own as any."""

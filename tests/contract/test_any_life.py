@@ -34,10 +34,10 @@ from flask_mpesa.memory_store import MemoryStore
 from mpesa_integrations import ValidationError
 from mpesa_integrations.core.errors import GatewayUnavailable, MpesaError
 from mpesa_integrations.core.payments.calls import Payments
-from mpesa_integrations.core.payments.checks import seconds_under_way
 from mpesa_integrations.core.payments.lifecycle import MONEY_MOVED_STATES, OPEN_STATES, State
 from mpesa_integrations.core.payments.orders import CLAIMING_STATES
 from mpesa_integrations.core.payments.queue_sender import QueueSender
+from mpesa_integrations.core.payments.status_queries import seconds_under_way
 from mpesa_integrations.core.protocol.http import HttpRequest, HttpResponse, Transport
 from mpesa_integrations.core.settings.account import AccountSettings, Send
 from mpesa_integrations.simulator.in_process import InProcessGateway, in_process_gateway

@@ -86,6 +86,24 @@ def test_the_second_callback_with_one_transaction_is_a_conflict(
     assert heard.names[-2:] == ["completed", "conflict"], "dispatched once"
 
 
+def test_a_paid_one_that_claims_nothing_is_a_conflict_once_where_another_has_its_transaction(
+    payments: Payments[Any, Any], backend: Backend, two_pending: tuple[Any, Any], heard: Heard
+) -> None:
+    """As one that was on record before there were claims."""
+    first, second = two_pending
+    payments.receive(callback(first))
+    payments.store.change(
+        second,
+        State.PENDING,
+        Change(values={"state": State.COMPLETED, "transaction_id": ID, "next_check_at": None}),
+    )
+    heard.events.clear()
+    for _ in range(2):
+        assert payments.receive(callback(second))[0] == 200
+    assert heard.names == ["conflict"]
+    assert _claims(backend) == [ID, None]
+
+
 def test_a_reversal_by_that_transaction_finds_the_one_that_holds_it(
     payments: Payments[Any, Any], backend: Backend, two_pending: tuple[Any, Any]
 ) -> None:

@@ -101,6 +101,24 @@ def test_nobody_decides_that_no_money_moved_while_a_call_is_under_way(
     assert payments.resolve(first, State.FAILED, **decision).state == "failed"
 
 
+@pytest.mark.parametrize("code", ["0", "INS-2006"])
+def test_an_early_callback_does_not_end_a_payments_call(
+    payments: Payments[Any, Any], backend: Backend, code: str
+) -> None:
+    payments.c2b(msisdn="841234567", amount=10, order="ORDER-1", send="worker")
+    payments._queue.claim(1)  # by a worker, which sends it now
+    (record,) = backend.records()
+    for conversation in ("AG_1", "AG_2"):
+        payments.receive(callback(record, code, input_OriginalConversationID=conversation))
+    assert backend.verdicts() == ["early", "early"]
+    assert payments.reconcile().asked == 0
+    with pytest.raises(ValidationError, match="under way"):
+        payments.resolve(record, State.FAILED, by="Ana", note="not on the statement")
+
+    backend.make_due()  # its call must be over by now
+    assert payments.resolve(record, State.FAILED, by="Ana", note="not on the statement")
+
+
 @pytest.mark.parametrize("said", ["N/A", "Pending", "nothing"])
 def test_to_ask_for_a_payment_does_not_end_its_call(
     payments: Payments[Any, Any],

@@ -148,6 +148,24 @@ def test_a_receiver_of_a_worker_that_takes_long_is_called_once_and_the_rest_goes
     assert backend.outbox() == 0
 
 
+def test_a_worker_gives_back_only_what_no_other_was_handed_since(
+    payments: Payments[Any, Any], backend: Backend, heard: Slow
+) -> None:
+    heard.silent = True
+    payments.c2b(**PAYMENT)
+    now = datetime.now(timezone.utc) + timedelta(minutes=5)
+    first, second = now + timedelta(minutes=1), now + timedelta(minutes=9)
+    store = backend.store()
+    ids = [due.id for due in store.claim_outbox(now, first, 10)]
+    assert len(ids) == 2
+    assert {due.id for due in store.claim_outbox(first, second, 10)} == set(ids)
+    store.release_outbox(ids, first)
+    assert store.claim_outbox(first, second, 10) == [], "they are the second worker's"
+    store.release_outbox(ids[:1], second)
+    (again,) = store.claim_outbox(first, second, 10)
+    assert (again.id, again.attempts) == (ids[0], 2), "as what was not tried does not count"
+
+
 def test_both_events_of_a_reversal_are_kept_while_the_first_is_dispatched(
     payments: Payments[Any, Any], make_payments: MakePayments, backend: Backend, heard: Slow,
     other: Any,

@@ -214,6 +214,42 @@ def test_a_refund_that_a_person_decides_went_through_is_given_back(
     assert heard.names == ["reversal_completed", "reversed"]
 
 
+def test_no_refund_follows_a_contradicted_one_until_somebody_decided(
+    payments: AnyPayments, mpesa_simulator: Simulator, backend: Backend
+) -> None:
+    """Else 200 could go back of 150: the first refund may have gone through."""
+    paid = payments.c2b(**PAYMENT)
+    mpesa_simulator.scenarios.queue("wrong_pin", delay=0)
+    refund = payments.reverse(paid, "100.00")
+    payments.receive(callback(refund, input_TransactionID=paid.transaction_id))
+    sent = len(backend.records())
+    for amount in ("100.00", "50.01", None):
+        for send in ("now", "worker"):
+            with pytest.raises(ValidationError, match="a person must decide that first") as caught:
+                payments.reverse(paid, amount, send=send)
+            assert list(caught.value.errors) == ["amount"]
+    assert len(backend.records()) == sent
+    assert payments.reverse(paid, "50.00").state == "completed", "so much is left either way"
+
+    assert payments.resolve(refund, State.FAILED, by="Ana", note="not on the statement").conflict
+    assert payments.reverse(paid).amount == Decimal(100)
+    assert payments.standing("ORDER-7").state == "reversed"
+
+
+def test_a_decision_is_written_once_however_often_it_is_made(
+    payments: AnyPayments, mpesa_simulator: Simulator, heard: Heard
+) -> None:
+    """As by who clicks twice, or where the commit was not heard of and it is tried again."""
+    first = _contradicted(payments, mpesa_simulator)
+    heard.events.clear()
+    for _ in range(2):
+        decided = payments.resolve(first, State.COMPLETED, by="Ana", note="on the statement")
+        assert decided.state == "completed"
+    assert heard.names == ["completed"]
+    with pytest.raises(ValidationError, match="which is final"):
+        payments.resolve(first, State.FAILED, by="Ana", note="on the statement")
+
+
 def test_news_after_a_decision_is_for_a_person_again(
     payments: AnyPayments, mpesa_simulator: Simulator
 ) -> None:

@@ -496,6 +496,28 @@ def test_what_a_reversal_under_way_may_give_back_is_not_left(
     assert (original.state, original.reversed_amount) == ("reversed", Decimal(150))
 
 
+def test_a_reversal_cannot_itself_be_given_back(
+    payments: Payments[Any, Any], backend: Backend
+) -> None:
+    paid = payments.c2b(**PAYMENT)
+    part = payments.reverse(paid, 40)
+    assert (part.state, bool(part.transaction_id)) == ("completed", True)
+    with pytest.raises(ValidationError, match="a reversal, which cannot itself be given back"):
+        payments.reverse(part)
+    with pytest.raises(ValidationError):
+        payments.reverse(transaction_id=part.transaction_id)
+    assert len(backend.records()) == 2
+
+
+def test_a_key_of_a_refund_with_an_unknown_transaction_is_a_conflict(
+    payments: Payments[Any, Any],
+) -> None:
+    paid = payments.c2b(**PAYMENT)
+    payments.reverse(transaction_id=paid.transaction_id, idempotency_key="refund-1")
+    with pytest.raises(IdempotencyConflict, match="another original_id"):
+        payments.reverse(transaction_id="NOSUCHTHING", idempotency_key="refund-1")
+
+
 @pytest.mark.parametrize("given_back", ["50.01", "100.00"])
 def test_what_was_given_back_beyond_what_was_paid_is_told_and_not_booked_of_the_payment(
     payments: Payments[Any, Any], backend: Backend, heard: Heard, mpesa_simulator: Simulator,
@@ -512,8 +534,12 @@ def test_what_was_given_back_beyond_what_was_paid_is_told_and_not_booked_of_the_
     assert reversal.state == "completed", "the money has moved"
     assert f"reversal.unbooked third_party_reference={part.third_party_reference}" in caplog.text
     assert caplog.text.count("reversal.unbooked") == 1
-    assert heard.names[-2:] == ["reversal_unknown", "reversal_completed"]
+    assert heard.names[-3:] == ["reversal_unknown", "reversal_completed", "conflict"]
     assert "reversed" not in heard.names
+    assert heard.events[-1][1].pk == original.pk, "a person is to look at the payment"
+    assert original.conflict == (
+        f"reversal {part.third_party_reference} gave back 100.00, which is more than was left"
+    )
     assert backend.outbox() == 0
 
 

@@ -92,9 +92,9 @@ def test_the_reversals_under_way_count_as_given_back(
 ) -> None:
     amounts = [Decimal(amount) for amount in under_way]
     if not refused:
-        return refuse_too_much(_paid(before), amounts)
+        return refuse_too_much(_paid(before), amounts, [])
     with pytest.raises(ValidationError) as caught:
-        refuse_too_much(_paid(before), amounts)
+        refuse_too_much(_paid(before), amounts, [])
     problem = (
         "with the reversals under way, more would go back than was paid: "
         "wait for what becomes of them"

@@ -58,7 +58,7 @@ from .records import (
     Verdict,
 )
 from .schedule import DISPATCH_GRACE, MOST_ATTEMPTS, backoff, time_left, utc_now
-from .status_queries import StatusQueries
+from .status_queries import StatusQueries, seconds_under_way
 from .store import Store, find_exactly
 
 logger: logging.Logger = logging.getLogger("mpesa_integrations")
@@ -325,6 +325,10 @@ class CallbackIntake(Generic[R, C]):
     def _decide_without_conversation(self, entry: C, callback: Callback, record: R) -> None:
         """Nothing says yet, or ever, that the callback is this payment's."""
         report = self._report_of(record, callback)
+        if seconds_under_way(self._store, record):
+            # Its answer is to come, and then this is looked at again. Were it asked for now, it
+            # would look as if its call had ended, and the order might be paid again meanwhile.
+            return
         if State(record.state) in AWAITED_STATES:
             self._recorder.check_now(record)
         elif State(record.state) is State.QUEUED:

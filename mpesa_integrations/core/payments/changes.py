@@ -9,7 +9,7 @@ from typing import Any
 
 from ..masking import mask_msisdns_in
 from .evidence import StatusReport, kept_id
-from .lifecycle import AWAITED_STATES, FINAL_STATES, MONEY_MOVED_STATES, Transition
+from .lifecycle import AWAITED_STATES, FINAL_STATES, MONEY_MOVED_STATES, Evidence, Transition
 from .orders import claim_in, is_in_conflict
 from .records import Record
 from .schedule import FIRST_CHECK, backoff, utc_now
@@ -29,7 +29,7 @@ def changed_columns(record: Record, step: Transition, report: StatusReport) -> d
         if said and not getattr(record, name):
             columns[name] = said
     known_as = columns.get("transaction_id") or record.transaction_id
-    if _claims_transaction(record, step) and known_as:
+    if _claims_transaction(record, step, report) and known_as:
         columns["claimed_transaction_id"] = known_as
     if step.changed:
         columns |= {
@@ -65,7 +65,7 @@ def columns_after_check(record: Record) -> dict[str, Any]:
     return {"checks": checks, "next_check_at": utc_now() + backoff(checks)}
 
 
-def _claims_transaction(record: Record, step: Transition) -> bool:
+def _claims_transaction(record: Record, step: Transition, report: StatusReport) -> bool:
     """Whether the gateway's transaction, once it is known, is now this payment's alone.
 
     A reversal has none of its own: its answer may name what it gives back.
@@ -73,6 +73,7 @@ def _claims_transaction(record: Record, step: Transition) -> bool:
     return (
         record.operation != "reversal"
         and step.state in MONEY_MOVED_STATES
+        and report.evidence is Evidence.SUCCEEDED
         and record.claimed_transaction_id is None
     )
 

@@ -5,7 +5,7 @@ A check is one call, or three steps for a worker that waits for many answers at 
 
 from __future__ import annotations
 
-from typing import Any, Generic
+from typing import Generic
 
 from ..errors import MpesaError
 from ..protocol.results import TransactionStatusResult
@@ -17,22 +17,8 @@ from .persistence import persist, reread
 from .queued import Queue
 from .recorder import Recorder
 from .records import C, R
-from .schedule import utc_now
-from .status_queries import StatusQueries
+from .status_queries import StatusQueries, seconds_under_way
 from .store import Store
-
-
-def seconds_under_way(store: Store[R, Any], record: R) -> float:
-    """For how long a payment's own call may still be under way, its answer to come; 0 if it is not.
-
-    Args:
-        store: where it is recorded.
-        record: the payment.
-    """
-    until = record.next_check_at
-    if State(record.state) is not State.INITIATED or record.checks or until is None:
-        return 0.0
-    return max(0.0, (store.aware(until) - utc_now()).total_seconds())
 
 
 class Checks(Generic[R, C]):

@@ -33,9 +33,9 @@ def check_repeated(
             third_party_reference=record.third_party_reference,
         )
     for name in _COMPARED:
-        if values.get(name) is None:
+        if values.get(name) is None and name != "original_id":
             continue
-        kept, given = getattr(record, name), values[name]
+        kept, given = getattr(record, name), values.get(name)
         if name == "amount":
             kept, given = parse_amount(kept), parse_amount(given)
         if kept != given:

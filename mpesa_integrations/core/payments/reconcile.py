@@ -196,7 +196,7 @@ class Reconciler(Generic[R, C]):
             done += Reconciled(dispatched=1, failed=int(not dispatched))
         if done.dispatched < len(claimed):
             rest = [due.id for due in claimed[done.dispatched :]]
-            persist(self._store, lambda: self._store.defer_outbox(rest, utc_now(), untried=True))
+            persist(self._store, lambda: self._store.release_outbox(rest, until))
         return done
 
     def _look_at_queued(self, record: R) -> Reconciled:

@@ -113,10 +113,7 @@ class Recorder(Generic[R, C]):
             return changed[0]
         self._outbox.dispatch((change.outbox, changed[0]))
         if change.reverses:
-            logger.error(
-                "reversal.unbooked third_party_reference=%s: more was given back than paid",
-                record.third_party_reference,
-            )
+            self._note_unbooked(changed[0])
         return changed[0]
 
     def note_conflict(self, record: R, report: StatusReport) -> R:
@@ -128,7 +125,7 @@ class Recorder(Generic[R, C]):
             # It is the payment's only if a person decides so; by it, it can then be given back.
             values = {"transaction_id": named}
             self._store.change(record, State(record.state), Change(values=values))
-        return self._note_for_a_person(record, said, report)
+        return self._note_for_a_person(record, said, report.evidence)
 
     def decide(self, record: R, report: StatusReport) -> R | None:
         """Write down what a person decided of a payment that evidence contradicted.
@@ -228,9 +225,20 @@ class Recorder(Generic[R, C]):
         # The same words whatever the source: it is dispatched once.
         said = f"{report.evidence} (transaction {change.values['claimed_transaction_id']}), "
         said += f"but that transaction is payment {claimed.reference}'s"
-        return self._note_for_a_person(record, said, report)
+        return self._note_for_a_person(record, said, report.evidence)
 
-    def _note_for_a_person(self, record: R, said: str, report: StatusReport) -> R:
+    def _note_unbooked(self, reversal: R) -> None:
+        """Keep, for a person, that a payment's reversals gave back more than was paid."""
+        logger.error(
+            "reversal.unbooked third_party_reference=%s: more was given back than paid",
+            reversal.third_party_reference,
+        )
+        original = self._store.original_of(reversal)
+        if original is not None:
+            said = f"reversal {reversal.third_party_reference} gave back {reversal.amount:.2f}, "
+            self._note_for_a_person(original, said + "which is more than was left", "unbooked")
+
+    def _note_for_a_person(self, record: R, said: str, evidence: str) -> R:
         outbox = self._outbox.entries_for(Event.PAYMENT_CONFLICT)
         noted = write_in_charset(
             lambda substitute: self._store.note_conflict(record, substitute(said[:255]), outbox),
@@ -242,7 +250,7 @@ class Recorder(Generic[R, C]):
             "payment.conflict third_party_reference=%s state=%s evidence=%s",
             record.third_party_reference,
             record.state,
-            report.evidence,
+            evidence,
         )
         self._outbox.dispatch((outbox, noted))
         return noted

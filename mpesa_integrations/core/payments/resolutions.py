@@ -10,7 +10,6 @@ from ..errors import ValidationError, nothing_sent
 from ..failures import log_failure
 from ..messages import Message
 from .callback_intake import CallbackIntake
-from .checks import seconds_under_way
 from .evidence import DECIDED_BY, StatusReport
 from .lifecycle import FINAL_STATES, MONEY_MOVED_STATES, OPEN_STATES, Evidence, State
 from .orders import is_in_conflict
@@ -18,6 +17,7 @@ from .ownership import refuse_other_account
 from .persistence import persist, reread
 from .recorder import Recorder
 from .records import C, OrderClaimed, R, Record, TransactionClaimed
+from .status_queries import seconds_under_way
 from .store import Store
 
 _EVIDENCE = {
@@ -108,6 +108,8 @@ class Resolutions(Generic[R, C]):
 
     def _decide_contradiction(self, known: R, report: StatusReport) -> R:
         """Decide between what was evident of a payment first and what contradicted it."""
+        if _is_decided_so(known, report):
+            return known
         is_of_money = State(known.state) in MONEY_MOVED_STATES
         if not is_in_conflict(known) or (is_of_money and report.evidence is not Evidence.SUCCEEDED):
             problem = Message("the payment is %(state)s, which is final", state=str(known.state))
@@ -123,6 +125,12 @@ class Resolutions(Generic[R, C]):
             )
             raise nothing_sent({"record": [problem]}) from error
         return self._decide(known, report) if decided is None else reread(self._store, decided)
+
+
+def _is_decided_so(known: Record, report: StatusReport) -> bool:
+    """Whether this very decision is on record: a try whose commit was not heard of, or a click."""
+    same = known.response_description == report.description[:255] and not is_in_conflict(known)
+    return same and _EVIDENCE.get(State(known.state)) is report.evidence
 
 
 def is_undecided(record: Record) -> bool:

@@ -52,17 +52,27 @@ def after_settling(
     return {"reversal_pending": sum(under_way, Decimal(0)), **(booked or {})}, booked is not None
 
 
-def refuse_too_much(original: Record, under_way: Iterable[Decimal]) -> None:
+def refuse_too_much(
+    original: Record, under_way: Iterable[Decimal], contradicted: Iterable[Decimal]
+) -> None:
     """Refuse a reversal with which more could go back than was paid.
 
     Args:
         original: the payment, which no other reversal of it changes meanwhile.
         under_way: the amounts of its reversals whose outcome is open, the new one among them.
+        contradicted: of those that did not go through, and are said to have gone through.
 
     Raises:
         ValidationError: together, they are more than is left.
     """
-    if original.reversed_amount + sum(under_way) > original.amount:
+    left = original.amount - original.reversed_amount - sum(under_way)
+    if left >= 0 and left < sum(contradicted):
+        problem = Message(
+            "with a reversal that failed and is said to have gone through, more would go back than "
+            "was paid: a person must decide that first"
+        )
+        raise nothing_sent({"amount": [problem]})
+    if left < 0:
         problem = Message(
             "with the reversals under way, more would go back than was paid: "
             "wait for what becomes of them"
@@ -91,6 +101,9 @@ def check_reversible(original: R | None, amount: Decimal | None, argument: str) 
         raise nothing_sent(
             {argument: [Message("no payment with this transaction ID is on record")]}
         )
+    if original.operation == "reversal":
+        problem = Message("is a reversal, which cannot itself be given back")
+        raise nothing_sent({argument: [problem]})
     if State(original.state) not in PAID_STATES:
         problem = Message(
             "the payment is %(state)s; only what completed goes back", state=str(original.state)

@@ -6,7 +6,7 @@ No record is changed here: that is `checks`'s, which applies a report.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Generic
+from typing import Any, Generic
 
 from ..client.blocking import MpesaClient
 from ..masking import mask_msisdns_in
@@ -21,10 +21,23 @@ from .evidence import (
     is_duplicate,
     status_query_for,
 )
-from .lifecycle import Evidence, evidence_of_status
+from .lifecycle import Evidence, State, evidence_of_status
 from .records import C, R
 from .schedule import FIRST_CHECK, utc_now
 from .store import Store
+
+
+def seconds_under_way(store: Store[R, Any], record: R) -> float:
+    """For how long a payment's own call may still be under way, its answer to come; 0 if it is not.
+
+    Args:
+        store: where it is recorded.
+        record: the payment.
+    """
+    until = record.next_check_at
+    if State(record.state) is not State.INITIATED or record.checks or until is None:
+        return 0.0
+    return max(0.0, (store.aware(until) - utc_now()).total_seconds())
 
 
 class StatusQueries(Generic[R, C]):

@@ -253,13 +253,22 @@ class Store(Protocol[R, C]):
         that wait for a person are not handed out.
         """
 
-    def defer_outbox(self, ids: Sequence[str], until: datetime, *, untried: bool = False) -> None:
+    def defer_outbox(self, ids: Sequence[str], until: datetime) -> None:
         """Hand these entries out at another time, those of them that are still in the outbox.
 
         Args:
             ids: of the entries.
             until: the time.
-            untried: whether the last time that they were handed out is not to count.
+        """
+
+    def release_outbox(self, ids: Sequence[str], until: datetime) -> None:
+        """Make due again those of these entries that are as `claim_outbox` left them.
+
+        That claim does not count as a try. One that was handed to another since is left to it.
+
+        Args:
+            ids: of the entries.
+            until: as the claim had it.
         """
 
     def hold_outbox(self, ids: Sequence[str], until: datetime) -> None:
