@@ -41,6 +41,17 @@ def is_in_transaction(connection: BaseDatabaseWrapper) -> bool:
     return not connection.autocommit
 
 
+def has_callers_work(connection: BaseDatabaseWrapper) -> bool:
+    """Whether what is written here is the caller's to commit, and Django's TestCase is not it.
+
+    Where the settings have autocommit off there is no telling, since it is so in a worker, too.
+    """
+    if connection.in_atomic_block:
+        return not is_in_test_case(connection)
+    turned_off = bool(connection.settings_dict["AUTOCOMMIT"]) and not connection.autocommit
+    return connection.connection is not None and turned_off
+
+
 def disconnect(alias: str) -> None:
     """Give the caller's connection back, unless it is in use; the next query has a fresh one."""
     connection = connections[alias]

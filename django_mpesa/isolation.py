@@ -10,6 +10,7 @@ import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, NoReturn, TypeVar
 
 from django.db import connections, transaction
@@ -19,7 +20,14 @@ from mpesa_integrations.core.errors import CalledInTransaction, RecordLocked, Re
 from mpesa_integrations.core.failures import log_failure
 from mpesa_integrations.core.payments.tables import NOT_MIGRATED, not_migrated
 
-from .connections import HUNG_UP, another, close_if_broken, is_in_test_case, is_in_transaction
+from .connections import (
+    HUNG_UP,
+    another,
+    close_if_broken,
+    has_callers_work,
+    is_in_test_case,
+    is_in_transaction,
+)
 
 _T = TypeVar("_T")
 LOCK_TIMEOUT = 5
@@ -85,20 +93,28 @@ def run_on_its_own(alias: str, call: Callable[[], _T]) -> _T:
 
 
 def after_commit(alias: str, send: Callable[[], None]) -> None:
-    """Send signals once the caller's transaction, if there is one, has been committed.
+    """Send signals once no transaction of the caller's is open, in whatever database.
+
+    Where one is rolled back they are not sent, and stay in the outbox for a worker; so where
+    autocommit was turned off, since nothing tells then when a transaction has ended.
 
     Args:
         alias: the database of the payments.
         send: called then; at once where there is no transaction, and in Django's TestCase.
     """
     signals: list[Callable[[], None]] | None = getattr(_own, "signals", None)
-    connection = connections[alias]
     if signals is not None:
         signals.append(send)
-    elif connection.in_atomic_block and not is_in_test_case(connection):
-        transaction.on_commit(send, using=alias, robust=True)
-    else:
+        return
+    here = connections[alias]
+    # A receiver writes to the shop's database, too, and would do it inside of the caller's work.
+    others = [each for each in connections.all(initialized_only=True) if each is not here]
+    waits_for = next(filter(has_callers_work, [here, *others]), None)
+    if waits_for is None:
         send()
+    elif waits_for.in_atomic_block:
+        again = partial(after_commit, alias, send)
+        transaction.on_commit(again, using=waits_for.alias, robust=True)
 
 
 def _after_commit_harmlessly(alias: str, send: Callable[[], None]) -> None:

@@ -596,6 +596,11 @@ def test_with_autocommit_off_the_record_outlives_a_rollback_or_the_call_is_refus
     assert mpesa.c2b(**PAYMENT).state == "completed"
     transaction.rollback()
     assert Transaction.objects.get().state == "completed"
+    assert heard == []  # what a receiver writes would be undone with the caller's own
+    transaction.rollback()
+    transaction.set_autocommit(True)
+    _make_due()
+    mpesa.reconcile()
     assert _names(heard) == ["initiated", "completed"]
 
 

@@ -52,7 +52,7 @@ from datetime import timedelta
 from django.contrib.auth.models import Group, User
 from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
-from django.db import connections
+from django.db import connections, transaction
 from django.test import Client
 from django.utils import timezone
 from django_mpesa import mpesa
@@ -125,6 +125,55 @@ shipped.refresh_from_db()
 assert (tried, shipped.metadata) == ([shipped.pk] * 2, {"tried": 2})
 assert Group.objects.filter(name__startswith="try").count() == 2
 assert OutboxEntry.objects.count() == 0
+
+# Nor is it done inside the shop's own transaction, which may be rolled back after the payment.
+def pay_in_a_view(reference, fails=False):
+    done = len(tried)
+    try:
+        with transaction.atomic():
+            Group.objects.create(name=reference)
+            found = mpesa.c2b(msisdn="841234567", amount=5, reference=reference)
+            assert (found.state, len(tried)) == ("completed", done), tried
+            if fails:
+                raise LookupError
+    except LookupError:
+        assert len(tried) == done
+    return found
+
+with mpesa_gateway():
+    kept = pay_in_a_view("T4")
+    assert tried[2:] == [kept.pk]
+    undone = pay_in_a_view("T5", fails=True)
+    assert not Group.objects.filter(name="T5").exists()
+    OutboxEntry.objects.update(due_at=timezone.now() - timedelta(minutes=1))
+    mpesa.reconcile()
+    assert tried[3:] == [undone.pk]
+    transaction.set_autocommit(False)
+    vague = mpesa.c2b(msisdn="841234567", amount=5, reference="T6")
+    transaction.rollback()
+    transaction.set_autocommit(True)
+    assert len(tried) == 4
+    OutboxEntry.objects.update(due_at=timezone.now() - timedelta(minutes=1))
+    mpesa.reconcile()
+    assert tried[4:] == [vague.pk]
+assert Group.objects.filter(name__startswith="try").count() == 5
+assert OutboxEntry.objects.count() == 0
+
+# What a handler breaks in the shop's database, it breaks for no view.
+broken = []
+
+@mpesa.handler(payment_completed, name="break")
+def break_once(payment):
+    broken.append(payment.pk)
+    if len(broken) == 1:
+        Group.objects.create(name="an order")  # there is one of that name
+
+with mpesa_gateway():
+    pay_in_a_view("T7")
+    assert len(broken) == 1 and Group.objects.filter(name="T7").exists()
+    OutboxEntry.objects.update(due_at=timezone.now() - timedelta(minutes=1))
+    mpesa.reconcile()
+assert (len(broken), OutboxEntry.objects.count()) == (2, 0)
 
 User.objects.create_superuser("ana", password="ana")
 client = Client()
