@@ -15,14 +15,15 @@ class PaidForKey(GenericForeignKey):
     """A generic foreign key that leads out of the payments' database.
 
     Django looks for the content type and the object in the database of the row that names them.
-    This one looks for each where the routers say that it is read.
+    This one looks for each where the routers say that it is written: a replica may not have yet
+    what was just paid for.
     """
 
     def get_content_type(
         self, obj: Any = None, id: Any = None, using: Any = None, model: Any = None
     ) -> Any:
         """A content type, by an object, its key or a model; `using` is the routers' to say."""
-        types = ContentType.objects.db_manager(router.db_for_read(ContentType))
+        types = ContentType.objects.db_manager(router.db_for_write(ContentType))
         if id is not None:
             return _Kind(types.filter(pk=id).first())
         meant = obj if obj is not None else model
@@ -40,7 +41,7 @@ def texts_of(named: Iterable[tuple[int | None, str]]) -> dict[tuple[int, str], s
     for content_type, key in named:
         if content_type is not None and key:
             keys.setdefault(content_type, set()).add(key)
-    types = ContentType.objects.db_manager(router.db_for_read(ContentType)).in_bulk(keys)
+    types = ContentType.objects.db_manager(router.db_for_write(ContentType)).in_bulk(keys)
     texts: dict[tuple[int, str], str] = {}
     for number, kind in types.items():
         model = kind.model_class()
@@ -85,7 +86,7 @@ class _Kind:
         model = self.model_class()
         if model is None:
             raise ObjectDoesNotExist
-        return model._base_manager.using(router.db_for_read(model))
+        return model._base_manager.using(router.db_for_write(model))
 
 
 def set_null_here(collector: Any, field: Any, sub_objs: Any, using: str) -> None:

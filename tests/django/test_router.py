@@ -8,10 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Group
+from django.contrib.contenttypes.models import ContentType
 from django.core.checks import run_checks
 from django.db import connection
+from pytest_django import Settings
 
-from django_mpesa.models import CallbackLog
+from django_mpesa import mpesa
+from django_mpesa.models import CallbackLog, Transaction
+from django_mpesa.paid_for import texts_of
+from django_mpesa.signals import payment_completed
 from mpesa_integrations.simulator import Simulator
 from tests.support.projects import Project
 
@@ -221,6 +227,44 @@ def test_payments_in_a_database_of_their_own(tmp_path: Path, server: str) -> Non
     project = Project(tmp_path, files, SERVER=server)
     project.manage("migrate --database payments", "migrate", "makemigrations --check --dry-run")
     assert project.run("story.py").endswith("ok\n")
+
+
+class LaggingReplica:
+    """Its replica has nothing yet: whoever asks it fails."""
+
+    def db_for_read(self, model: Any, **hints: Any) -> str:
+        return "replica"
+
+    def db_for_write(self, model: Any, **hints: Any) -> str:
+        return "default"
+
+    def allow_relation(self, *objects: Any, **hints: Any) -> bool:
+        return True
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_a_payment_is_for_is_not_read_from_a_replica(
+    settings: Settings, simulator: Simulator
+) -> None:
+    settings.DATABASE_ROUTERS = [LaggingReplica()]
+    ContentType.objects.clear_cache()
+    order = Group.objects.create(name="an order")
+    heard: list[Any] = []
+
+    def ship(sender: Any, transaction: Transaction, **values: Any) -> None:
+        heard.append(transaction.paid_for)
+
+    payment_completed.connect(ship)
+    try:
+        mpesa.c2b(msisdn="841234567", amount=10, order=order)
+    finally:
+        payment_completed.disconnect(ship)
+    records = Transaction.objects.using("default")
+    assert heard == [order]
+    assert records.get().paid_for == order
+    assert records.prefetch_related("paid_for").get().paid_for == order
+    named = records.values_list("content_type_id", "object_id")
+    assert list(texts_of(named).values()) == ["an order"]
 
 
 class CallbacksElsewhere:
