@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-from django.db import InterfaceError, OperationalError, connections
+from django.db import InterfaceError, OperationalError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from mpesa_integrations.core.payments.wakeups import LISTEN, Listening, can_listen
 
+_View = TypeVar("_View", bound=Callable[..., Any])
 HUNG_UP = (OperationalError, InterfaceError)
 """What Django raises where a server hung up, is away or is locked."""
 _REFERENCES = 2
@@ -50,6 +53,13 @@ def has_callers_work(connection: BaseDatabaseWrapper) -> bool:
         return not is_in_test_case(connection)
     turned_off = bool(connection.settings_dict["AUTOCOMMIT"]) and not connection.autocommit
     return connection.connection is not None and turned_off
+
+
+def non_atomic(view: _View) -> _View:
+    """Run a view in no transaction, whichever of the databases has ATOMIC_REQUESTS."""
+    for alias in connections:
+        view = transaction.non_atomic_requests(using=alias)(view)
+    return view
 
 
 def disconnect(alias: str) -> None:

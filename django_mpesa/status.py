@@ -6,7 +6,6 @@ As JSON; under ASGI, where server-sent events are asked for, as events.
 from __future__ import annotations
 
 from django.core.handlers.asgi import ASGIRequest
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.utils.translation import get_language
 from django.views.decorators.http import require_safe
@@ -14,6 +13,7 @@ from django.views.decorators.http import require_safe
 from mpesa_integrations.core.payments.public_status import HEADERS, answer_status, status_events
 
 from .accounts import mpesa
+from .connections import non_atomic
 from .views import login_not_required
 
 _EVENTS = "text/event-stream"
@@ -22,7 +22,7 @@ _AT_ONCE = {"Content-Encoding": "identity", "X-Accel-Buffering": "no"}
 
 
 @login_not_required
-@transaction.non_atomic_requests
+@non_atomic
 @require_safe
 def status(request: HttpRequest, token: str) -> HttpResponseBase:
     """Tell where a payment stands, by a token of `mpesa.status_token`; docs/waiting.md."""

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
-from django.db import transaction
 from django.http import (
     Http404,
     HttpRequest,
@@ -24,6 +23,7 @@ from mpesa_integrations.core.redaction import hide_token, hide_token_in
 
 from .accounts import mpesa
 from .background import enqueue_callbacks
+from .connections import non_atomic
 
 _REACHED = "mpesa_integrations.callback_reached"
 
@@ -37,7 +37,7 @@ def login_not_required(view: Callable[..., Any]) -> Callable[..., Any]:
 
 @login_not_required
 @csrf_exempt
-@transaction.non_atomic_requests
+@non_atomic
 def callback(request: HttpRequest, token: str) -> HttpResponse:
     """Take in an asynchronous result; docs/protocol.md, "Answers".
 

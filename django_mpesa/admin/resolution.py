@@ -6,7 +6,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern
 from django.utils.translation import get_language
@@ -19,6 +18,7 @@ from mpesa_integrations.core.payments.orders import is_in_conflict
 from mpesa_integrations.core.payments.resolutions import decisions, is_undecided
 
 from ..accounts import mpesa
+from ..connections import non_atomic
 from ..models import AbstractTransaction
 from .pages import IN_TRANSACTION, PaymentPages
 
@@ -71,7 +71,7 @@ class PaymentResolution(PaymentPages):
         return super().render_change_form(request, {**context, "can_resolve": may}, *args, **kwargs)
 
     # Outside a transaction, as the decision is written, so that its signals are sent when it is.
-    @transaction.non_atomic_requests
+    @non_atomic
     def resolve_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask what happened and on what grounds, and write that down."""
         permitted = self.has_resolve_permission(request)

@@ -8,7 +8,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern
@@ -29,6 +28,7 @@ from mpesa_integrations.core.protocol.schemas import parse_amount
 from mpesa_integrations.core.redaction import Secret
 
 from ..accounts import mpesa
+from ..connections import non_atomic
 from ..models import AbstractTransaction, State
 from .pages import IN_TRANSACTION, PaymentPages
 
@@ -101,7 +101,7 @@ class PaymentReversal(PaymentPages):
         return None
 
     # Outside a transaction, so that ATOMIC_REQUESTS does not keep the reversal from being recorded.
-    @transaction.non_atomic_requests
+    @non_atomic
     def reverse_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Confirm a reversal, and ask the gateway for it."""
         permitted = self.has_reverse_permission(request)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.core.checks import CheckMessage, Error, Info, Warning
-from django.db import connections, router
+from django.db import DEFAULT_DB_ALIAS, connections, router
 from django.db.migrations.executor import MigrationExecutor
 
 from mpesa_integrations.core.payments import tables
@@ -29,13 +29,17 @@ def check_database(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         )
         if within
     ]
+    marked = "django.db.transaction.non_atomic_requests"
+    if alias != DEFAULT_DB_ALIAS:
+        marked += f'(using="{alias}")'
     if connection.vendor == "sqlite" and atomic:
         return [
             Warning(
-                f"With {atomic[0]} on SQLite, each M-Pesa payment made in a view is refused: it "
-                "must be committed before it is sent, and SQLite has one writer at a time.",
-                hint="Take it away, mark the views that pay with "
-                "django.db.transaction.non_atomic_requests, or use PostgreSQL or MariaDB.",
+                f"With {atomic[0]} on SQLite, each M-Pesa call in a view that pays, gives back or "
+                "asks is refused: what it does must be committed by itself, and SQLite has one "
+                "writer at a time.",
+                hint=f"Take it away, mark the views that do so with {marked}, or use PostgreSQL "
+                "or MariaDB.",
                 id="mpesa.W021",
             )
         ]
@@ -45,7 +49,7 @@ def check_database(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                 f"With {atomic[0]}, each M-Pesa payment made in a view has, while it is recorded, "
                 "one connection besides that of the pool.",
                 hint="Let the server take more connections than the pools have, or mark the views "
-                "that pay with django.db.transaction.non_atomic_requests.",
+                f"that pay with {marked}.",
                 id="mpesa.I022",
             )
         ]

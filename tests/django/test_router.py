@@ -57,9 +57,11 @@ django.setup()
 from datetime import timedelta
 from django.contrib.auth.models import Group, User
 from django.contrib.contenttypes.models import ContentType
+from django.core.checks import run_checks
 from django.core.management import call_command
 from django.db import connections, transaction
 from django.test import Client
+from django.urls import resolve
 from django.utils import timezone
 from django_mpesa import mpesa
 from django_mpesa.models import CallbackLog, OutboxEntry, Transaction
@@ -188,6 +190,25 @@ page = client.get("/admin/django_mpesa/transaction/")
 assert page.status_code == 200 and "T2" in page.content.decode()
 page = client.get(f"/admin/django_mpesa/transaction/{paid.pk}/change/")
 assert page.status_code == 200 and "an order" in page.content.decode()
+
+# Whichever of the databases has a transaction for each request, what is ours is done in none.
+for alias in ("default", "payments"):
+    connections[alias].settings_dict["ATOMIC_REQUESTS"] = True
+with mpesa_gateway(asynchronous=True) as gateway:
+    called = mpesa.c2b(msisdn="841234567", amount=10, reference="T8")
+    gateway.deliver()
+called.refresh_from_db()
+assert called.state == "completed"
+admin = f"/admin/django_mpesa/transaction/{called.pk}"
+with mpesa_gateway():
+    asked = mpesa.status_url(called)
+for path in ("/mpesa/callback/token/", asked, f"{admin}/reverse/", f"{admin}/resolve/"):
+    assert resolve(path).func._non_atomic_requests == {"default", "payments"}, path
+if connections["payments"].vendor == "sqlite":
+    (told,) = (found for found in run_checks() if found.id == "mpesa.W021")
+    assert 'non_atomic_requests(using="payments")' in told.hint, told
+for alias in ("default", "payments"):
+    connections[alias].settings_dict["ATOMIC_REQUESTS"] = False
 
 # What is deleted in the shop's database is not looked for in the payments'.
 order.delete()
