@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from contextvars import ContextVar
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -16,6 +17,7 @@ from mpesa_integrations.core.payments.leases import hold
 from tests.support.waiting import until
 
 LASTS = timedelta(seconds=0.09)
+_SHOP = ContextVar("shop", default="none")
 
 
 class Kept:
@@ -24,6 +26,7 @@ class Kept:
     def __init__(self) -> None:
         self.held: list[tuple[tuple[str, ...], datetime]] = []
         self.threads: set[str] = set()
+        self.shops: set[tuple[str, ...]] = set()
         self.breaks = 0
 
     def hold_outbox(self, ids: Sequence[str], until: datetime) -> None:
@@ -32,6 +35,7 @@ class Kept:
             self.breaks -= 1
             raise RuntimeError("the database is away")
         self.held.append((tuple(ids), until))
+        self.shops.add((_SHOP.get(), *ids))
 
 
 def _keepers() -> list[threading.Thread]:
@@ -56,6 +60,20 @@ def test_a_lease_is_renewed_from_another_thread_until_it_is_ended() -> None:
     seen = len(store.held) + 1  # what was under way
     until(lambda: not _keepers())  # nothing is left running
     assert len(store.held) <= seen
+
+
+def test_a_lease_is_renewed_in_the_context_in_which_it_was_taken() -> None:
+    """By which a shop may choose its database, as Flask-SQLAlchemy does by the app's context."""
+    store = Kept()
+    held = []
+    for shop in ("one", "other"):
+        chosen = _SHOP.set(shop)
+        held += hold(store, [f"{shop}'s"], LASTS)
+        _SHOP.reset(chosen)
+    until(lambda: len(store.held) >= 4)
+    assert store.shops == {("one", "one's"), ("other", "other's")}
+    for lease in held:
+        lease.end()
 
 
 def test_what_is_quick_is_never_renewed() -> None:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.signals import notifier
 from mpesa_integrations.simulator import Simulator
 from tests.support.account import TOKEN
+from tests.support.waiting import until
 
 from .conftest import flat_config
 from .models import Base, Payment, PaymentCallback, PaymentOutboxEntry
@@ -297,6 +299,42 @@ def test_a_receivers_request_is_the_one_in_which_the_payment_changed(shop: Shop)
         with shop.app.app_context():
             shop.mpesa.c2b(**PAYMENT)
     assert paths in (["/pay", "none"], ["none", "none"])  # the latter from Flask 3.2 on
+
+
+def test_a_slow_receivers_event_is_kept_where_the_engine_is_the_apps_own(
+    mpesa_simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`lambda: db.engine` needs the app's context, also where the lease is renewed."""
+    lasts = timedelta(seconds=0.9)
+    for module in ("core.payments.outbox", "sqlalchemy.outbox_rows"):
+        monkeypatch.setattr(f"mpesa_integrations.{module}.DISPATCH_GRACE", lasts)
+    app = Flask("shop")
+    app.config.update(
+        flat_config(mpesa_simulator),
+        TESTING=True,
+        SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path / 'shop.db'}",
+    )
+    db = SQLAlchemy(app, model_class=Base)
+    records = Records(lambda: db.engine, Payment, PaymentCallback, PaymentOutboxEntry)
+    mpesa = Mpesa(app, records=records)
+
+    def due_at() -> datetime:
+        with Session(db.engine) as another:
+            return another.scalars(select(PaymentOutboxEntry.due_at)).one()
+
+    renewed: list[bool] = []
+
+    def receive(app: Flask, **values: Any) -> None:
+        first = due_at()
+        until(lambda: due_at() > first + lasts)
+        renewed.append(True)
+
+    with app.app_context(), _connected(receive):
+        Base.metadata.create_all(db.engine)
+        assert mpesa.c2b(**PAYMENT).state == "completed"
+        assert renewed == [True]
+        app.extensions["mpesa"].forget()
+        db.engine.dispose()
 
 
 def test_a_receiver_that_waits_for_the_calling_code_does_not_keep_it_for_ever(

@@ -14,8 +14,9 @@ import threading
 import time
 import weakref
 from collections.abc import Iterable, Sequence
+from contextvars import Context, copy_context
 from datetime import datetime, timedelta, timezone
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 logger: logging.Logger = logging.getLogger("mpesa_integrations")
 
@@ -28,7 +29,10 @@ class HoldsOutbox(Protocol):
     """What renews leases: a store."""
 
     def hold_outbox(self, ids: Sequence[str], until: datetime) -> None:
-        """Keep entries from other workers until a time; called from a thread of its own."""
+        """Keep entries from other workers until a time.
+
+        Called from a thread of its own, in the context of who took the leases.
+        """
 
 
 class Lease:
@@ -36,12 +40,18 @@ class Lease:
 
     The latter is what happens to an event that waits for a transaction which is rolled back: what
     would have dispatched it is dropped, and its lease with it. So a worker dispatches it.
+
+    It is renewed in the context of who took it: that may say which database there is, as a Flask
+    app's does.
     """
 
-    __slots__ = ("__weakref__", "_ends", "due", "id", "lasts", "store")
+    __slots__ = ("__weakref__", "_ends", "context", "due", "id", "lasts", "store")
 
-    def __init__(self, store: HoldsOutbox, entry_id: str, lasts: timedelta) -> None:
+    def __init__(
+        self, store: HoldsOutbox, entry_id: str, lasts: timedelta, context: Context
+    ) -> None:
         self.store: HoldsOutbox = store
+        self.context: Context = context
         self.id: str = entry_id
         self.lasts: timedelta = lasts
         self._ends = time.monotonic() + LONGEST.total_seconds()
@@ -94,8 +104,7 @@ class _Keeper:
 
     def _run(self) -> None:
         while self._wait():
-            for store, due in self._due().items():
-                _renew(store, due)
+            _renew(self._due())
 
     def _wait(self) -> bool:
         """Wait until a lease may be due; False where there are none, and the thread is to end."""
@@ -109,31 +118,42 @@ class _Keeper:
             self._changed.wait(max(0.0, self._wakes - time.monotonic()))
             return True
 
-    def _due(self) -> dict[HoldsOutbox, list[tuple[str, timedelta]]]:
+    def _due(self) -> list[_Due]:
         now = time.monotonic()
-        found: dict[HoldsOutbox, list[tuple[str, timedelta]]] = {}
+        found: dict[tuple[int, int], _Due] = {}
         with self._changed:
             for lease in list(self._held):
                 # Those that would be due soon, too: together they are one statement.
                 if lease.due > now + lease.lasts.total_seconds() / 6:
                     continue
                 if lease.renewed():
-                    found.setdefault(lease.store, []).append((lease.id, lease.lasts))
+                    of = (id(lease.store), id(lease.context))  # a context has no hash
+                    due = found.setdefault(of, _Due(lease.store, lease.context, []))
+                    due.entries.append((lease.id, lease.lasts))
                 else:
                     self._held.discard(lease)
                     logger.error("signal.not_ended event_id=%s after=%s", lease.id, LONGEST)
-        return found
+        return list(found.values())
 
 
-def _renew(store: HoldsOutbox, due: list[tuple[str, timedelta]]) -> None:
-    for first in range(0, len(due), _AT_A_TIME):
-        some = due[first : first + _AT_A_TIME]
-        try:
-            until = datetime.now(timezone.utc) + min(lasts for _, lasts in some)
-            store.hold_outbox([entry_id for entry_id, _ in some], until)
-        except Exception as error:  # noqa: BLE001 - whatever the database's library raises
-            # It is tried again in a third of the time; until then the lease holds.
-            logger.warning("signal.not_held problem=%s", type(error).__name__)
+class _Due(NamedTuple):
+    """Entries whose leases are due, and where and in which context they are renewed."""
+
+    store: HoldsOutbox
+    context: Context
+    entries: list[tuple[str, timedelta]]
+
+
+def _renew(found: list[_Due]) -> None:
+    for due in found:
+        for first in range(0, len(due.entries), _AT_A_TIME):
+            some = due.entries[first : first + _AT_A_TIME]
+            try:
+                until = datetime.now(timezone.utc) + min(lasts for _, lasts in some)
+                due.context.run(due.store.hold_outbox, [entry_id for entry_id, _ in some], until)
+            except Exception as error:  # noqa: BLE001 - whatever the database's library raises
+                # It is tried again in a third of the time; until then the lease holds.
+                logger.warning("signal.not_held problem=%s", type(error).__name__)
 
 
 _keeper = _Keeper()
@@ -149,7 +169,8 @@ def hold(store: HoldsOutbox, ids: Iterable[str], lasts: timedelta) -> list[Lease
         ids: of entries whose own lease has just begun.
         lasts: for how long they are kept without being renewed.
     """
-    leases = [Lease(store, entry_id, lasts) for entry_id in ids]
+    context = copy_context()
+    leases = [Lease(store, entry_id, lasts, context) for entry_id in ids]
     for lease in leases:
         _keeper.keep(lease)
     return leases
