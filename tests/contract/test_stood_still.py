@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from mpesa_integrations.core.client.attempts import LoggedExchange
 from mpesa_integrations.core.payments import schedule
 from mpesa_integrations.core.payments.lifecycle import State
 from mpesa_integrations.core.payments.queue_sender import Sent
@@ -120,8 +121,22 @@ def let_pass(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     return pass_by
 
 
+def _once_before(
+    monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, call: Callable[[], object]
+) -> None:
+    """Have something happen before a method does its work, the next time that it is called."""
+    method = getattr(owner, name)
+
+    def called(*args: Any, **kwargs: Any) -> Any:
+        monkeypatch.setattr(owner, name, method)
+        call()
+        return method(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, called)
+
+
 @pytest.mark.parametrize("way", ["blocking", "awaited"])
-def test_a_call_that_stood_still_for_longer_than_it_may_take_sends_nothing(
+def test_a_call_that_stood_still_for_longer_than_it_may_begin_within_sends_nothing(
     make_payments: MakePayments, backend: Backend, mpesa_simulator: Simulator,
     let_pass: Callable[[timedelta], None], monkeypatch: pytest.MonkeyPatch, way: str,
 ) -> None:  # fmt: skip
@@ -130,7 +145,7 @@ def test_a_call_that_stood_still_for_longer_than_it_may_take_sends_nothing(
 
     def stand_still() -> None:
         disconnect()
-        let_pass(payments.client.longest_call)
+        let_pass(schedule.FIRST_CHECK)
 
     with monkeypatch.context() as patch:
         patch.setattr(payments.store, "disconnect", stand_still)
@@ -164,6 +179,40 @@ def test_an_order_that_was_paid_while_a_call_stood_still_is_paid_once(
     assert first.state == "failed"
     (paid,) = [record for record in backend.records() if record.state == "completed"]
     assert sent_to(mpesa_simulator) == [paid.third_party_reference]
+    assert [record.conflict for record in backend.records()] == ["", ""]
+
+
+@pytest.mark.parametrize("stands", ["before it is sent", "before it is sent again"])
+def test_an_order_that_a_person_has_freed_is_paid_once_however_late_its_first_call_goes_on(
+    make_payments: MakePayments, backend: Backend, mpesa_simulator: Simulator,
+    let_pass: Callable[[timedelta], None], monkeypatch: pytest.MonkeyPatch, stands: str,
+) -> None:  # fmt: skip
+    payments: AnyPayments = make_payments()
+    others: AnyPayments = make_payments()
+    order = {**ORDER, "send": "now"}
+
+    def decided_meanwhile() -> None:
+        backend.make_due()  # by longest_attempt + FIRST_CHECK
+        others.reconcile()
+        (asked,) = backend.records()
+        assert (asked.state, asked.checks) == ("unknown", 1)
+        others.resolve(asked, State.FAILED, by="Ana", note="the gateway does not know it")
+        assert others.c2b(**order).state == "completed"
+        let_pass(payments.client.longest_attempt + schedule.FIRST_CHECK)
+
+    if stands == "before it is sent":
+        _once_before(monkeypatch, payments.store, "disconnect", decided_meanwhile)
+        attempts = []
+    else:
+        mpesa_simulator.scenarios.queue("code:INS-16")
+        _once_before(monkeypatch, LoggedExchange, "receive", decided_meanwhile)
+        attempts = ["refused"]
+    first = payments.c2b(**order)
+    assert first.state == "failed"
+    (paid,) = [record for record in backend.records() if record.state == "completed"]
+    assert sorted(sent_to(mpesa_simulator)) == sorted(
+        [paid.third_party_reference] + [first.third_party_reference for _ in attempts]
+    )
     assert [record.conflict for record in backend.records()] == ["", ""]
 
 

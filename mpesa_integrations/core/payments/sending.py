@@ -119,7 +119,7 @@ class Sender(Generic[R, C]):
         arguments: Mapping[str, Any],
         third_party_reference: str | int | None,
     ) -> PreparedRequest:
-        """Check a call's arguments. What they make may be sent for as long as a call may take.
+        """Check a call's arguments. Each attempt of what they make must begin within `FIRST_CHECK`.
 
         Args:
             operation: its name, as `c2b`.
@@ -132,8 +132,9 @@ class Sender(Generic[R, C]):
         prepared = self._client.prepare(
             operation, third_party_reference=third_party_reference, **arguments
         )
-        # Of a process that stood still for longer, others may have found that it was never sent.
-        return replace(prepared, time_left=time_left(self._client.longest_call))
+        # Of what begins by then, each answer has come or is given up by the `next_check_at` that is
+        # written: from then on a person may decide that it failed, and the order is paid anew.
+        return replace(prepared, time_left=time_left(FIRST_CHECK))
 
     def before_sending(self, call: Callable[[], _T]) -> _T:
         """Do a step of the store's work whose errors say that nothing was sent."""
@@ -274,7 +275,7 @@ class Sender(Generic[R, C]):
         """What is to be written of a payment before it is sent."""
         at_once = {
             "state": State.INITIATED,
-            # If this process dies now, reconcile asks once no answer can come to a first try.
+            # If this process dies now, reconcile asks once no answer can come to any attempt.
             "next_check_at": utc_now() + self._client.longest_attempt + FIRST_CHECK,
         }
         return {
