@@ -6,9 +6,17 @@ import asyncio
 import weakref
 from collections.abc import AsyncGenerator
 
-from ..protocol.http import AsyncTransport, HttpRequest, HttpResponse, Sending, Transport
+from ..protocol.http import (
+    AsyncTransport,
+    HttpRequest,
+    HttpResponse,
+    NotConnected,
+    Sending,
+    Transport,
+)
 from .asynchronous import AsyncMpesaClient
 from .base import BaseClient
+from .in_flight import in_own_thread
 
 
 class ClientsByLoop:
@@ -97,14 +105,35 @@ async def _at_the_end(
 
 
 class _InThread:
-    """A blocking transport, as tests have them, in threads of the event loop's."""
+    """A blocking transport, each of whose requests has a thread of its own.
+
+    The event loop's own threads are few, and stay free for the steps of the records' stores.
+    """
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
     async def send(self, request: HttpRequest, sending: Sending) -> HttpResponse:
-        """Send it in a thread; a byte may have left as soon as that has begun."""
-        return await asyncio.to_thread(self._transport.send, request)
+        """Send it in a thread; a byte may have left as soon as that has begun.
+
+        Raises:
+            NotConnected: there are no more threads; else as the transport does.
+        """
+        sending.begun = False
+
+        def in_time() -> HttpResponse:
+            request.refuse_if_late()
+            return self._transport.send(request)
+
+        try:
+            future = in_own_thread(in_time)
+        except RuntimeError as error:
+            raise NotConnected(f"there is no thread to send it in ({error})") from None
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            sending.begun = not future.cancel()
+            raise
 
     async def aclose(self) -> None:
         """Nothing is opened here: the transport is the account's."""

@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as TimedOut
-from typing import Protocol
+from contextvars import copy_context
+from typing import Protocol, TypeVar
 
 from ..errors import ConfigurationError
 from ..protocol.http import Sending
@@ -23,6 +25,7 @@ from .blocking import MpesaClient
 
 logger: logging.Logger = logging.getLogger("mpesa_integrations")
 
+_T = TypeVar("_T")
 _TO_END = 5.0
 """Seconds that an event loop has to close its connections."""
 
@@ -75,6 +78,34 @@ def calls_in_flight(client: MpesaClient, *, own_transport: bool) -> InFlight:
     return InThreads(client)
 
 
+def in_own_thread(send: Callable[[], _T]) -> Future[_T]:
+    """Send in a thread that is there for nothing else, and that no process waits for.
+
+    Args:
+        send: sends.
+
+    Returns:
+        What it gives and raises. It can be cancelled only while `send` has not been called.
+
+    Raises:
+        RuntimeError: there are no more threads.
+    """
+    future: Future[_T] = Future()
+
+    def run() -> None:
+        if future.set_running_or_notify_cancel():
+            try:
+                future.set_result(send())
+            except BaseException as error:  # noqa: BLE001 - it is raised where it is asked for
+                future.set_exception(error)
+
+    thread = threading.Thread(
+        target=copy_context().run, args=(run,), name="mpesa-send", daemon=True
+    )
+    thread.start()
+    return future
+
+
 @forgetful_calls
 class InThreads:
     """A thread per call, over the connections that the client keeps; no process waits for one.
@@ -88,17 +119,7 @@ class InThreads:
 
     def send(self, request: PreparedRequest) -> Future[Result]:
         """Send it in a thread; as `InFlight.send`."""
-        future: Future[Result] = Future()
-
-        def run() -> None:
-            if future.set_running_or_notify_cancel():
-                try:
-                    future.set_result(self._client.send(request))
-                except BaseException as error:  # noqa: BLE001 - it is raised where it is asked for
-                    future.set_exception(error)
-
-        threading.Thread(target=run, name="mpesa-send", daemon=True).start()
-        return future
+        return in_own_thread(lambda: self._client.send(request))
 
     def close(self) -> None:
         """The threads end when their answers come."""
