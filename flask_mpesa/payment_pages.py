@@ -197,7 +197,7 @@ class PaymentPages(HistoryView):
         """Give money back; where nothing was sent, the form says why."""
         try:
             reversal = accounts_of_current_app()[record.account].reverse(
-                transaction_id=record.transaction_id, amount=amount, idempotency_key=form.key.data
+                record, amount, idempotency_key=form.key.data
             )
         except MpesaError as error:
             form.amount.errors = [error_text(error)]

@@ -149,8 +149,8 @@ def _reverse(record: AbstractTransaction, form: ReversalForm) -> AbstractTransac
     """Give money back; where nothing was sent, the form says why."""
     try:
         return mpesa[record.account].reverse(
-            transaction_id=record.transaction_id,
-            amount=form.cleaned_data["amount"],
+            record,
+            form.cleaned_data["amount"],
             idempotency_key=str(form.cleaned_data["key"]),
         )
     except CalledInTransaction:

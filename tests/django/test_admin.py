@@ -319,6 +319,15 @@ def test_one_form_reverses_once(paid: Transaction, browser: Client, simulator: S
     assert LogEntry.objects.count() == 1
 
 
+def test_what_goes_back_is_of_the_payment_that_the_page_shows(
+    paid: Transaction, browser: Client
+) -> None:
+    # As a migration leaves payments of which two have one transaction ID.
+    rows.change(Transaction.objects.filter(pk=paid.pk), claimed_transaction_id=None)
+    assert "150.00 MZN were given back" in _send(browser, paid, _form(browser, paid))
+    assert Transaction.objects.get(operation="reversal").original_id == paid.pk
+
+
 def test_many_submits_of_one_form_reverse_once(
     paid: Transaction, browser: Client, simulator: Simulator
 ) -> None:

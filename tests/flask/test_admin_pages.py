@@ -120,6 +120,16 @@ def test_a_part_is_given_back_by_who_may(
     assert "Only a completed payment" in client.get(page, follow_redirects=True).text
 
 
+def test_what_goes_back_is_of_the_payment_that_the_page_shows(
+    client: FlaskClient, mpesa: Mpesa, records: Records
+) -> None:
+    paid = mpesa.c2b(**PAYMENT)
+    # As a migration leaves payments of which two have one transaction ID.
+    with records.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE payment SET claimed_transaction_id = NULL")
+    assert "is now: Paid" in _reverse(client, paid).text
+
+
 def test_nothing_goes_back_without_our_own_form(
     client: FlaskClient, mpesa: Mpesa, mpesa_simulator: Simulator
 ) -> None:
