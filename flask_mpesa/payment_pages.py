@@ -24,6 +24,7 @@ from mpesa_integrations.core.markets.mozambique import MOZAMBIQUE
 from mpesa_integrations.core.payments.lifecycle import State
 from mpesa_integrations.core.payments.resolutions import decisions, is_undecided
 from mpesa_integrations.core.payments.reversals import is_reversible
+from mpesa_integrations.core.payments.shown import CHANGED, digest_of, has_changed
 from mpesa_integrations.core.payments.timeline import TimelineEntry, timeline
 from mpesa_integrations.core.protocol.schemas import parse_amount
 from mpesa_integrations.sqlalchemy.sessions import read
@@ -137,6 +138,9 @@ class PaymentPages(HistoryView):
         if known is None and not self.may_reverse(record):
             flash(gettext("Only a completed payment can be given back."), "error")
             return redirect(self._details(record))
+        # A form that was sent before gives its own reversal, by which the payment has changed.
+        if known is None and self._has_changed(record):
+            return redirect(self.get_url(".reverse_view", id=record.id))
         left = record.amount - record.reversed_amount - record.reversal_pending
         if request.method == "GET":
             form.key.data, form.amount.data = str(uuid.uuid4()), exported_money(left)
@@ -145,7 +149,7 @@ class PaymentPages(HistoryView):
             if amount is not None and self._reversed(record, form, amount):
                 return redirect(self._details(record))
         return self.render(
-            "flask_mpesa/reverse.html", model=record, form=form, left=left,
+            "flask_mpesa/reverse.html", model=record, form=form, left=left, shown=digest_of(record),
             title=gettext("Give a payment's money back"), back=self._details(record),
         )  # fmt: skip
 
@@ -156,6 +160,8 @@ class PaymentPages(HistoryView):
         if not self.may_resolve(record):
             flash(gettext("There is nothing to decide: the result is final."), "error")
             return redirect(self._details(record))
+        if self._has_changed(record):
+            return redirect(self.get_url(".resolve_view", id=record.id))
         form = _ResolutionForm(request.form if request.method == "POST" else None)
         if self.who():
             del form.by
@@ -165,7 +171,7 @@ class PaymentPages(HistoryView):
         if request.method == "POST" and form.validate() and self._resolved(record, form):
             return redirect(self._details(record))
         return self.render(
-            "flask_mpesa/resolve.html", model=record, form=form,
+            "flask_mpesa/resolve.html", model=record, form=form, shown=digest_of(record),
             title=gettext("Decide what became of a payment"), back=self._details(record),
         )  # fmt: skip
 
@@ -179,7 +185,15 @@ class PaymentPages(HistoryView):
         record = self.get_one(request.args.get("id", ""))
         if record is None:
             abort(404)
+        read_anew(record)  # the shop's session may have it from before
         return record
+
+    def _has_changed(self, record: Any) -> bool:
+        """Whether a form is sent that was filled in before the payment changed; then told so."""
+        changed = request.method == "POST" and has_changed(record, request.form.get("shown"))
+        if changed:
+            flash(CHANGED.in_language(language()), "error")
+        return changed
 
     def _details(self, record: Any) -> str:
         return self.get_url(".details_view", id=record.id)

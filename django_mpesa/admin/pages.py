@@ -9,13 +9,16 @@ from collections.abc import Callable
 from functools import update_wrapper
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.utils import quote, unquote
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
+
+from mpesa_integrations.core.payments.shown import CHANGED, has_changed
 
 from ..models import AbstractTransaction
 from .history import HistoryAdmin
@@ -66,6 +69,13 @@ class PaymentPages(HistoryAdmin):
         if record is None:
             raise Http404
         return record
+
+    def _shown_anew(self, request: HttpRequest, record: Any, name: str) -> HttpResponse | None:
+        """The way back to a page, where its form was filled in before the payment changed."""
+        if request.method != "POST" or not has_changed(record, request.POST.get("shown")):
+            return None
+        messages.error(request, CHANGED.in_language(get_language()))
+        return HttpResponseRedirect(self._url(name, record.pk))
 
     def _url_name(self, name: str) -> str:
         return f"{self.opts.app_label}_{self.opts.model_name}_{name}"

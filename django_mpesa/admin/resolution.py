@@ -16,6 +16,7 @@ from mpesa_integrations.core.errors import CalledInTransaction, MpesaError, Vali
 from mpesa_integrations.core.payments.lifecycle import State
 from mpesa_integrations.core.payments.orders import is_in_conflict
 from mpesa_integrations.core.payments.resolutions import decisions, is_undecided
+from mpesa_integrations.core.payments.shown import digest_of
 
 from ..accounts import mpesa
 from ..connections import non_atomic
@@ -79,6 +80,9 @@ class PaymentResolution(PaymentPages):
         if not is_undecided(record):
             messages.error(request, _("There is nothing to decide: the result is final."))
             return HttpResponseRedirect(self._url("change", record.pk))
+        anew = self._shown_anew(request, record, "resolve")
+        if anew is not None:
+            return anew
         form = ResolutionForm(request.POST if request.method == "POST" else None, record=record)
         if request.method == "POST" and form.is_valid() and _resolve(request, record, form):
             decided = form.cleaned_data
@@ -91,6 +95,7 @@ class PaymentResolution(PaymentPages):
             title=_("Decide what became of a payment"),
             form=form,
             record=record,
+            shown=digest_of(record),
             badge=self.badge(record),
             phone=self.phone(record),
             in_conflict=is_in_conflict(record),

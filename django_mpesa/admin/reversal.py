@@ -24,6 +24,7 @@ from mpesa_integrations.core.errors import (
 )
 from mpesa_integrations.core.payments.lifecycle import OPEN_STATES
 from mpesa_integrations.core.payments.reversals import is_reversible
+from mpesa_integrations.core.payments.shown import digest_of
 from mpesa_integrations.core.protocol.schemas import parse_amount
 from mpesa_integrations.core.redaction import Secret
 
@@ -110,6 +111,10 @@ class PaymentReversal(PaymentPages):
         if known is None and not is_reversible(record):
             messages.error(request, _("Only a completed payment can be given back."))
             return HttpResponseRedirect(self._url("change", record.pk))
+        # A form that was sent before gives its own reversal, by which the payment has changed.
+        anew = self._shown_anew(request, record, "reverse") if known is None else None
+        if anew is not None:
+            return anew
         waiting = list(record.reversals.filter(state__in=OPEN_STATES).order_by("pk"))
         left = record.amount - record.reversed_amount - sum(found.amount for found in waiting)
         data = request.POST if request.method == "POST" else None
@@ -121,10 +126,12 @@ class PaymentReversal(PaymentPages):
                     self.log_change(request, record, _now_("Reversal: %s") % reversal)
                 _show_outcome(request, reversal)
                 return HttpResponseRedirect(self._url("change", record.pk))
-        return self._confirmation(request, record, form, left=left, waiting=waiting)
+        return self._confirmation(
+            request, record, form, left=left, waiting=waiting, shown=digest_of(record)
+        )
 
     def _confirmation(
-        self, request: HttpRequest, record: AbstractTransaction, form: ReversalForm, **shown: Any
+        self, request: HttpRequest, record: AbstractTransaction, form: ReversalForm, **context: Any
     ) -> HttpResponse:
         """The page that asks how much to give back."""
         whole = self.has_full_msisdn_permission(request)
@@ -136,7 +143,7 @@ class PaymentReversal(PaymentPages):
             record=record,
             phone=Secret(record.msisdn) if whole else self.phone(record),
             badge=self.badge(record),
-            **shown,
+            **context,
         )
 
 

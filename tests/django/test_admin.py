@@ -28,9 +28,11 @@ from django_mpesa import mpesa
 from django_mpesa.admin import CallbackLogAdmin, HandlerAdmin, changelist, export, figures
 from django_mpesa.models import CallbackLog, OutboxEntry, Transaction
 from django_mpesa.times import stored
+from mpesa_integrations.core.payments.shown import digest_of
 from mpesa_integrations.simulator import Simulator
 from tests.support import rows
 from tests.support.account import TOKEN
+from tests.support.pages import filled
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "150.00", "reference": "ORDER 7"}
@@ -247,11 +249,7 @@ def test_asking_a_gateway_that_is_away_is_told(
 
 
 def _form(client: Client, record: Any) -> dict[str, str]:
-    seen = _text(client.get(_page(record, "reverse")))
-    fields = re.findall(r'<input[^>]*name="(amount|key)"[^>]*value="([^"]*)"', seen)
-    fields += [(name, value) for value, name in re.findall(
-        r'<input[^>]*value="([^"]*)"[^>]*name="(amount|key)"', seen)]  # fmt: skip
-    return dict(fields)
+    return filled(_text(client.get(_page(record, "reverse"))))
 
 
 def _send(client: Client, record: Any, form: dict[str, str]) -> str:
@@ -319,6 +317,23 @@ def test_one_form_reverses_once(paid: Transaction, browser: Client, simulator: S
     assert LogEntry.objects.count() == 1
 
 
+def test_who_did_not_see_the_other_reversal_gives_nothing_back(
+    paid: Transaction, browser: Client, simulator: Simulator
+) -> None:
+    first, second = ({**_form(browser, paid), "amount": "30"} for _ in range(2))
+    assert "30.00 MZN were given back" in _send(browser, paid, first)
+    seen = _send(browser, paid, second)
+    assert "has changed since this page was shown" in seen
+    assert 'value="120.00"' in seen  # as it now is
+    without = {name: value for name, value in _form(browser, paid).items() if name != "shown"}
+    assert "has changed since this page was shown" in _send(browser, paid, without)
+    assert "30.00 MZN were given back, says" in _send(browser, paid, first)  # the same one
+    assert Transaction.objects.filter(operation="reversal").count() == 1
+    assert simulator.ledger.balance(WHOLE) == 100_000 - 120
+    again = {**second, "shown": _form(browser, paid)["shown"]}
+    assert "30.00 MZN were given back" in _send(browser, paid, again)
+
+
 def test_what_goes_back_is_of_the_payment_that_the_page_shows(
     paid: Transaction, browser: Client
 ) -> None:
@@ -371,7 +386,8 @@ def test_no_more_is_claimed_than_is_known(
     again = _text(browser.get(_page(paid, "reverse")))
     assert ("is being given back already" in again) == (state == "unknown")
     if state == "unknown":
-        assert "at most 0.00" in _send(browser, paid, {"amount": "150", "key": "9" * 32})
+        other = {"amount": "150", "key": "9" * 32, "shown": digest_of(paid)}
+        assert "at most 0.00" in _send(browser, paid, other)
 
 
 def test_an_accepted_reversal_is_not_a_made_one(

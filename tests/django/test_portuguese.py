@@ -19,6 +19,7 @@ from django_mpesa.models import CallbackLog, Operation, State, Transaction, Verd
 from django_mpesa.times import local
 from mpesa_integrations.simulator import Simulator
 from tests.support import rows
+from tests.support.pages import filled
 
 pytestmark = pytest.mark.django_db(transaction=True)
 LIST = "/admin/django_mpesa/transaction/"
@@ -67,21 +68,22 @@ def test_the_reverse_page_speaks_of_money_as_people_write_it(
     paid: Transaction, browser: Client, simulator: Simulator
 ) -> None:
     page = f"{LIST}{paid.pk}/reverse/"
-    answer = browser.get(page)
-    seen = _text(answer)
+    seen = _text(browser.get(page))
     for words in ("Reverter um pagamento", "Valor a devolver, MZN", "1150,50 MZN", "Não, voltar"):
         assert words in seen, words
     assert 'value="1150,50"' in seen
-    key = str(answer.context["form"]["key"].value())
-    wrong = _text(browser.post(page, {"amount": "2000", "key": key}))
+    form = filled(seen)
+    wrong = _text(browser.post(page, {**form, "amount": "2000"}))
     assert "no máximo 1150,50 MZN" in wrong
     rows.change(Transaction.objects.all(), transaction_id="not one")
-    refused = _text(browser.post(page, {"amount": "150,50", "key": key}))
+    refused = _text(browser.post(page, {**form, "amount": "150,50"}))
     assert "transaction_id: tem de ser um ID de transação, como 4XDF12345" in refused
     rows.change(Transaction.objects.all(), transaction_id=paid.transaction_id)
-    done = _text(browser.post(page, {"amount": "150,50", "key": key}, follow=True))
+    done = _text(browser.post(page, {**form, "amount": "150,50"}, follow=True))
     assert "Foram devolvidos 150,50 MZN" in done
     assert "Devolvido em parte" in done
+    stale = {**form, "key": filled(_text(browser.get(page)))["key"]}
+    assert "mudou depois de esta página" in _text(browser.post(page, stale, follow=True))
 
 
 def test_report_and_export(paid: Transaction, browser: Client) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from io import StringIO
 from typing import Any
 
@@ -16,6 +17,8 @@ from mpesa_integrations import State
 from mpesa_integrations.core.payments.lifecycle import Evidence
 from mpesa_integrations.simulator import Simulator
 from tests.support import rows
+from tests.support.callbacks import accepted_payment, callback_body
+from tests.support.pages import filled
 
 from .test_admin import LIST, WHOLE, _client, _page, _text
 
@@ -46,6 +49,15 @@ def contradicted(simulator: Simulator) -> Any:
     return record
 
 
+def _shown(client: Client, record: Any) -> dict[str, str]:
+    return filled(_text(client.get(_page(record, "resolve"))))
+
+
+def _decide(client: Client, record: Any, decided: dict[str, str]) -> Any:
+    form = {**_shown(client, record), **decided}
+    return client.post(_page(record, "resolve"), form, follow=True)
+
+
 def test_a_decision_needs_its_permission(unknown: Any) -> None:
     clerk = _client("view_transaction", "reverse_transaction")
     assert "Decide…" not in _text(clerk.get(_page(unknown)))
@@ -66,8 +78,8 @@ def test_what_nobody_knows_is_decided_by_who_says_why(unknown: Any, cashier: Cli
         ({"note": "statement"}, "Choose what happened"),
         ({"state": "reversed", "note": "statement"}, "valid choice"),
     ):
-        assert told in _text(cashier.post(_page(unknown, "resolve"), wrong))
-    seen = _text(cashier.post(_page(unknown, "resolve"), PAID, follow=True))
+        assert told in _text(_decide(cashier, unknown, wrong))
+    seen = _text(_decide(cashier, unknown, PAID))
     assert "Your decision was written down" in seen
     unknown.refresh_from_db()
     assert unknown.state == "completed"
@@ -86,10 +98,31 @@ def test_what_the_gateway_contradicted_is_decided_and_the_order_goes_on(
 ) -> None:
     assert mpesa.c2b(**PAYMENT).pk == contradicted.pk
     assert "said two things" in _text(cashier.get(_page(contradicted, "resolve")))
-    cashier.post(_page(contradicted, "resolve"), {**PAID, "state": decided})
+    _decide(cashier, contradicted, {**PAID, "state": decided})
     contradicted.refresh_from_db()
     assert (contradicted.state, contradicted.conflict_decided_at is None) == (ends, False)
     assert (mpesa.c2b(**PAYMENT).pk == contradicted.pk) == (decided == "completed")
+
+
+def test_who_did_not_see_a_contradiction_does_not_decide_it(
+    simulator: Simulator, cashier: Client
+) -> None:
+    pending = accepted_payment(mpesa, simulator, **PAYMENT)
+    form = {**_shown(cashier, pending), "state": "failed", "note": "not on the statement"}
+    mpesa.resolve(pending, State.FAILED, by="Rui", note="not on the statement")
+    assert mpesa.receive(json.dumps(callback_body(pending)).encode())
+    without = {name: value for name, value in form.items() if name != "shown"}
+    for stale in (form, without):
+        seen = _text(cashier.post(_page(pending, "resolve"), stale, follow=True))
+        assert "has changed since this page was shown" in seen
+        assert "said two things" in seen
+    pending.refresh_from_db()
+    assert (pending.conflict_decided_at, pending.may_retry) == (None, False)
+    assert mpesa.c2b(**PAYMENT).pk == pending.pk
+    assert LogEntry.objects.count() == 0
+    _decide(cashier, pending, {**PAID, "state": "failed"})
+    pending.refresh_from_db()
+    assert pending.conflict_decided_at is not None
 
 
 def test_of_a_paid_one_nobody_decides_that_no_money_moved(
@@ -97,9 +130,9 @@ def test_of_a_paid_one_nobody_decides_that_no_money_moved(
 ) -> None:
     paid = mpesa.c2b(**PAYMENT)
     rows.change(Transaction.objects.filter(pk=paid.pk), conflict="declined: said later")
-    refused = _text(cashier.post(_page(paid, "resolve"), {**PAID, "state": "failed"}))
+    refused = _text(_decide(cashier, paid, {**PAID, "state": "failed"}))
     assert "valid choice" in refused
-    cashier.post(_page(paid, "resolve"), PAID)
+    _decide(cashier, paid, PAID)
     paid.refresh_from_db()
     assert (paid.state, paid.conflict_decided_at is None) == ("completed", False)
 
@@ -108,7 +141,7 @@ def test_a_refused_decision_says_why(contradicted: Any, cashier: Client) -> None
     rows.change(Transaction.objects.filter(pk=contradicted.pk), conflict="")
     other = mpesa.c2b(**PAYMENT)
     rows.change(Transaction.objects.filter(pk=contradicted.pk), conflict="succeeded: paid")
-    seen = _text(cashier.post(_page(contradicted, "resolve"), PAID))
+    seen = _text(_decide(cashier, contradicted, PAID))
     assert other.third_party_reference in seen
     assert LogEntry.objects.count() == 0
 

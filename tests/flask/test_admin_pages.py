@@ -25,10 +25,12 @@ from flask_mpesa.callback_view import CallbackView
 from flask_mpesa.records import Records
 from mpesa_integrations.core.errors import RecordsUnavailable, nothing_sent
 from mpesa_integrations.core.messages import Message
+from mpesa_integrations.core.payments.lifecycle import State
 from mpesa_integrations.core.payments.records import Verdict
 from mpesa_integrations.simulator import Simulator
 from tests.support.account import TOKEN
 from tests.support.callbacks import accepted_payment, callback_body
+from tests.support.pages import filled
 
 from .models import Payment, PaymentCallback
 from .test_admin import _token
@@ -74,15 +76,7 @@ def client(app: Flask, mpesa: Mpesa, records: Records) -> Iterator[FlaskClient]:
 
 
 def _form(client: FlaskClient, page: str) -> dict[str, str]:
-    seen = client.get(page).text
-    fields = re.findall(r"<input[^>]*>", seen)
-    names = [re.search(r'name="([^"]*)"', each) for each in fields]
-    values = [re.search(r'value="([^"]*)"', each) for each in fields]
-    return {
-        name[1]: value[1]
-        for name, value in zip(names, values, strict=True)
-        if name and value and name[1] in ("csrf_token", "key", "amount")
-    }
+    return filled(client.get(page).text)
 
 
 def _reverse(client: FlaskClient, payment: Any, **changes: str) -> Any:
@@ -118,6 +112,24 @@ def test_a_part_is_given_back_by_who_may(
         assert told in seen, seen
     assert "is now: Paid" in _reverse(client, paid).text  # all that is left
     assert "Only a completed payment" in client.get(page, follow_redirects=True).text
+
+
+def test_who_did_not_see_the_other_reversal_gives_nothing_back(
+    client: FlaskClient, mpesa: Mpesa, mpesa_simulator: Simulator
+) -> None:
+    paid = mpesa.c2b(**PAYMENT)
+    page = f"/admin/payments/reverse/?id={paid.id}"
+    first, second = ({**_form(client, page), "amount": "300"} for _ in range(2))
+    assert "is now: Paid" in client.post(page, data=first, follow_redirects=True).text
+    without = {name: value for name, value in _form(client, page).items() if name != "shown"}
+    for stale in (second, without):
+        seen = client.post(page, data=stale, follow_redirects=True).text
+        assert "has changed since this page was shown" in seen
+        assert 'value="950.00"' in seen  # as it now is
+    assert "is now: Paid" in client.post(page, data=first, follow_redirects=True).text
+    assert mpesa_simulator.ledger.balance(WHOLE) == 100_000 - 950
+    again = {**second, "shown": _form(client, page)["shown"]}
+    assert "is now: Paid" in client.post(page, data=again, follow_redirects=True).text
 
 
 def test_what_goes_back_is_of_the_payment_that_the_page_shows(
@@ -177,6 +189,25 @@ def test_what_nobody_knows_is_decided_by_who_says_why(
     assert "A person decided: it failed, and no money moved" in seen
     assert "Decided by Ana: statement of 3 May" in seen
     assert "nothing to decide" in client.get(page, follow_redirects=True).text
+
+
+def test_who_did_not_see_a_contradiction_does_not_decide_it(
+    client: FlaskClient, mpesa: Mpesa, mpesa_simulator: Simulator
+) -> None:
+    payments = mpesa["default"]
+    pending = accepted_payment(mpesa, mpesa_simulator, **PAYMENT)
+    page = f"/admin/named/resolve/?id={pending.id}"
+    form = {**_form(client, page), "state": "failed", "note": "not on the statement"}
+    payments.resolve(pending, State.FAILED, by="Rui", note="not on the statement")
+    payments.receive(json.dumps(callback_body(pending)).encode())
+    without = {name: value for name, value in form.items() if name != "shown"}
+    for stale in (form, without):
+        seen = client.post(page, data=stale, follow_redirects=True).text
+        assert "has changed since this page was shown" in seen
+        assert "succeeded" in seen  # the contradiction
+    assert payments.store.get(pending).conflict_decided_at is None
+    client.post(page, data={**form, **_form(client, page)})
+    assert payments.store.get(pending).conflict_decided_at is not None
 
 
 def test_who_is_signed_in_need_not_say_so(
