@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from asgiref.sync import async_to_sync
 from django.conf import settings
 
 from mpesa_integrations.core.payments.calls import Payments
@@ -14,7 +15,6 @@ from mpesa_integrations.core.payments.status_tokens import StatusTokens
 from mpesa_integrations.core.settings.account import AccountSettings
 from mpesa_integrations.core.settings.loader import AccountSource
 
-from .coroutines import as_sync
 from .threads import run_in_thread
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _status_path(token: str) -> str:
 
 
 # Not forgotten with the accounts: a module registers its handlers once, when it is imported.
-_handlers = Handlers(as_sync)
+_handlers = Handlers(async_to_sync)
 mpesa: DjangoAccounts = Accounts(
     account_source,
     _build,

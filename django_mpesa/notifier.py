@@ -9,15 +9,16 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from asgiref.sync import async_to_sync
 from django.db import router
 from django.dispatch import Signal
 
 from mpesa_integrations.core.failures import log_failure
+from mpesa_integrations.core.payments.application_calls import call_to_its_end
 from mpesa_integrations.core.payments.events import Event
 from mpesa_integrations.core.payments.records import OutboxEntry, Verdict
 
 from . import signals
-from .coroutines import as_sync
 from .isolation import after_commit
 from .models import AbstractTransaction, CallbackLog
 from .protection import LibraryRecords
@@ -83,7 +84,7 @@ class SignalNotifier:
     def _call(self, receiver: Callable[..., Any], **values: Any) -> None:
         """Call one receiver as `send_robust` does, and log its error as that does."""
         try:
-            as_sync(receiver)(sender=self._model, **values)
+            call_to_its_end(receiver, async_to_sync, sender=self._model, **values)
         except Exception as error:
             name = getattr(receiver, "__qualname__", type(receiver).__qualname__)
             _dispatch_logger.error(

@@ -7,7 +7,6 @@ Each runs in a thread and a context of its own, and so with a session of its own
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import threading
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from typing import Any, Protocol
 
 from blinker import NamedSignal
 
+from ..core.payments.application_calls import AsSync, call_to_its_end
 from ..core.payments.events import Event
 from ..core.payments.persistence import describe, persist
 from ..core.payments.records import OutboxEntry, Verdict
@@ -47,18 +47,16 @@ class Application:
     Attributes:
         sender: the signals' sender.
         context: gives the context in which one is called.
-        as_sync: makes of a function that may be a coroutine function one that can be called.
+        as_sync: runs coroutine functions.
     """
 
     sender: Any
     context: Context = nullcontext
-    as_sync: Callable[[Callable[..., Any]], Callable[..., Any]]
+    as_sync: AsSync
 
 
 def run_coroutines(function: Callable[..., Any]) -> Callable[..., Any]:
     """Make of a coroutine function one that runs it, in an event loop of its own."""
-    if not inspect.iscoroutinefunction(function):
-        return function
 
     @wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -184,7 +182,7 @@ def _run_apart(app: Application, signal: str, receiver: Callable[..., Any], **va
     def work() -> None:
         try:
             with app.context():
-                app.as_sync(receiver)(app.sender, **values)
+                call_to_its_end(receiver, app.as_sync, app.sender, **values)
         except BaseException:
             logger.exception("signal.receiver_failed signal=%s", signal)
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from mpesa_integrations.core.payments.events import CALLBACK_REJECTED, Event
 from mpesa_integrations.core.payments.handlers import Handlers
 from mpesa_integrations.core.payments.records import OutboxEntry, in_sequence
+from tests.support.awaitables import Disguise, each_disguise
 
 COMPLETED = Event.PAYMENT_COMPLETED
 
@@ -112,6 +113,19 @@ def test_it_is_given_what_it_takes(handlers: Handlers) -> None:
     for found in handlers.of(COMPLETED):
         handlers.call(found, given_, "an ID")
     assert given_ == ["shipped", "an ID", {}, "keyword an ID"]
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")  # a coroutine that nobody awaits
+@each_disguise
+def test_where_nothing_awaits_it_one_that_has_to_be_awaited_fails(
+    handlers: Handlers, disguise: Disguise
+) -> None:
+    async def ship(payment: Any) -> None: ...
+
+    handlers.register(COMPLETED, name="ship")(disguise(ship))
+    (found,) = handlers.of(COMPLETED)
+    with pytest.raises(TypeError, match=r"is to be awaited.*make it a function that is done when"):
+        handlers.call(found, [], "an ID")
 
 
 @given(

@@ -20,6 +20,7 @@ from django_mpesa.test import mpesa_gateway
 from mpesa_integrations.core.payments.handler_runs import Ran
 from mpesa_integrations.core.payments.schedule import MOST_ATTEMPTS
 from mpesa_integrations.simulator import Simulator
+from tests.support.awaitables import Disguise, each_disguise
 
 PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "150.00", "reference": "ORDER 7"}
 
@@ -133,12 +134,22 @@ class TestOutsideOfATestCase:
         assert told == [(Transaction, paid, "ship", row.pk)]
         assert row.given_up_at is not None
 
-    def test_an_asynchronous_handler_is_run_to_its_end(self, simulator: Simulator) -> None:
-        @mpesa.handler("payment_completed", name="ship")
+    @each_disguise
+    def test_an_asynchronous_handler_is_run_to_its_end(
+        self, simulator: Simulator, disguise: Disguise
+    ) -> None:
+        fails = [True]
+
         async def ship(payment: Transaction) -> None:
             await Group.objects.acreate(name=payment.reference)
+            if fails:
+                raise ValueError
 
+        mpesa.handler("payment_completed", name="ship")(disguise(ship))
         mpesa.c2b(**PAYMENT)
+        assert (_groups(), OutboxEntry.objects.count()) == ([], 1)
+        fails.clear()
+        assert mpesa.run_again(OutboxEntry.objects.get().pk) is Ran.DONE
         assert (_groups(), OutboxEntry.objects.count()) == (["ORDER 7"], 0)
 
 

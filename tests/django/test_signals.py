@@ -17,6 +17,7 @@ from django_mpesa.models import OutboxEntry, Transaction
 from django_mpesa.protection import LibraryRecords
 from mpesa_integrations.simulator import Simulator
 from tests.contract.test_leases import LASTS, leases_last
+from tests.support.awaitables import Disguise, each_disguise
 from tests.support.waiting import until
 
 __all__ = ["leases_last"]
@@ -87,17 +88,19 @@ def test_each_receiver_is_given_the_record_as_those_before_it_have_left_it(
     assert OutboxEntry.objects.count() == 0
 
 
+@each_disguise
 def test_a_receiver_that_is_a_coroutine_is_called_also_where_it_is_the_only_one(
-    simulator: Simulator,
+    simulator: Simulator, disguise: Disguise
 ) -> None:
     given: list[Any] = []
 
     async def asynchronous(sender: Any, **kwargs: Any) -> None:
         given.append(kwargs)
 
+    receiver = disguise(asynchronous)
     with (
-        _connected(signals.payment_completed, asynchronous),
-        _connected(signals.callback_rejected, asynchronous),
+        _connected(signals.payment_completed, receiver),
+        _connected(signals.callback_rejected, receiver),
     ):
         paid = mpesa.c2b(**PAYMENT)
         mpesa["default"].receive(b"no JSON")

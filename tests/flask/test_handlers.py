@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +29,7 @@ from mpesa_integrations.core.payments.handler_runs import Ran
 from mpesa_integrations.core.payments.schedule import MOST_ATTEMPTS
 from mpesa_integrations.signals import notifier
 from mpesa_integrations.simulator import Simulator
+from tests.support.awaitables import Disguise, each_disguise
 
 from .conftest import flat_config
 
@@ -229,13 +232,38 @@ def test_a_handlers_code_may_not_write_the_librarys_columns(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("shop", [_flask_sqlalchemy], indirect=True)
-def test_an_asynchronous_handler_is_run_to_its_end(shop: Shop) -> None:
-    @shop.mpesa.handler("payment_completed", name="ship")
-    async def ship(payment: Any) -> None:
-        shop.note(payment, "ship")
+@each_disguise
+def test_an_asynchronous_handler_is_run_to_its_end(shop: Shop, disguise: Disguise) -> None:
+    fails = [True]
 
+    async def ship(payment: Any) -> None:
+        await asyncio.sleep(0)
+        shop.note(payment, "ship")
+        if fails:
+            raise ValueError
+
+    shop.mpesa.handler("payment_completed", name="ship")(disguise(ship))
     shop.mpesa.c2b(**PAYMENT)
+    (left,) = shop.mpesa.unfinished_handlers()
+    assert left.problem.startswith("ValueError")
+    fails.clear()
+    assert shop.mpesa.run_again(left.event_id) is Ran.DONE
     assert shop.notes() == ["ship"]
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")  # a coroutine that nobody awaits
+@pytest.mark.parametrize("shop", [_flask_sqlalchemy], indirect=True)
+@each_disguise
+def test_without_the_extra_for_coroutines_an_asynchronous_handler_is_not_settled(
+    shop: Shop, disguise: Disguise, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ship(payment: Any) -> None: ...
+
+    monkeypatch.setitem(sys.modules, "asgiref.sync", None)
+    shop.mpesa.handler("payment_completed", name="ship")(disguise(ship))
+    shop.mpesa.c2b(**PAYMENT)
+    (left,) = shop.mpesa.unfinished_handlers()
+    assert left.problem.startswith("RuntimeError")
 
 
 @pytest.mark.parametrize("shop", [_flask_sqlalchemy], indirect=True)

@@ -24,6 +24,7 @@ from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.signals import notifier
 from mpesa_integrations.simulator import Simulator
 from tests.support.account import TOKEN
+from tests.support.awaitables import Disguise, each_disguise
 from tests.support.waiting import until
 
 from .conftest import flat_config
@@ -207,7 +208,10 @@ def test_a_receiver_pays_and_sees_its_own_app_context(shop: Shop) -> None:
     assert seen == [(True, "completed", False)]
 
 
-def test_coroutines_are_receivers_also_in_a_view_that_is_one(shop: Shop) -> None:
+@each_disguise
+def test_coroutines_are_receivers_also_in_a_view_that_is_one(
+    shop: Shop, disguise: Disguise
+) -> None:
     pytest.importorskip("asgiref")
     seen: list[Any] = []
 
@@ -223,7 +227,7 @@ def test_coroutines_are_receivers_also_in_a_view_that_is_one(shop: Shop) -> None
 
     shop.app.add_url_rule("/async", view_func=pay)
     shop.app.add_url_rule("/sync", view_func=pay_in_thread)
-    with _connected(receive):
+    with _connected(disguise(receive)):
         for path in ("/async", "/sync"):
             assert shop.app.test_client().get(path).text == "completed"
     assert seen == ["completed", "completed"]

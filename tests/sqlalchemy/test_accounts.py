@@ -30,6 +30,7 @@ from mpesa_integrations.sqlalchemy import (
     WorkerOptions,
 )
 from tests.support.account import TOKEN, account_settings
+from tests.support.awaitables import Disguise, each_disguise
 from tests.support.callbacks import accepted_payment, callback_body
 
 PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "150.00"}
@@ -108,7 +109,10 @@ async def _close_after(mpesa: Mpesa, awaitable: Any) -> Any:
     return await awaitable
 
 
-def test_a_handler_has_the_payments_session_and_may_be_a_coroutine(mpesa: Mpesa) -> None:
+@each_disguise
+def test_a_handler_has_the_payments_session_and_may_be_a_coroutine(
+    mpesa: Mpesa, disguise: Disguise
+) -> None:
     done: list[str] = []
 
     @mpesa.handler(payment_completed, name="ship")
@@ -116,18 +120,19 @@ def test_a_handler_has_the_payments_session_and_may_be_a_coroutine(mpesa: Mpesa)
         assert object_session(payment) is not None
         done.append(f"ship {payment.order_key}")
 
-    @mpesa.handler(payment_completed, name="write")
     async def write(payment: Any) -> None:
         await asyncio.sleep(0)
         done.append(f"write {payment.order_key}")
 
+    mpesa.handler(payment_completed, name="write")(disguise(write))
     mpesa.c2b(order="O-1", **PAYMENT)
     mpesa.c2b(order="O-1", **PAYMENT)
     assert sorted(done) == ["ship O-1", "write O-1"]
     assert mpesa.unfinished_handlers() == []
 
 
-def test_signals_are_sent_for_this_mpesa_alone(mpesa: Mpesa) -> None:
+@each_disguise
+def test_signals_are_sent_for_this_mpesa_alone(mpesa: Mpesa, disguise: Disguise) -> None:
     heard: list[Any] = []
 
     def hear(sender: Any, **values: Any) -> None:
@@ -136,9 +141,10 @@ def test_signals_are_sent_for_this_mpesa_alone(mpesa: Mpesa) -> None:
     async def hear_too(sender: Any, transaction: Any, **values: Any) -> None:
         heard.append(transaction.state)
 
+    too = disguise(hear_too)
     with (
         payment_completed.connected_to(hear, sender=mpesa),
-        payment_completed.connected_to(hear_too, sender=mpesa),
+        payment_completed.connected_to(too, sender=mpesa),
         payment_completed.connected_to(lambda sender, **_: heard.append(0), sender=object()),
     ):
         mpesa.c2b(order="O-1", **PAYMENT)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from .application_calls import AsSync, call_to_its_end
 from .events import Event
 
 H = TypeVar("H", bound=Callable[..., Any])
@@ -41,13 +42,10 @@ class Handlers:
     """An application's durable handlers.
 
     Args:
-        as_sync: makes of a handler that may be a coroutine function one that can be called; None
-            where there are no such handlers.
+        as_sync: runs those that are coroutine functions; None where there are no such handlers.
     """
 
-    def __init__(
-        self, as_sync: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None
-    ) -> None:
+    def __init__(self, as_sync: AsSync | None = None) -> None:
         self._as_sync = as_sync
         self._handlers: dict[tuple[str, str], Handler] = {}
 
@@ -91,10 +89,14 @@ class Handlers:
         return list(self._handlers)
 
     def call(self, handler: Handler, record: object, event_id: str) -> None:
-        """Call a handler; what it raises, this raises."""
+        """Call a handler, and wait for the end of what it gives to be awaited.
+
+        Raises:
+            TypeError: it gives that where nothing awaits it.
+            Exception: what the handler raised.
+        """
         arguments = {"event_id": event_id} if handler.takes_event_id else {}
-        function = handler.function if self._as_sync is None else self._as_sync(handler.function)
-        function(record, **arguments)
+        call_to_its_end(handler.function, self._as_sync, record, **arguments)
 
 
 def _event_of(signal: object) -> Event:
