@@ -34,7 +34,9 @@ class Records(Generic[P]):
         callback_log: your model with `CallbackLogMixin`.
         outbox: your model with `OutboxMixin`.
         session: what gives the session of the current thread or app context, as a
-            `scoped_session`: durable handlers are run in its transaction. None means
+            `scoped_session`: durable handlers are run in its transaction, each in a thread and an
+            app context of its own. One whose scope is a context variable is refused where it gives
+            a session that is in a transaction already: the calling code's. None means
             Flask-SQLAlchemy's `db.session` where the models are its own, else a session on the
             engine; `object_session(payment)` gives that.
     """

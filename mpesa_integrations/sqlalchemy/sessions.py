@@ -12,9 +12,10 @@ from typing import Any, cast
 
 from sqlalchemy import CursorResult, ScalarResult, func, select, text
 from sqlalchemy.engine import Engine
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, scoped_session
 from sqlalchemy.sql.base import Executable
 
+from ..core.errors import ConfigurationError
 from ..core.payments.wakeups import CHANNEL
 from .connections import LOCK_TIMEOUT, MYSQL
 
@@ -67,8 +68,20 @@ def applications_session(session: Callable[[], Session]) -> Iterator[Session]:
 
     Args:
         session: gives it; in it, nothing has been done yet.
+
+    Raises:
+        ConfigurationError: something has been, so that it is the session of the calling code.
     """
-    found = session()
+    given = session()
+    found = given() if isinstance(given, scoped_session) else given
+    if found.in_transaction():  # left as it is: it belongs to somebody else
+        raise ConfigurationError(
+            "The session that a handler is given is in a transaction already: what the calling "
+            "code has half done would be committed with it. What Records has for session= gives each "
+            "thread, or each Flask app context, a session of its own, as scoped_session does by "
+            "itself; a scope by a context variable, as a request's ID, does not",
+            setting="session",
+        )
     try:
         yield found
         found.commit()

@@ -6,6 +6,7 @@ import asyncio
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +34,7 @@ from tests.support.awaitables import Disguise, each_disguise
 
 from .conftest import flat_config
 
+_REQUEST = ContextVar("request", default="none")
 PAYMENT: dict[str, Any] = {"msisdn": "84 123 4567", "amount": "150.00", "reference": "ORDER 7"}
 
 
@@ -92,6 +94,20 @@ def _scoped_session(app: Flask, url: str) -> Parts:
     session = scoped_session(sessionmaker(engine))
     app.teardown_appcontext(lambda error: session.remove())
     return Parts(Base, lambda: engine, session, lambda payment: session)
+
+
+def _session_of_a_request(app: Flask, url: str) -> Parts:
+    class Base(DeclarativeBase):
+        pass
+
+    engine = create_engine(url)
+    session = scoped_session(sessionmaker(engine), scopefunc=_REQUEST.get)
+    return Parts(Base, lambda: engine, session, lambda payment: session)
+
+
+def _session_of_a_request_by_a_function(app: Flask, url: str) -> Parts:
+    parts = _session_of_a_request(app, url)
+    return parts._replace(session=lambda: parts.own(None))
 
 
 def _no_session(app: Flask, url: str) -> Parts:
@@ -303,6 +319,32 @@ def test_a_person_is_told_by_a_signal(shop: Shop) -> None:
             shop.mpesa.reconcile()
     (left,) = shop.mpesa.unfinished_handlers()
     assert told == [("shop", "ORDER 7", "ship", left.event_id)]
+
+
+@pytest.mark.parametrize(
+    "shop", [_session_of_a_request, _session_of_a_request_by_a_function], indirect=True
+)
+def test_a_handler_is_not_given_the_session_of_the_calling_code(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As one is whose scope goes along with the context into the handler's thread."""
+
+    @shop.mpesa.handler("payment_completed", name="ship")
+    def ship(payment: Any) -> None:
+        shop.note(payment, "ship")
+
+    session = shop.parts.own(None)
+    mine = session()
+    half_done = shop.basket(note="half done")
+    mine.add(half_done)  # not flushed: SQLite has one writer
+    assert shop.mpesa.c2b(**PAYMENT).state == "completed"
+    (left,) = shop.mpesa.unfinished_handlers()
+    assert left.problem.startswith("ConfigurationError")
+    assert "each thread, or each Flask app context, a session of its own" in caplog.text
+    assert (shop.notes(), half_done in mine, mine.in_transaction()) == ([], True, True)
+    session.remove()
+    assert shop.mpesa.run_again(left.event_id) is Ran.DONE
+    assert shop.notes() == ["ship"]
 
 
 def test_one_extension_serves_apps_that_are_made_later(mpesa_simulator: Simulator) -> None:
