@@ -38,7 +38,7 @@ class CallbackTable(AccountDatabase):
         """Update a callback's verdict."""
         entry.verdict = verdict.value
         entry.transaction_id = record.pk if record else None
-        with self._together(False):
+        with self._together(False, bounded=True):  # the payment that it refers to may be locked
             entry.save(using=self.alias, update_fields=("verdict", "transaction"))
 
     def callbacks(

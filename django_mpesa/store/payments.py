@@ -67,7 +67,8 @@ class DjangoStore(OutboxTable, CallbackTable):
             record.object_id = ""
         try:
             wakes = record.state == State.QUEUED and self._can_wake_workers
-            with self._together(outbox or record.original_id or wakes):
+            more = outbox or record.original_id or wakes
+            with self._together(more, bounded=self._refers(record)):
                 self._lock(record.original_id)
                 protection.insert(record, self.alias)
                 if wakes:
@@ -123,11 +124,8 @@ class DjangoStore(OutboxTable, CallbackTable):
         values = {**_plain(change.values), "updated_at": timezone.now()}
         wakes = change.values.get("state") == State.QUEUED and self._can_wake_workers
         try:
-            with self._together(
-                wakes or change.outbox or change.settles or change.callback,
-                # The gateway waits for a callback's answer no longer than for a lock.
-                bounded=change.callback is None,
-            ):
+            more = wakes or change.outbox or change.settles or change.callback
+            with self._together(more, bounded=True):
                 if change.settles:
                     # First, so that what is read below is read once it is this transaction's alone.
                     self._lock(record.original_id)
@@ -154,7 +152,7 @@ class DjangoStore(OutboxTable, CallbackTable):
         self, record: AbstractTransaction, text: str, outbox: Sequence[core.OutboxEntry]
     ) -> AbstractTransaction | None:
         """Update where another conflict, or none, was noted before."""
-        with self._atomic():
+        with self._together(True, bounded=True):
             changed = (
                 self._records.filter(pk=record.pk)
                 .exclude(conflict=text)
@@ -285,7 +283,7 @@ class DjangoStore(OutboxTable, CallbackTable):
 
     def make_due(self, now: datetime) -> None:
         """Put their next checks forward."""
-        with self._together(False):
+        with self._together(False, bounded=True):
             self._mine.filter(state__in=MAY_BE_CHECKED_EARLY, next_check_at__gt=stored(now)).update(
                 next_check_at=stored(now)
             )
@@ -293,7 +291,7 @@ class DjangoStore(OutboxTable, CallbackTable):
     def release(self, records: Sequence[AbstractTransaction], until: datetime) -> None:
         """Make due again those that are still deferred until then."""
         keys = [record.pk for record in records]
-        with self._together(False):
+        with self._together(False, bounded=True):
             self._records.filter(pk__in=keys, next_check_at=stored(until)).update(
                 next_check_at=timezone.now()
             )
@@ -314,6 +312,16 @@ class DjangoStore(OutboxTable, CallbackTable):
         with self._reading():
             first: AbstractTransaction | None = found.first()
         return first
+
+    def _refers(self, record: AbstractTransaction) -> bool:
+        """Whether a record may refer to a row that another transaction has locked."""
+        return record.original_id is not None or self._has_keys
+
+    @cached_property
+    def _has_keys(self) -> bool:
+        """Whether there are the shop's own foreign keys; nobody locks a content type."""
+        own = protection.shop_fields(self._model).values()
+        return any(field.is_relation and field.name != "content_type" for field in own)
 
     def _lock(self, original_id: int | None) -> None:
         """Lock a reversal's original, by a write that changes nothing, which SQLite knows, too."""

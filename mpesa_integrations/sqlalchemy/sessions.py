@@ -46,7 +46,7 @@ class Sessions:
         """Open a session for one transaction, which is committed at its end.
 
         Args:
-            may_wait: whether the caller's own transaction may have locked what is written, so that
+            may_wait: whether a transaction of the shop's may have locked what is written, so that
                 waiting for it must end.
         """
         with Session(self._engine(), expire_on_commit=False) as session:

@@ -176,8 +176,7 @@ class SqlAlchemyStore:
             OrderClaimed: another payment has the order.
         """
         try:
-            # A callback's view holds no transaction that it could wait for.
-            with self._sessions.writing(may_wait=change.callback is None) as session:
+            with self._sessions.writing(may_wait=True) as session:
                 return self._payments.change(session, record, state, change)
         except IntegrityError:
             refuse_claimed(self, record.operation, change)
