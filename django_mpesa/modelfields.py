@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.core import checks
+from django.core.exceptions import ValidationError
 from django.db import models
 
 from mpesa_integrations.core.markets.mozambique import MOZAMBIQUE
@@ -22,8 +23,8 @@ class MsisdnField(_CharField):
     """A phone number that M-Pesa is on, kept as the gateway takes it: `258841234567`.
 
     Its form field is `django_mpesa.forms.MsisdnField`. A number that is written otherwise is
-    brought to that form by `full_clean()` and by `save()`; a query compares what is on record, so
-    that a number typed by somebody goes through `normalise_msisdn` first.
+    brought to that form by `full_clean()` and by whatever writes it; a query compares what is on
+    record, and text that is no number equals none.
 
     Args:
         args: those of Django's `CharField`.
@@ -60,6 +61,22 @@ class MsisdnField(_CharField):
         value = self.to_python(value)
         setattr(model_instance, self.attname, value)
         return value
+
+    def get_prep_value(self, value: Any) -> Any:
+        """Give what a query compares with; text that is no number is none of those on record."""
+        try:
+            return super().get_prep_value(value)
+        except ValidationError:
+            return str(value)
+
+    def get_db_prep_save(self, value: Any, connection: Any) -> Any:
+        """Give what is written, by `update()` and `bulk_update()`, too.
+
+        Raises:
+            ValidationError: Django's; it is no such number.
+        """
+        plain = value if hasattr(value, "as_sql") else self.to_python(value)
+        return super().get_db_prep_save(plain, connection)
 
     def formfield(self, **kwargs: Any) -> Any:
         """Give the form field."""

@@ -33,7 +33,7 @@ from mpesa_integrations.core.settings.account import ACCOUNT_SETTINGS
 from mpesa_integrations.simulator import Simulator
 
 from .flask.conftest import flat_config
-from .support.account import account_settings
+from .support.account import TOKEN, account_settings
 
 ROOT = Path(__file__).parents[1]
 FOLLOWED = {*(ROOT / "docs").glob("**/quickstart-*.md"), *(ROOT / "docs").glob("**/oscar.md")}
@@ -80,6 +80,7 @@ def project(tmp_path: Path, mpesa_simulator: Simulator, monkeypatch: pytest.Monk
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPESA_API_KEY", mpesa_simulator.account.api_key)
     monkeypatch.setenv("MPESA_PUBLIC_KEY", mpesa_simulator.account.public_key)
+    monkeypatch.setenv("MPESA_CALLBACK_TOKEN", TOKEN)
     return tmp_path
 
 

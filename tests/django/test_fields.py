@@ -97,6 +97,20 @@ def test_a_model_keeps_the_gateways_form_however_a_number_was_assigned(customer_
     assert customer_model.objects.count() == 2
 
 
+def test_a_query_for_what_is_no_number_finds_none(customer_model: Any) -> None:
+    kept = customer_model.objects.create(phone="84 123 4567")
+    assert not customer_model.objects.filter(phone="junk").exists()
+    assert customer_model.objects.exclude(phone="84 12").get() == kept
+    assert customer_model.objects.get(phone__in=["junk", "84 123 4567"]) == kept
+    customer_model.objects.update(phone="+258 85 765 4321")
+    with pytest.raises(ValidationError, match="nine digits"):
+        customer_model.objects.update(phone="84 12")
+    kept.phone = "84 12"
+    with pytest.raises(ValidationError, match="nine digits"):
+        customer_model.objects.bulk_update([kept], ["phone"])
+    assert customer_model.objects.get().phone == "258857654321"
+
+
 def test_a_column_may_be_assigned_what_the_database_works_out(customer_model: Any) -> None:
     kept = customer_model.objects.create(phone="84 123 4567")
     kept.phone = Concat(models.F("phone"), models.Value(""))

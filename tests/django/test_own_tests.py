@@ -128,6 +128,15 @@ class ShopTestsWithAtomicRequests(TestCase):
         assert Transaction.objects.get().state == "completed"
         assert self.sold == ["ORDER 7"]
 
+    @override_settings(
+        SECURE_SSL_REDIRECT=True, MIDDLEWARE=["django.middleware.security.SecurityMiddleware"]
+    )
+    def test_a_result_by_callback_where_all_is_redirected_to_https(self) -> None:
+        with mpesa_gateway(asynchronous=True) as gateway:
+            mpesa.c2b(**PAYMENT)
+            assert gateway.deliver() == 1
+        assert Transaction.objects.get().state == "completed"
+
     def test_a_payment_of_a_record_that_is_not_committed(self) -> None:
         with transaction.atomic(), mpesa_gateway():
             paid = mpesa.c2b(**PAYMENT)
