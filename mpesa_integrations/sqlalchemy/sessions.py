@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 from sqlalchemy import CursorResult, ScalarResult, func, select, text
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.orm import Session, scoped_session
 from sqlalchemy.sql.base import Executable
 
@@ -51,10 +51,11 @@ class Sessions:
         """
         with Session(self._engine(), expire_on_commit=False) as session:
             with session.begin():
-                dialect = session.get_bind().dialect.name
-                if dialect in _SEES_COMMITTED:
-                    # To see what others committed: MariaDB's default does not, and locks gaps.
-                    session.connection(execution_options={"isolation_level": "READ COMMITTED"})
+                bind = session.get_bind()
+                dialect = bind.dialect.name
+                # To see what others committed: MariaDB's default does not, and locks gaps.
+                if dialect in _SEES_COMMITTED or _commits_each_statement(bind):
+                    session.connection(execution_options={"isolation_level": _level(dialect)})
                 if may_wait and dialect == "postgresql":
                     # For this transaction: a pooler in between may give the connection to others.
                     session.execute(_LOCK_TIMEOUT)
@@ -63,11 +64,12 @@ class Sessions:
 
 
 @contextmanager
-def applications_session(session: Callable[[], Session]) -> Iterator[Session]:
+def applications_session(session: Callable[[], Session], model: Any) -> Iterator[Session]:
     """Use a session of the application's for one transaction, which is committed at its end.
 
     Args:
         session: gives it; in it, nothing has been done yet.
+        model: what is written, in a transaction also where the engine commits each statement.
 
     Raises:
         ConfigurationError: something has been, so that it is the session of the calling code.
@@ -77,16 +79,31 @@ def applications_session(session: Callable[[], Session]) -> Iterator[Session]:
     if found.in_transaction():  # left as it is: it belongs to somebody else
         raise ConfigurationError(
             "The session that a handler is given is in a transaction already: what the calling "
-            "code has half done would be committed with it. What Records has for session= gives each "
-            "thread, or each Flask app context, a session of its own, as scoped_session does by "
-            "itself; a scope by a context variable, as a request's ID, does not",
+            "code has half done would be committed with it. What Records has for session= gives "
+            "each thread, or each Flask app context, a session of its own, as scoped_session does "
+            "by itself; a scope by a context variable, as a request's ID, does not",
             setting="session",
         )
     try:
+        bind = found.get_bind(model)
+        if _commits_each_statement(bind):
+            options = {"isolation_level": _level(bind.dialect.name)}
+            found.connection(bind_arguments={"mapper": model}, execution_options=options)
         yield found
         found.commit()
     finally:
         found.close()  # what is not committed is rolled back
+
+
+def _commits_each_statement(bind: Engine | Connection) -> bool:
+    """Whether an application's engine has no transactions: the isolation level AUTOCOMMIT."""
+    level = bind.get_execution_options().get("isolation_level")
+    # The other is what create_engine(isolation_level=...) leaves; it has no public name.
+    return (level or getattr(bind.dialect, "_on_connect_isolation_level", None)) == "AUTOCOMMIT"
+
+
+def _level(dialect: str) -> str:
+    return "READ COMMITTED" if dialect in _SEES_COMMITTED else "SERIALIZABLE"  # SQLite's own
 
 
 def wake_workers(session: Session, account: str) -> None:

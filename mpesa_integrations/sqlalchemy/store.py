@@ -342,7 +342,7 @@ class SqlAlchemyStore:
 
         The entry is deleted last: should the handler commit, it is there yet.
         """
-        with applications_session(self._session) as session:
+        with applications_session(self._session, self._outbox.model) as session:
             key = self._outbox.lock(session, entry_id)
             if key is None:
                 return False

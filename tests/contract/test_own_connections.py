@@ -17,13 +17,15 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, ForeignKey, create_engine, event, func, select, text
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, object_session
 
 from flask_mpesa.records import CallbackLogMixin, OutboxMixin, Records, TransactionMixin
 from mpesa_integrations.core.errors import RecordLocked, RecordsUnavailable
 from mpesa_integrations.core.payments import persistence
 from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.payments.events import Event
+from mpesa_integrations.core.payments.handler_runs import Ran
+from mpesa_integrations.core.payments.handlers import Handlers
 from mpesa_integrations.core.payments.lifecycle import State
 from mpesa_integrations.core.payments.persistence import persist
 from mpesa_integrations.core.payments.records import Change, OutboxEntry
@@ -86,10 +88,10 @@ def no_second_try(monkeypatch: pytest.MonkeyPatch) -> None:
 def make(mpesa_simulator: Simulator, heard: Heard) -> Iterator[Callable[..., Payments[Any, Any]]]:
     made: list[Payments[Any, Any]] = []
 
-    def build(engine: Engine) -> Payments[Any, Any]:
+    def build(engine: Engine, handlers: Handlers | None = None) -> Payments[Any, Any]:
         settings = AccountSettings(config=replace(mpesa_simulator.config, timeout=(5, 5)))
         kept = Records(engine, Payment, PaymentCallback, PaymentOutboxEntry).store("default")
-        made.append(Payments("default", settings, kept, heard))
+        made.append(Payments("default", settings, kept, heard, handlers))
         return made[-1]
 
     yield build
@@ -308,11 +310,18 @@ def test_times_are_in_utc_whatever_zone_the_server_shows(
     assert {time and time.utcoffset() for time in times} == {timedelta()}
 
 
+@pytest.fixture(params=["engine", "options"])
+def autocommit(request: pytest.FixtureRequest, make_engine: MakeEngine) -> Engine:
+    """An app's engine that commits each statement."""
+    if request.param == "engine":
+        return make_engine(isolation_level="AUTOCOMMIT")
+    return make_engine().execution_options(isolation_level="AUTOCOMMIT")
+
+
 def test_a_change_is_whole_also_where_the_apps_engine_commits_each_statement(
-    make: Callable[..., Payments[Any, Any]], make_engine: MakeEngine, server: str,
-    backend: SqlAlchemyBackend,
-) -> None:  # fmt: skip
-    payments = make(make_engine(isolation_level="AUTOCOMMIT"))
+    make: Callable[..., Payments[Any, Any]], autocommit: Engine, backend: SqlAlchemyBackend
+) -> None:
+    payments = make(autocommit)
     paid = payments.c2b(**PAYMENT)
     twice = OutboxEntry(Event.PAYMENT_CONFLICT)
     change = Change(
@@ -321,6 +330,30 @@ def test_a_change_is_whole_also_where_the_apps_engine_commits_each_statement(
     with pytest.raises(IntegrityError):
         payments.store.change(paid, State.COMPLETED, change)
     assert backend.records()[0].conflict == ""
+
+
+def test_a_handler_is_undone_also_where_the_apps_engine_commits_each_statement(
+    make: Callable[..., Payments[Any, Any]], autocommit: Engine, backend: SqlAlchemyBackend
+) -> None:
+    handlers = Handlers()
+    payments = make(autocommit, handlers)
+    fails = [True]
+
+    @handlers.register("payment_completed", name="ship")
+    def ship(payment: Any) -> None:
+        payment.metadata_ = {"done": [*payment.metadata_.get("done", []), "ship"]}
+        session = object_session(payment)
+        assert session is not None
+        session.flush()
+        if fails:
+            raise ValueError
+
+    payments.c2b(**PAYMENT)
+    assert backend.records()[0].metadata_ == {}
+    (left,) = payments.unfinished_handlers()
+    fails.clear()
+    assert payments.run_again(left.event_id) is Ran.DONE
+    assert backend.records()[0].metadata_ == {"done": ["ship"]}
 
 
 def test_ours_end_with_the_apps_and_a_fork_shares_none(
