@@ -289,8 +289,16 @@ class MemoryStore(MemoryOutbox[Payment], MemoryCallbacks):
         outbox: Callable[[str], Sequence[OutboxEntry]],
         *,
         reference: str | None = None,
-    ) -> list[tuple[Payment, Sequence[OutboxEntry]]]:
+    ) -> Mapping[Any, Sequence[OutboxEntry]]:
         """There are none: no other process would see them."""
+        return {}
+
+    def claimed_queued(self, next_check_at: datetime) -> Sequence[Any]:
+        """There are none."""
+        return ()
+
+    def read_claimed(self, keys: Sequence[Any]) -> list[Payment]:
+        """There are none."""
         return []
 
     def original_of(self, record: Payment) -> Payment | None:

@@ -236,7 +236,7 @@ class DjangoStore(OutboxTable, CallbackTable):
         outbox: Callable[[str], Sequence[core.OutboxEntry]],
         *,
         reference: str | None = None,
-    ) -> list[tuple[AbstractTransaction, Sequence[core.OutboxEntry]]]:
+    ) -> dict[Any, Sequence[core.OutboxEntry]]:
         """Update what is queued, in one transaction where the database skips locked rows."""
         queued = self._mine.filter(state=State.QUEUED, send_before__gt=stored(now))
         if reference is not None:
@@ -261,8 +261,21 @@ class DjangoStore(OutboxTable, CallbackTable):
             for row in list(oldest[:limit]):
                 with self._atomic():
                     initiate([row])
-        records = self._readable(self._records, list(claimed))
-        return [(record, claimed[record.pk]) for record in records]
+        return claimed
+
+    def claimed_queued(self, next_check_at: datetime) -> Sequence[Any]:
+        """Select them by that time."""
+        with self._reading():
+            claimed = self._mine.filter(
+                next_check_at=stored(next_check_at),
+                state=State.INITIATED,
+                send_before__isnull=False,
+            )
+            return list(claimed.order_by("created_at", "pk").values_list("pk", flat=True))
+
+    def read_claimed(self, keys: Sequence[Any]) -> list[AbstractTransaction]:
+        """Read them at once, and one by one where that fails."""
+        return self._readable(self._records, keys)
 
     def claim_due(
         self, now: datetime, until: datetime, limit: int, *, state: State | None = None

@@ -253,6 +253,17 @@ class PaymentRows:
             self._outbox.add(session, entries, key)
         return claimed
 
+    def claimed_queued(self, session: Session, next_check_at: datetime) -> Sequence[Any]:
+        """The keys of what was queued, and was initiated by the claim with this next check."""
+        model = self.model
+        claimed = select(model.id).where(
+            model.account == self._account,
+            model.next_check_at == next_check_at,
+            model.state == State.INITIATED.value,
+            model.send_before.is_not(None),
+        )
+        return session.scalars(claimed.order_by(model.created_at, model.id)).all()
+
     def claim_due(
         self, session: Session, now: datetime, until: datetime, limit: int, state: State | None
     ) -> list[Any]:

@@ -253,14 +253,21 @@ class SqlAlchemyStore:
         outbox: Callable[[str], Sequence[core.OutboxEntry]],
         *,
         reference: str | None = None,
-    ) -> list[tuple[TransactionMixin, Sequence[core.OutboxEntry]]]:
-        """Update what is queued, and give the records."""
+    ) -> dict[Any, Sequence[core.OutboxEntry]]:
+        """Update what is queued."""
         with self._sessions.writing() as session:
-            claimed = self._payments.claim_queued(
+            return self._payments.claim_queued(
                 session, now, next_check_at, limit, outbox, reference=reference
             )
-        records = self._read_claimed(self._payments.model, list(claimed))
-        return [(record, claimed[record.pk]) for record in records]
+
+    def claimed_queued(self, next_check_at: datetime) -> Sequence[Any]:
+        """Select them by that time."""
+        with self._sessions.reading() as session:
+            return self._payments.claimed_queued(session, next_check_at)
+
+    def read_claimed(self, keys: Sequence[Any]) -> list[TransactionMixin]:
+        """Read them at once, and one by one where that fails."""
+        return self._read_claimed(self._payments.model, keys)
 
     def claim_due(
         self, now: datetime, until: datetime, limit: int, *, state: State | None = None

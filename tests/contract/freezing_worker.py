@@ -19,7 +19,8 @@ import django
 
 from mpesa_integrations.core.client.in_flight import InThreads
 from mpesa_integrations.core.client.transport import _ProvesNotConnected
-from mpesa_integrations.core.payments import queue_sender
+from mpesa_integrations.core.payments import queue_claims
+from mpesa_integrations.core.payments.queue_claims import QueueClaim
 
 CLAIM_HOLDS = 2.0
 """Seconds, in place of half a minute."""
@@ -49,11 +50,11 @@ def main(kind: str, where: str, state_dir: str, at: str, by: str) -> None:
     sender = payments.queue_sender(4)
     if by == "threads":
         sender._calls = InThreads(payments.client)
-    claim = sender._queue.claim
+    take = QueueClaim.take
     connect, connect_awaited = _ProvesNotConnected.connect, aiohttp.TCPConnector.connect
 
-    def claimed(*args: Any) -> Any:
-        found = claim(*args)
+    def taken(claim: QueueClaim[Any, Any]) -> Any:
+        found = take(claim)
         _stop_once()
         return found
 
@@ -67,11 +68,11 @@ def main(kind: str, where: str, state_dir: str, at: str, by: str) -> None:
         return connection
 
     stop: Any = {
-        "claimed": lambda: patch.object(sender._queue, "claim", claimed),
+        "claimed": lambda: patch.object(QueueClaim, "take", taken),
         "connected threads": lambda: patch.object(_ProvesNotConnected, "connect", connected),
         "connected loop": lambda: patch.object(aiohttp.TCPConnector, "connect", connected_in_loop),
     }["claimed" if at == "claimed" else f"connected {by}"]
-    with stop(), patch.object(queue_sender, "FIRST_CHECK", timedelta(seconds=CLAIM_HOLDS)):
+    with stop(), patch.object(queue_claims, "FIRST_CHECK", timedelta(seconds=CLAIM_HOLDS)):
         while _run_once(sender) or sender.in_flight:
             sender.wait(5)
     sender.finish(timeout=60)

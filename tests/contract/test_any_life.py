@@ -175,7 +175,7 @@ class Life(RuleBasedStateMachine):
         if how == "works":
             self._work(ending)
             return
-        for record, _ in self.payments._queue.claim(1):
+        for record, _ in self.payments._queue.claim(1).take():
             if how == "freezes":
                 self.frozen.append((self.payments.queue_sender(1), record))
             elif how == "dies sent":

@@ -89,7 +89,7 @@ def test_nobody_decides_that_no_money_moved_while_a_call_is_under_way(
     decision: dict[str, Any] = {"by": "Ana", "note": "not on the statement"}
     for order in ("ORDER-1", "ORDER-2"):
         payments.c2b(msisdn="841234567", amount=10, order=order, send="worker")
-    payments._queue.claim(2)  # by a worker, which sends them now
+    payments._queue.claim(2).take()  # by a worker, which sends them now
     first, second = backend.records()
     for state in (State.FAILED, State.CANCELLED):
         with pytest.raises(ValidationError, match=r"under way.* again in [0-9]+ seconds"):
@@ -106,7 +106,7 @@ def test_an_early_callback_does_not_end_a_payments_call(
     payments: Payments[Any, Any], backend: Backend, code: str
 ) -> None:
     payments.c2b(msisdn="841234567", amount=10, order="ORDER-1", send="worker")
-    payments._queue.claim(1)  # by a worker, which sends it now
+    payments._queue.claim(1).take()  # by a worker, which sends it now
     (record,) = backend.records()
     for conversation in ("AG_1", "AG_2"):
         payments.receive(callback(record, code, input_OriginalConversationID=conversation))
@@ -138,7 +138,7 @@ def test_to_ask_for_a_payment_does_not_end_its_call(
         )
 
     payments.c2b(msisdn="841234567", amount=10, order="ORDER-1", send="worker")
-    payments._queue.claim(1)  # by a worker, which sends it now
+    payments._queue.claim(1).take()  # by a worker, which sends it now
     monkeypatch.setattr(payments.client, "query_transaction_status", answer)
     (record,) = backend.records()
     with pytest.raises(GatewayUnavailable) if said == "nothing" else nullcontext():

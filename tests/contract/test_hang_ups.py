@@ -22,7 +22,7 @@ from mpesa_integrations.core.errors import (
     RecordLocked,
     RecordsUnavailable,
 )
-from mpesa_integrations.core.payments import persistence
+from mpesa_integrations.core.payments import persistence, queue_claims
 from mpesa_integrations.core.payments.calls import Payments
 from mpesa_integrations.core.payments.reconcile import Reconciled
 from mpesa_integrations.core.payments.registry import Accounts
@@ -31,6 +31,7 @@ from mpesa_integrations.simulator import Simulator
 from .backends import Backend
 from .conftest import BOTH_WAYS, Heard, MakePayments
 from .test_payments import PAYMENT, callback, pending
+from .test_queue import run, sent_to
 
 way = BOTH_WAYS
 
@@ -495,3 +496,75 @@ def test_reconcile_says_that_the_database_is_away_and_holds_nothing_after_it(
     line.arm(lambda now: False)
     backend.make_due()
     assert payments.reconcile() == Reconciled(asked=1)
+
+
+def _queue_three(payments: Payments[Any, Any]) -> Any:
+    for number in range(3):
+        payments.c2b(msisdn="84 123 4567", amount=1, order=f"ORDER-{number}", send="worker")
+    return payments.queue_sender(10)
+
+
+def _is_each_sent_once(sender: Any, backend: Backend, simulator: Simulator) -> None:
+    run(sender)
+    sender.finish(0)
+    records = backend.records()
+    assert [record.state for record in records] == ["completed"] * 3
+    references = [record.third_party_reference for record in records]
+    assert sorted(sent_to(simulator)) == sorted(references)
+
+
+@pytest.mark.parametrize("way", ["blocking"])
+@pytest.mark.parametrize("number", range(1, 16))
+def test_a_claim_outlives_a_hang_up_at_any_statement(
+    payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator, line: Line,
+    number: int, way: str,
+) -> None:  # fmt: skip
+    sender = _queue_three(payments)
+    line.arm(lambda now: now == number)
+    sender.run_once()
+    line.arm(lambda number: False)
+    _is_each_sent_once(sender, backend, mpesa_simulator)
+
+
+def _hang_up(*args: Any) -> Any:
+    raise RecordsUnavailable("hung up")
+
+
+@pytest.mark.parametrize("way", ["blocking"])
+@pytest.mark.parametrize("at", ["its commit", "its reading"])
+def test_what_was_claimed_as_the_database_went_away_is_sent_once_it_is_back(
+    payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator, at: str, way: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    sender = _queue_three(payments)
+    claim = payments.store.claim_queued
+
+    def claim_unheard(*args: Any, **options: Any) -> Any:
+        claim(*args, **options)
+        _hang_up()
+
+    with monkeypatch.context() as patch:
+        if at == "its commit":
+            patch.setattr(payments.store, "claim_queued", claim_unheard)
+            patch.setattr(payments.store, "claimed_queued", _hang_up)
+        else:
+            patch.setattr(payments.store, "read_claimed", _hang_up)
+        with pytest.raises(RecordsUnavailable):
+            sender.run_once()
+    _is_each_sent_once(sender, backend, mpesa_simulator)
+
+
+@pytest.mark.parametrize("way", ["blocking"])
+def test_what_was_claimed_longer_ago_than_it_may_be_sent_is_queued_again_first(
+    payments: Payments[Any, Any], backend: Backend, mpesa_simulator: Simulator, way: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    sender = _queue_three(payments)
+    with monkeypatch.context() as patch:
+        patch.setattr(queue_claims, "time_left", lambda _: lambda: 0.0)
+        patch.setattr(payments.store, "read_claimed", _hang_up)
+        with pytest.raises(RecordsUnavailable):
+            sender.run_once()
+    assert sender.run_once().claimed == 3
+    assert sent_to(mpesa_simulator) == []
+    _is_each_sent_once(sender, backend, mpesa_simulator)

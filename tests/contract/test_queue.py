@@ -19,7 +19,7 @@ from mpesa_integrations import (
     RecordsUnavailable,
     ValidationError,
 )
-from mpesa_integrations.core.payments import queue_sender
+from mpesa_integrations.core.payments import queue_claims
 from mpesa_integrations.core.payments.lifecycle import State
 from mpesa_integrations.core.payments.queue_sender import QueueSender, Sent
 from mpesa_integrations.core.payments.reconcile import Reconciled
@@ -72,7 +72,8 @@ def _claim(payments: AnyPayments) -> list[Any]:
     """As a worker does that dies right after."""
     now = datetime.now(timezone.utc)
     claimed = payments.store.claim_queued(now, now + timedelta(minutes=1), 10, lambda _: ())
-    return [record for record, _ in claimed]
+    records: list[Any] = payments.store.read_claimed(list(claimed))
+    return records
 
 
 def _claim_before_it_changes(payments: AnyPayments, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -570,7 +571,7 @@ def test_who_hands_back_twice_takes_nothing_from_who_sends_it_by_then(
 ) -> None:  # fmt: skip
     payments.c2b(**PAYMENT)
     mpesa_simulator.scenarios.queue("slow", operation="c2b", delay=0.5)
-    ((record, _),) = payments._queue.claim(1)
+    ((record, _),) = payments._queue.claim(1).take()
     expire = payments._queue.expire
     third: AnySender = payments.queue_sender(10)
 
@@ -594,7 +595,7 @@ def test_what_became_late_between_claim_and_sending_is_not_sent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     payments.c2b(**PAYMENT)
-    monkeypatch.setattr(queue_sender, "FIRST_CHECK", timedelta(0))
+    monkeypatch.setattr(queue_claims, "FIRST_CHECK", timedelta(0))
     done = sender.run_once()
     sender.wait(5)
     assert done + sender.run_once() == Sent(claimed=2, handed_back=1), "it is claimed once more"

@@ -430,7 +430,7 @@ def test_what_is_being_sent_is_not_due_before_its_answer_must_have_come(
             payments.c2b(**PAYMENT)
     else:
         payments.c2b(**PAYMENT, send=send)
-        assert len(payments._queue.claim(1)) == 1
+        assert len(payments._queue.claim(1).take()) == 1
     (record,) = backend.records()
     assert record.state == "initiated"
     assert payments.store.aware(record.next_check_at) > before + payments.client.longest_attempt

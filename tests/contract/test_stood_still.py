@@ -93,7 +93,7 @@ def test_what_was_decided_between_a_claim_and_its_reading_is_not_sent(
         if claimed:
             backend.make_due()
             payments.resolve(record, State.FAILED, by="Ana", note="ordered twice")
-        return [(payments.store.get(record), entries) for record, entries in claimed]
+        return claimed
 
     monkeypatch.setattr(payments.store, "claim_queued", decided_meanwhile)
     sender = payments.queue_sender(10)
@@ -221,7 +221,7 @@ def test_the_gateways_ignorance_says_nothing_while_a_call_may_still_be_sent(
 ) -> None:
     payments: AnyPayments = make_payments(not_found_after=timedelta(seconds=1))
     payments.c2b(**PAYMENT)
-    payments._queue.claim(1)
+    payments._queue.claim(1).take()
     longest = payments.client.longest_call
     for age, state in (
         (longest + timedelta(seconds=1), "unknown"),

@@ -37,10 +37,11 @@ from .lifecycle import Evidence, State
 from .limits import check_counts
 from .outbox import Outbox
 from .persistence import describe, persist
+from .queue_claims import QueueClaim
 from .queued import Queue
 from .rate_limits import RateLimit
 from .records import C, R
-from .schedule import DISPATCH_GRACE, FIRST_CHECK, time_left, utc_now
+from .schedule import DISPATCH_GRACE, time_left, utc_now
 from .sending import Sender
 from .store import Store
 
@@ -144,6 +145,7 @@ class QueueSender(Generic[R, C]):
         self._concurrency = concurrency
         self._rate = rate
         self._stop = stop or threading.Event()
+        self._claim: QueueClaim[R, C] | None = None
         self._flying: dict[Future[Result], R] = {}
         self._answered = threading.Event()
         self._on_answer = on_answer
@@ -260,11 +262,12 @@ class QueueSender(Generic[R, C]):
         if room <= 0:
             return Sent(more=True)
         try:
-            left = time_left(FIRST_CHECK)
-            claimed = persist(self._store, lambda: self._queue.claim(room, self._reference))
-            # Sent first: a receiver of the events may take its time.
+            claim = self._claim = self._claim or self._queue.claim(room, self._reference)
+            claimed = claim.take()
+            self._claim = None
             initiated = [record for record, _ in claimed if State(record.state) is State.INITIATED]
-            unsent = [step for record in initiated if (step := self._send(record, left))]
+            # Sent first: a receiver of the events may take its time.
+            unsent = [step for record in initiated if (step := self._send(record, claim.left))]
         finally:
             self._rate.release(room - (len(self._flying) - before))
         done = Sent(claimed=len(claimed), more=len(claimed) >= room)
@@ -278,8 +281,7 @@ class QueueSender(Generic[R, C]):
 
         Args:
             record: the payment.
-            left: seconds that are left of its claim. A worker that stood still for longer sends
-                nothing: by then a person may have decided of the payment.
+            left: seconds that are left of its claim.
         """
         if self._stop.is_set():
             return partial(self._hand_back, record)

@@ -23,6 +23,7 @@ from .lifecycle import Evidence, State
 from .outbox import Outbox
 from .ownership import refuse_other_account
 from .persistence import persist, reread
+from .queue_claims import QueueClaim
 from .recorder import Recorder
 from .records import NOT_SENT_IN_TIME, WITHDRAWN, C, Change, OutboxEntry, R
 from .schedule import FIRST_CHECK, utc_now
@@ -158,12 +159,8 @@ class Queue(Generic[R, C]):
         except Exception as error:  # noqa: BLE001 - any worker may send it, or its time runs out
             log_failure("queue.not_announced", error, third_party_reference=reference)
 
-    def claim(
-        self, limit: int, reference: str | None = None
-    ) -> list[tuple[R, Sequence[OutboxEntry]]]:
-        """Take payments to be sent now, by this process alone; each with its outbox entries.
-
-        One that is not initiated any more was decided since, and is not to be sent.
+    def claim(self, limit: int, reference: str | None = None) -> QueueClaim[R, C]:
+        """Begin a claim of payments that are to be sent now, by this process alone.
 
         Args:
             limit: how many at the most.
@@ -172,11 +169,10 @@ class Queue(Generic[R, C]):
         now = utc_now()
         # As for a payment that its own call sends.
         check_at = now + self._client.longest_attempt + FIRST_CHECK
-        claimed = self._store.claim_queued(now, check_at, limit, self._entries, reference=reference)
-        for record, _ in claimed:
-            if State(record.state) is State.INITIATED:
-                self._recorder.log_state(record)
-        return claimed
+        claim = partial(
+            self._store.claim_queued, now, check_at, limit, self._entries, reference=reference
+        )
+        return QueueClaim(self._store, self._recorder, check_at, claim)
 
     def hand_back(self, record: R) -> R | None:
         """Queue a claimed payment again, of which surely nothing was sent.

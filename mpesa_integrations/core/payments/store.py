@@ -214,8 +214,8 @@ class Store(Protocol[R, C]):
         outbox: Callable[[str], Sequence[OutboxEntry]],
         *,
         reference: str | None = None,
-    ) -> list[tuple[R, Sequence[OutboxEntry]]]:
-        """Take queued payments for this worker to send, the oldest first.
+    ) -> Mapping[Any, Sequence[OutboxEntry]]:
+        """Take queued payments for this worker to send, the oldest first, committed.
 
         One conditional UPDATE: who is queued, and may be sent still, is now initiated. Nobody waits
         for what another is claiming.
@@ -228,8 +228,18 @@ class Store(Protocol[R, C]):
             reference: only the one with this third-party reference; None means any.
 
         Returns:
-            The records, each with its entries.
+            Their primary keys, each with its entries.
         """
+
+    def claimed_queued(self, next_check_at: datetime) -> Sequence[Any]:
+        """The primary keys of what `claim_queued` has initiated and nobody has changed since.
+
+        Args:
+            next_check_at: as that claim had it.
+        """
+
+    def read_claimed(self, keys: Sequence[Any]) -> list[R]:
+        """Read payments in this order; one that cannot be read is logged, and left out."""
 
     def original_of(self, record: R) -> R | None:
         """Read the payment that a reversal gives back."""
