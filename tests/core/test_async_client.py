@@ -11,6 +11,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -188,6 +189,38 @@ def test_of_a_transport_that_says_nothing_nothing_is_assumed(
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(call())
     assert "outcome=unknown" in caplog.text
+
+
+def test_cancelled_as_its_answer_is_whole_a_call_leaves_its_connection_to_the_next() -> None:
+    go_on = threading.Event()
+
+    def in_two_parts(connection: socket.socket, server: FaultyServer) -> None:
+        whole = answer(SUCCESS)
+        while True:
+            server.read_request(connection)
+            connection.sendall(whole[:-10])
+            assert go_on.wait(10)
+            connection.sendall(whole[-10:])
+
+    async def pay_twice(server: FaultyServer) -> None:
+        async with _client(server.port) as client:
+            transport: Any = client._transport
+            first = asyncio.create_task(client.c2b(**PAYMENT))
+            await _eventually(lambda: server.requests)
+            await asyncio.sleep(0.05)  # for the part to have come
+            go_on.set()
+            pool = transport._session.connector._conns
+            while not any(pool.values()) and not first.done():
+                await asyncio.sleep(0)
+            assert not first.done(), "its connection is in the pool, and it is yet to run on"
+            first.cancel()
+            assert (await client.c2b(**PAYMENT)).kind is Kind.SUCCESS
+            with pytest.raises(asyncio.CancelledError):
+                await first
+
+    with faulty_server(in_two_parts) as server:
+        asyncio.run(pay_twice(server))
+    assert (server.connections, len(server.requests)) == (1, 2)
 
 
 def test_one_call_that_breaks_or_is_cancelled_takes_no_other_with_it() -> None:

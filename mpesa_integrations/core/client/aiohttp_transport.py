@@ -12,7 +12,7 @@ import ssl
 from contextvars import ContextVar
 from typing import Any
 from urllib.parse import urlsplit
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, ref
 
 import aiohttp
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
@@ -39,7 +39,10 @@ class _Attempt:
         self.way: Any = None
 
     def abort(self) -> None:
-        """Close the connection at once: a TLS connection's polite end waits for the other side."""
+        """Close the connection at once, unless it is another attempt's by now.
+
+        A TLS connection's polite end waits for the other side.
+        """
         if self.way is not None:
             self.way.abort()
 
@@ -63,7 +66,7 @@ class _ProvesNotConnected(aiohttp.TCPConnector):
             keepalive_timeout=transport.IDLE_LIMIT,
             resolver=aiohttp.ThreadedResolver(),
         )
-        self._used: WeakSet[Any] = WeakSet()
+        self._used: WeakKeyDictionary[Any, ref[_Attempt]] = WeakKeyDictionary()
 
     async def connect(self, req: Any, *args: Any, **kwargs: Any) -> Any:
         attempt = _ATTEMPT.get()
@@ -76,7 +79,10 @@ class _ProvesNotConnected(aiohttp.TCPConnector):
                 connection = await super().connect(req, *args, **kwargs)
         except Exception as error:  # noqa: BLE001 - it is raised on, as what it proves
             raise _not_connected(error, attempt.request) from None
-        self._used.add(connection.protocol)
+        before = self._used.get(connection.protocol)
+        if before is not None and (ended := before()) is not None:
+            ended.way = None  # it is another's now: the task of that one may be yet to end
+        self._used[connection.protocol] = ref(attempt)
         try:
             attempt.request.refuse_if_late()
         except TooLate:
@@ -93,6 +99,8 @@ class _ProvesNotConnected(aiohttp.TCPConnector):
         """
         if connection.protocol not in self._used:
             return False
+        if connection.transport.is_closing():
+            return True
         socket = connection.transport.get_extra_info("socket")
         return socket is not None and _is_readable(socket)
 
