@@ -6,6 +6,7 @@ import inspect
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from mpesa_integrations import CODES, MpesaClient, MpesaConfig
 from mpesa_integrations.cli import main
 from mpesa_integrations.simulator import Simulator
 
+from .core.faulty import AUTHORITY, FaultyServer, faulty_server
 from .support.gateways import directory_with_key
 
 PAYMENT = ["--msisdn", "84 123 4567", "--amount", "10", "--reference", "T1"]
@@ -133,6 +135,59 @@ def test_each_kind_of_failure_has_its_exit_code(
         hint = for_people.stderr.splitlines()[-1]
         asked = _run(*hint[hint.index("mpesa status") :].split()[1:])
         assert (asked.exit_code, "Completed" in asked.stdout) == (0, True), asked.output
+
+
+def _waits(connection: socket.socket, server: FaultyServer) -> None:
+    server.read_request(connection)
+    server.stopping.wait(30)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("as_json", [False, True])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["c2b", *PAYMENT], ["b2c", *PAYMENT], ["reverse", "4XDF12345"],
+        ["b2b", "--receiver-shortcode", "979797", "--amount", "10", "--reference", "T1"],
+        ["status", "4XDF12345"],
+    ],
+    ids=lambda command: command[0],
+)  # fmt: skip
+def test_ctrl_c_while_the_customer_types_says_what_to_ask_for(
+    account: list[str], tmp_path: Path, command: list[str], as_json: bool
+) -> None:
+    trusted, own = tmp_path / "ca.pem", tmp_path / "account.json"
+    AUTHORITY.cert_pem.write_to_path(str(trusted))
+    with faulty_server(_waits, certificate=AUTHORITY.issue_cert("127.0.0.1")) as server:
+        of_server = {"base_url": f"https://127.0.0.1:{server.port}", "ca_file": str(trusted)}
+        own.write_text(json.dumps({**json.loads(Path(account[1]).read_text()), **of_server}))
+        process = subprocess.Popen(
+            [
+                sys.executable, "-m", "mpesa_integrations.cli", command[0], "--account", str(own),
+                *(["--json"] if as_json else []), *command[1:],
+            ],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        until = time.monotonic() + 60
+        while not server.requests and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    (request,) = server.requests
+    if command[0] == "status":
+        assert (process.returncode, out) == (1, "")
+        assert "Aborted" in err
+        return
+    assert process.returncode == 8, err
+    reference = json.loads(request.partition(b"\r\n\r\n")[2])["input_ThirdPartyReference"]
+    if as_json:
+        said = json.loads(out)
+        assert (said["third_party_reference"], said["error"]["type"]) == (
+            reference, "OutcomeUnknown",
+        )  # fmt: skip
+    else:
+        assert f"mpesa status --account {own} {reference}" in err
+        assert "Aborted" not in err
 
 
 def test_wrong_usage_and_wrong_values_are_told(account: list[str]) -> None:

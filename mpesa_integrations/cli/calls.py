@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import click
 
 from ..core.client.blocking import MpesaClient
-from ..core.errors import MpesaError
+from ..core.errors import MpesaError, OutcomeUnknown
+from ..core.protocol.requests import PreparedRequest
 from ..core.protocol.results import Result
 from ..core.settings.client import MpesaConfig
 from .options import read_settings, with_json, with_settings
@@ -34,7 +34,7 @@ _third_party_reference = click.option(
 @_third_party_reference
 def c2b(as_json: bool, **options: Any) -> None:
     """Take a payment from a customer."""
-    _call(as_json, options, MpesaClient.c2b)
+    _call(as_json, options, "c2b")
 
 
 @click.command()
@@ -46,7 +46,7 @@ def c2b(as_json: bool, **options: Any) -> None:
 @_third_party_reference
 def b2c(as_json: bool, **options: Any) -> None:
     """Pay out to a customer."""
-    _call(as_json, options, MpesaClient.b2c)
+    _call(as_json, options, "b2c")
 
 
 @click.command()
@@ -58,7 +58,7 @@ def b2c(as_json: bool, **options: Any) -> None:
 @_third_party_reference
 def b2b(as_json: bool, **options: Any) -> None:
     """Pay another business."""
-    _call(as_json, options, MpesaClient.b2b)
+    _call(as_json, options, "b2b")
 
 
 @click.command()
@@ -72,7 +72,7 @@ def reverse(as_json: bool, **options: Any) -> None:
 
     TRANSACTION_ID is the payment's, as 4XDF12345.
     """
-    _call(as_json, options, MpesaClient.reverse)
+    _call(as_json, options, "reversal")
 
 
 @click.command()
@@ -85,7 +85,7 @@ def status(as_json: bool, reference: str, **options: Any) -> None:
 
     REFERENCE is its transaction ID, conversation ID or third-party reference.
     """
-    _call(as_json, {**options, "query_reference": reference}, MpesaClient.query_transaction_status)
+    _call(as_json, {**options, "query_reference": reference}, "query_transaction_status")
 
 
 @click.command()
@@ -95,10 +95,10 @@ def status(as_json: bool, reference: str, **options: Any) -> None:
 @_third_party_reference
 def name(as_json: bool, **options: Any) -> None:
     """Ask for the name that a number is registered under."""
-    _call(as_json, options, MpesaClient.query_customer_name)
+    _call(as_json, options, "query_customer_name")
 
 
-def _call(as_json: bool, options: dict[str, Any], method: Callable[..., Result]) -> None:
+def _call(as_json: bool, options: dict[str, Any], operation: str) -> None:
     """Make a call with the options that are its arguments, the others being settings."""
     names = {
         "msisdn",
@@ -112,10 +112,25 @@ def _call(as_json: bool, options: dict[str, Any], method: Callable[..., Result])
     arguments = {key: options.pop(key) for key in list(options) if key in names}
     try:
         with MpesaClient(MpesaConfig(**read_settings(options))) as client:
-            result = method(client, **arguments)
+            result = _send(client, client.prepare(operation, **arguments))
     except MpesaError as error:
         fail(error, as_json=as_json)
     if as_json:
         click.echo(json.dumps(result_fields(result), indent=2, ensure_ascii=False))
     else:
         print_result(result)
+
+
+def _send(client: MpesaClient, request: PreparedRequest) -> Result:
+    """Send a request; with Ctrl-C, the customer may be typing the PIN all the same."""
+    try:
+        return client.send(request)
+    except KeyboardInterrupt:
+        if not request.operation.moves_money:
+            raise
+        reference = request.third_party_reference
+        raise OutcomeUnknown(
+            "Outcome unknown: it was interrupted. The request may have been accepted: query its "
+            f"status with third-party reference {reference}, and do not send it again",
+            third_party_reference=reference,
+        ) from None
