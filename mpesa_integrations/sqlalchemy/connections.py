@@ -8,6 +8,8 @@ step at a time, and no holder of one waits for another. Sessions on them are in 
 from __future__ import annotations
 
 import os
+import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import create_engine, event
@@ -15,7 +17,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.engine.base import OptionEngine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.pool import Pool, SingletonThreadPool, StaticPool
+from sqlalchemy.pool import NullPool, Pool, QueuePool, SingletonThreadPool, StaticPool
 
 from ..core.errors import ConfigurationError, RecordLocked, RecordsUnavailable
 from ..core.payments.tables import NOT_MIGRATED, not_migrated
@@ -34,12 +36,15 @@ _OURS = "_mpesa_integrations"
 _POOLS = "_mpesa_integrations_pools"
 """The attribute of the engine with the app's pool that those beside it are kept in."""
 _BLOCKING = "_mpesa_integrations_blocking"
+"""The attribute of an asynchronous engine that those beside it are kept in, which block."""
 _BLOCKING_DRIVERS = {
     "postgresql": "psycopg",
     "mysql": "pymysql",
     "mariadb": "pymysql",
     "sqlite": "pysqlite",
 }
+_UNKNOWN_OPTION = re.compile("invalid connection option|keyword argument")
+"""What psycopg says of an option that it does not know, and Python of others' arguments."""
 
 
 class _OwnEngine(OptionEngine):
@@ -69,9 +74,11 @@ def blocking_engine(engine: AsyncEngine) -> Engine:
         ConfigurationError: no driver is known for it, or the driver is not installed.
     """
     beside = _with_pool(engine.sync_engine)
-    found: Engine | None = vars(beside).get(_BLOCKING)
+    # By process, as the pools beside the app's are.
+    kept: dict[int, Engine] = vars(beside).setdefault(_BLOCKING, {})
+    found = kept.get(os.getpid())
     if found is None:
-        found = vars(beside).setdefault(_BLOCKING, _made_blocking(beside))
+        found = kept.setdefault(os.getpid(), _made_blocking(beside))
         event.listen(beside, "engine_disposed", _dispose_blocking)
     options = engine.sync_engine.get_execution_options()
     return found.execution_options(**options) if options else found
@@ -87,17 +94,56 @@ def _made_blocking(engine: Engine) -> Engine:
             setting="engine",
         )
     refuse_shared_connection(engine)
+    url = engine.url.set(drivername=f"{name}+{driver}")
     try:
-        return create_engine(engine.url.set(drivername=f"{name}+{driver}"), pool_pre_ping=True)
+        made = create_engine(url, **_options_of_pool(engine.pool))
     except ModuleNotFoundError:
         raise ConfigurationError(
             f"payments are recorded over {driver}, beside {engine.driver}: pip install {driver}",
             setting="engine",
         ) from None
+    event.listen(made, "do_connect", partial(_connect, engine.driver))
+    return made
+
+
+def _options_of_pool(pool: Any) -> dict[str, Any]:
+    """What makes a pool like that of an asynchronous engine, as far as it says so itself."""
+    options = {"pool_pre_ping": True, "pool_recycle": pool._recycle}
+    if isinstance(pool, NullPool):
+        return options | {"poolclass": NullPool}
+    if not isinstance(pool, QueuePool):
+        return options
+    return options | {
+        "poolclass": QueuePool,
+        "pool_size": pool.size(),
+        "max_overflow": pool._max_overflow,
+        "pool_timeout": pool._timeout,
+        "pool_use_lifo": pool._pool.use_lifo,
+    }
+
+
+def _connect(beside: str, dialect: Any, record: Any, args: Any, options: Any) -> Any:
+    """Connect, and say what to do where the driver does not know an option of the other's URL.
+
+    Raises:
+        ConfigurationError: it does not.
+    """
+    try:
+        return dialect.connect(*args, **options)
+    except (TypeError, dialect.loaded_dbapi.ProgrammingError) as error:
+        if not _UNKNOWN_OPTION.search(str(error)):
+            raise
+        raise ConfigurationError(
+            f"the payments' database has an asynchronous engine, beside which {dialect.driver} is "
+            f"used, and an option of its URL is {beside}'s alone ({error}): give Records an engine "
+            "of create_engine()",
+            setting="engine",
+        ) from None
 
 
 def _dispose_blocking(engine: Engine) -> None:
-    made: Engine | None = vars(_with_pool(engine)).pop(_BLOCKING, None)
+    """Close this process's, and none of the process that forked."""
+    made: Engine | None = vars(_with_pool(engine))[_BLOCKING].pop(os.getpid(), None)
     if made is not None:
         made.dispose()
 

@@ -27,9 +27,11 @@ class Records(Generic[P]):
 
     Args:
         engine: the engine; or what gives it, where it is known later, as `lambda: db.engine`. Of an
-            asynchronous one, the URL and options are used: the library records in short steps, in
-            threads, on connections of its own and over a driver that blocks (`psycopg` beside
-            asyncpg, `pymysql` beside aiomysql and asyncmy, Python's own beside aiosqlite).
+            asynchronous one, the URL, the execution options and the pool's kind, size and times
+            are used: the library records in short steps, in threads, on connections of its own and
+            over a driver that blocks (`psycopg` beside asyncpg, `pymysql` beside aiomysql and
+            asyncmy, Python's own beside aiosqlite). Its `connect_args` and events are its driver's
+            alone: where they matter, give an engine of `create_engine()`.
         transaction: your model with `TransactionMixin`.
         callback_log: your model with `CallbackLogMixin`.
         outbox: your model with `OutboxMixin`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -12,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, object_session
+from sqlalchemy.pool import NullPool, QueuePool
 from typing_extensions import assert_type
 
 from mpesa_integrations import ConfigurationError
@@ -287,6 +289,64 @@ def test_beside_an_asynchronous_engine_one_that_blocks_is_made_once_and_ends_wit
     asyncio.run(engine.dispose())
     assert records.engine is not first
     records.engine.dispose()
+
+
+def test_a_forked_process_shares_no_connection_beside_an_asynchronous_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("aiosqlite")
+    engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'shop.db'}")
+    records = Records(lambda: engine, *MODELS)
+    first = records.engine
+    closed: list[Any] = []
+    event.listen(first.pool, "close", lambda connection, record: closed.append(connection))
+    with first.connect():
+        pass
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getpid", lambda: -1)
+        assert records.engine.pool is not first.pool
+        asyncio.run(engine.dispose(close=False))
+    assert closed == []
+    assert records.engine.pool is first.pool
+    asyncio.run(engine.dispose())
+    assert len(closed) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "limit"),
+    [
+        ({"pool_size": 1, "max_overflow": 2, "pool_timeout": 3, "pool_recycle": 4}, QueuePool, 3),
+        ({"poolclass": NullPool}, NullPool, None),
+    ],
+)
+def test_the_pool_beside_an_asynchronous_engine_is_like_its_own(
+    tmp_path: Path, options: dict[str, Any], kind: Any, limit: int | None
+) -> None:
+    pytest.importorskip("aiosqlite")
+    url = f"sqlite+aiosqlite:///{tmp_path / 'shop.db'}"
+    records = Records(create_async_engine(url, **options), *MODELS)
+    pools: list[Any] = [records.engine.pool, records.library_engine.pool]
+    for pool in pools:
+        assert type(pool) is kind
+        assert kind is NullPool or (pool.size(), pool.timeout(), pool._recycle) == (1, 3, 4)
+    assert records.pool_size() == limit
+
+
+@pytest.mark.parametrize(
+    ("url", "drivers"),
+    [
+        ("postgresql+asyncpg://u:p@127.0.0.1:1/x?ssl=require", ["asyncpg", "psycopg"]),
+        ("mysql+aiomysql://u:p@127.0.0.1:1/x?maxsize=3", ["aiomysql", "pymysql"]),
+    ],
+)
+def test_what_the_driver_beside_an_asynchronous_one_does_not_know_is_said(
+    url: str, drivers: list[str]
+) -> None:
+    for driver in drivers:
+        pytest.importorskip(driver)
+    store = Records(create_async_engine(url), *MODELS).store("default")
+    with pytest.raises(ConfigurationError, match=r"give Records an engine of create_engine\(\)"):
+        store.isolated(store.oldest_open)
 
 
 def test_engines_of_one_pool_have_one_beside_them_with_their_options(tmp_path: Path) -> None:
