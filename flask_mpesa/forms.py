@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from flask import current_app, has_app_context
 from wtforms import TelField
 
 from mpesa_integrations import MsisdnError, format_msisdn, normalise_msisdn
@@ -61,13 +62,10 @@ class MsisdnField(TelField):  # type: ignore[misc] # WTForms is not typed
 
     def _language(self) -> str | None:
         """The language of the page, where Flask-Babel knows it; else the form's own."""
-        try:
+        # Flask-Babel may be installed and not be this app's.
+        if has_app_context() and "babel" in current_app.extensions:
             from flask_babel import get_locale
-        except ModuleNotFoundError:
-            locale = None
-        else:
-            locale = get_locale()
-        if locale is not None:
-            return str(locale)
+
+            return str(get_locale())
         locales = self.meta.locales
         return str(locales[0]) if locales else None

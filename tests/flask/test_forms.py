@@ -68,6 +68,12 @@ def test_the_language_is_the_pages_or_the_forms_own() -> None:
         assert said in _form(phone="my phone").errors["phone"][0]
 
 
+def test_where_flask_babel_is_there_and_not_set_up_the_language_is_the_forms_own() -> None:
+    app = Flask("shop")
+    with app.test_request_context("/?lang=pt"):
+        assert "only digits" in _form(phone="my phone").errors["phone"][0]
+
+
 def test_other_prefixes_are_accepted_where_they_are_named() -> None:
     class Movitel(Form):  # type: ignore[misc]
         phone = MsisdnField(prefixes=("86",))
