@@ -99,9 +99,9 @@ def skips_locked(session: Session, model: Any) -> bool:
         model: the rows'.
     """
     dialect: Any = session.get_bind(model).dialect
-    if dialect.name == "postgresql":
-        return True
+    if dialect.name not in _SKIPS_LOCKED:
+        return bool(dialect.name == "postgresql")
+    session.connection(bind_arguments={"mapper": model})  # before, no version is known
     name = "mariadb" if getattr(dialect, "is_mariadb", False) else dialect.name
-    needed = _SKIPS_LOCKED.get(name)
     version = getattr(dialect, "_mariadb_normalized_version_info", None)
-    return needed is not None and (version or dialect.server_version_info) >= needed
+    return bool((version or dialect.server_version_info) >= _SKIPS_LOCKED[name])

@@ -33,6 +33,7 @@ from mpesa_integrations.core.payments.schedule import utc_now
 from mpesa_integrations.core.settings.account import AccountSettings
 from mpesa_integrations.simulator import Simulator
 from mpesa_integrations.sqlalchemy import connections, sessions
+from mpesa_integrations.sqlalchemy.claims import skips_locked
 from mpesa_integrations.sqlalchemy.protection import THE_LIBRARY
 
 from .backends import Payment, PaymentCallback, PaymentOutboxEntry, SqlAlchemyBackend
@@ -354,6 +355,14 @@ def test_a_handler_is_undone_also_where_the_apps_engine_commits_each_statement(
     fails.clear()
     assert payments.run_again(left.event_id) is Ran.DONE
     assert backend.records()[0].metadata_ == {"done": ["ship"]}
+
+
+def test_a_session_whose_engine_has_not_connected_yet_may_pass_over_locked_rows(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine()
+    with Session(engine) as session:
+        assert skips_locked(session, PaymentOutboxEntry) is (engine.dialect.name != "sqlite")
 
 
 def test_ours_end_with_the_apps_and_a_fork_shares_none(
