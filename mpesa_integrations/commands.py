@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import queue
 import signal
 import sys
 import threading
@@ -412,37 +413,62 @@ def reconcile(
     check_every(every)
     check_counts(batch=batch, workers=workers)
     rates = RateLimits(rate)
-    stop = threading.Event()
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: stop.set())
-    while not stop.is_set():
-        names, code = _to_be_reconciled(accounts, echo)
-        rates.keep(names)
-        for alias in names:
-            try:
-                done, left = _reconcile_one(
-                    accounts[alias],
-                    is_last=every is None,
-                    batch=batch,
-                    workers=workers,
-                    rate=rates[alias],
-                    stop=stop,
-                    now=now,
-                )
-            except Exception as error:  # noqa: BLE001 - the other accounts go on
-                log_failure("reconcile.account_failed", error, account=alias)
-                echo(f"{alias}: {_said_of(error)}")
-                code = code or exit_code_of(error)
-                continue
-            code = code or (ExitCode.PROBLEM if done.failed else ExitCode.OK)
-            if done or every is None:
-                echo(f"{alias}: {_count(done)}{left}")
-        if every is None:
-            return code
-        now = False
-        stop.wait(every)
+    with told_to_stop() as stop:
+        while not stop.is_set():
+            names, code = _to_be_reconciled(accounts, echo)
+            rates.keep(names)
+            for alias in names:
+                try:
+                    done, left = _reconcile_one(
+                        accounts[alias],
+                        is_last=every is None,
+                        batch=batch,
+                        workers=workers,
+                        rate=rates[alias],
+                        stop=stop,
+                        now=now,
+                    )
+                except Exception as error:  # noqa: BLE001 - the other accounts go on
+                    log_failure("reconcile.account_failed", error, account=alias)
+                    echo(f"{alias}: {_said_of(error)}")
+                    code = code or exit_code_of(error)
+                    continue
+                code = code or (ExitCode.PROBLEM if done.failed else ExitCode.OK)
+                if done or every is None:
+                    echo(f"{alias}: {_count(done)}{left}")
+            if every is None:
+                return code
+            now = False
+            stop.wait(every)
     return ExitCode.OK
+
+
+@contextlib.contextmanager
+def told_to_stop() -> Iterator[threading.Event]:
+    """Give an event that SIGINT or SIGTERM sets, where signals come to this thread."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    # A signal's handler must not set an event: this very thread may hold the event's lock.
+    told: queue.SimpleQueue[bool] = queue.SimpleQueue()
+
+    def set_once_told() -> None:
+        if told.get():
+            stop.set()
+
+    setting = threading.Thread(target=set_once_told, name="mpesa-signals", daemon=True)
+    setting.start()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, lambda *_: told.put(True))
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+        told.put(False)
+        setting.join()
 
 
 def _to_be_reconciled(accounts: Accounts[Any, Any], echo: Echo) -> tuple[list[str], ExitCode]:

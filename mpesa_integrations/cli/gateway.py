@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import signal
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from ..commands import told_to_stop
 from ..core.markets.mozambique import LOCAL_PORT
 from .options import with_json
 from .output import print_table
@@ -92,10 +91,7 @@ def _allow_many_connections() -> None:
 
 def _serve(gateway: Simulator) -> None:
     _allow_many_connections()
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    with gateway:
+    with told_to_stop() as stop, gateway:
         account_file = gateway.state_dir / "account.json"
         click.echo(
             f"Local M-Pesa gateway at {gateway.base_url}\n"
