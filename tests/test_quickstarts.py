@@ -41,6 +41,24 @@ client = TestClient(app)
 def get(path): return client.get(path)
 def post(path, data): return client.post(path, data=data)
 """
+FASTAPI_ROUTES = """
+from app import mpesa
+from mpesa_integrations.core.payments.endpoint import CallbackAnswer
+token = mpesa.status_token(mpesa["default"].attempts("ORDER2")[0])
+answer = get(f"/mpesa/status/{token}/")
+assert answer.status_code == 200, answer
+assert answer.headers["Cache-Control"] == "private, no-store", answer.headers
+given = []
+def answer_callback(token, body, **more):
+    given.append((token, body, more["forwarded_for"]))
+    return CallbackAnswer(404, {})
+mpesa.answer_callback = answer_callback
+hops = [("X-Forwarded-For", "192.0.2.7"), ("X-Forwarded-For", "10.0.0.1")]
+for path in ("/mpesa/callback/t/", "/mpesa/callback/t"):
+    answer = client.post(path, content=b"{}", headers=hops, follow_redirects=False)
+    assert answer.status_code == 404, (path, answer)
+assert given == [("t", b"{}", "192.0.2.7, 10.0.0.1")] * 2, given
+"""
 SHOPPER = """
 def text(answer): return getattr(answer, "content", None) or answer.get_data()
 def see(order, phone=None):
@@ -111,7 +129,8 @@ def _follow(line: str, directory: Path) -> None:
     elif words[0] == "flask" and words[-1] == "run":
         words = ["python", "-c", FLASK_CLIENT + SHOPPER.format(path="/pay/%s")]
     elif words[0] == "uvicorn":
-        words = ["python", "-c", FASTAPI_CLIENT + SHOPPER.format(path="/pay/%s")]
+        shopper = SHOPPER.format(path="/pay/%s")
+        words = ["python", "-c", FASTAPI_CLIENT + shopper + FASTAPI_ROUTES]
     programs = Path(sys.executable).parent
     environment = {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
     for name in [name for name in environment if name.startswith(("MPESA_", "DJANGO_"))]:

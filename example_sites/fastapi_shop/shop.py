@@ -404,6 +404,7 @@ def _language(request: Request) -> str:
 # ---- The gateway's and the script's addresses
 
 
+@app.post("/mpesa/callback/{token}")
 @app.post("/mpesa/callback/{token}/")
 async def callback(token: str, request: Request) -> Response:
     body = b""
@@ -417,6 +418,7 @@ async def callback(token: str, request: Request) -> Response:
         body,
         content_type=request.headers.get("content-type", ""),
         remote_address=request.client.host if request.client else "",
+        forwarded_for=", ".join(request.headers.getlist("x-forwarded-for")),
     )
     return JSONResponse(dict(answer.body), answer.status)
 

@@ -113,6 +113,19 @@ def test_the_status_comes_as_events_that_end_once_it_is_decided(fastapi_shop: Op
     assert states == ["pending", "completed"]
 
 
+def test_a_callback_is_taken_in_without_the_last_slash_too(fastapi_shop: Open) -> None:
+    """Whoever posts follows no redirect."""
+    for end in ("", "/"):
+        answer = requests.post(
+            f"{fastapi_shop.shop.url}/mpesa/callback/wrong{end}",
+            json={},
+            verify=str(fastapi_shop.shop.directory / CA_FILE),
+            allow_redirects=False,
+            timeout=30,
+        )
+        assert answer.status_code == 404
+
+
 def test_forms_of_other_sites_and_wrong_addresses_are_told_what_to_do(fastapi_shop: Open) -> None:
     shop = fastapi_shop.shop
     with shop.browser() as browser:
