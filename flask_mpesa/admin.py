@@ -21,7 +21,7 @@ from markupsafe import Markup
 from sqlalchemy.orm import object_session
 from werkzeug.utils import secure_filename
 
-from mpesa_integrations.core.errors import MpesaError
+from mpesa_integrations.core.failures import log_failure
 from mpesa_integrations.core.payments.lifecycle import AWAITED_STATES, State
 from mpesa_integrations.core.payments.listings import csv_lines
 
@@ -238,10 +238,12 @@ class TransactionView(PaymentPages, ModelView):  # type: ignore[misc] # Flask-Ad
                 "info",
             )
         for record in chosen:
+            reference = record.third_party_reference
             try:
                 accounts_of_current_app()[record.account].check(record)
-            except MpesaError as error:
-                flash(f"{record.third_party_reference}: {error_text(error)}", "error")
+            except Exception as error:  # noqa: BLE001 - the others go on
+                log_failure("payment.not_checked", error, third_party_reference=reference)
+                flash(f"{reference}: {error_text(error)}", "error")
             else:
                 asked += 1
         if asked:

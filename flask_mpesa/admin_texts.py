@@ -96,8 +96,13 @@ def exported_money(amount: Decimal) -> str:
     return f"{amount:.2f}".replace(".", point())
 
 
-def error_text(error: MpesaError) -> str:
-    """An error in the language of the page, as far as core has words for it."""
+def error_text(error: Exception) -> str:
+    """An error in the language of the page, as far as core has words for it.
+
+    Of what is not the library's own, only its class: its words may show a row.
+    """
+    if not isinstance(error, MpesaError):
+        return type(error).__name__
     if not isinstance(error, ValidationError):
         return str(error)
     messages = error.errors_in(language())

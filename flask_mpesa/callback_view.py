@@ -12,7 +12,6 @@ from flask_admin.contrib.sqla import ModelView
 from flask_admin.form import SecureForm
 from markupsafe import Markup
 
-from mpesa_integrations.core.errors import MpesaError
 from mpesa_integrations.core.failures import log_failure
 from mpesa_integrations.core.payments.readable_body import readable_body
 from mpesa_integrations.core.payments.records import MAY_BE_APPLIED_AGAIN, Verdict
@@ -123,8 +122,7 @@ class CallbackView(PaymentsRowsView, ModelView):  # type: ignore[misc] # Flask-A
                 verdict = payments.apply_callback_again(entry.id)
             except Exception as error:  # noqa: BLE001 - the others go on
                 log_failure("callback.not_applied", error, account=account)
-                ours = error_text(error) if isinstance(error, MpesaError) else None
-                flash(f"{name}: {ours or type(error).__name__}", "error")
+                flash(f"{name}: {error_text(error)}", "error")
                 continue
             read_anew(entry)
             if verdict is None:

@@ -11,10 +11,11 @@ from flask_admin.contrib.sqla import ModelView
 from flask_admin.form import SecureForm
 from markupsafe import Markup
 
-from mpesa_integrations.core.errors import MpesaError
+from mpesa_integrations.core.failures import log_failure
 from mpesa_integrations.core.payments.handler_runs import Ran
 
 from .admin import TransactionView, badge, lazy_gettext, ngettext
+from .admin_texts import error_text
 from .current import accounts_of_current_app
 from .history_view import PaymentsRowsView, payment_reference
 
@@ -89,8 +90,9 @@ class HandlerView(PaymentsRowsView, ModelView):  # type: ignore[misc] # Flask-Ad
             name, event_id = entry.handler, entry.id
             try:
                 ran = accounts_of_current_app()[entry.account].run_again(event_id) or Ran.DONE
-            except MpesaError as error:
-                flash(f"{name}: {error}", "error")
+            except Exception as error:  # noqa: BLE001 - the others go on
+                log_failure("handler.not_run", error, handler=name, event_id=event_id)
+                flash(f"{name}: {error_text(error)}", "error")
                 continue
             if ran is Ran.DONE:
                 done += 1

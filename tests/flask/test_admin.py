@@ -147,6 +147,25 @@ def test_nobody_is_asked_of_what_is_final_or_was_not_sent(
     assert mpesa_simulator.calls.count(CallFilter(kind="call")) == calls
 
 
+def _broken(*args: Any) -> Any:
+    raise RuntimeError("the row is secret")
+
+
+def test_one_that_cannot_be_asked_for_stops_no_other(
+    client: FlaskClient, mpesa: Mpesa, mpesa_simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = []
+    for _ in range(2):
+        mpesa_simulator.scenarios.queue("cut_after", operation="c2b")
+        lost.append(mpesa.c2b(**PAYMENT))
+    monkeypatch.setattr(mpesa["default"], "check", _broken)
+    data = {"action": "ask_gateway", "rowid": [str(each.pk) for each in lost]}
+    data |= {"csrf_token": _token(client, "payments"), "url": "/admin/payments/"}
+    seen = client.post("/admin/payments/action/", data=data, follow_redirects=True).text
+    assert [f"{each.third_party_reference}: RuntimeError" in seen for each in lost] == [True, True]
+    assert "secret" not in seen
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -223,8 +242,9 @@ class RunningView(HandlerView):
 
 
 def test_the_handlers_that_are_left_are_shown_and_run_again_by_who_may(
-    app: Flask, mpesa: Mpesa, client: FlaskClient, records: Records
-) -> None:
+    app: Flask, mpesa: Mpesa, client: FlaskClient, records: Records,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     db = scoped_session(sessionmaker(records.engine))
     admin = Admin(app, endpoint="other", url="/other")
     admin.add_view(HandlerView(PaymentOutboxEntry, db, endpoint="handlers"))
@@ -257,6 +277,10 @@ def test_the_handlers_that_are_left_are_shown_and_run_again_by_who_may(
     client.post("/other/handlers/action/", data=data)
     assert {each.attempts for each in mpesa.unfinished_handlers()} == {1}
     fails.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(mpesa["default"], "run_again", _broken)
+        seen = client.post("/other/running/action/", data=data, follow_redirects=True).text
+    assert [f"{name}: RuntimeError" in seen for name in left] == [True] * 3
     seen = client.post("/other/running/action/", data=data, follow_redirects=True).text
     assert "2 handlers were run." in seen
     assert "old: no such handler" in seen
