@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from mpesa_integrations.core.errors import MpesaError
+from mpesa_integrations.core.failures import log_failure
 from mpesa_integrations.core.payments.handler_runs import Ran
 
 from ..accounts import mpesa
@@ -127,6 +128,10 @@ class HandlerAdmin(WaitingHandler, HistoryAdmin):
                 ran = mpesa[entry.account].run_again(entry.pk) or Ran.DONE
             except MpesaError as error:
                 _tell(request, messages.ERROR, entry, error)
+                continue
+            except Exception as error:  # noqa: BLE001 - the others go on
+                log_failure("handler.not_run", error, handler=entry.handler, event_id=entry.pk)
+                _tell(request, messages.ERROR, entry, type(error).__name__)
                 continue
             if ran is Ran.DONE:
                 done += 1

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from mpesa_integrations.core.errors import CalledInTransaction, MpesaError
+from mpesa_integrations.core.failures import log_failure
 from mpesa_integrations.core.payments.lifecycle import AWAITED_STATES
 
 from ..accounts import mpesa
@@ -40,6 +41,10 @@ class StatusQueryAction(PaymentPages):
                 return
             except MpesaError as error:
                 failures.append(f"{record.third_party_reference}: {error}")
+            except Exception as error:  # noqa: BLE001 - the others go on
+                reference = record.third_party_reference
+                log_failure("payment.not_checked", error, third_party_reference=reference)
+                failures.append(f"{reference}: {type(error).__name__}")
         _show_answers(request, queried, failures)
         if not found:
             nothing = _("There was nothing to ask: the result is final, or nothing was sent yet.")

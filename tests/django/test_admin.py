@@ -245,6 +245,23 @@ def test_asking_a_gateway_that_is_away_is_told(
     assert "1 payment could not be asked about" in _text(clerk.post(LIST, chosen, follow=True))
 
 
+def _broken(*args: Any) -> Any:
+    raise RuntimeError("the row is secret")
+
+
+def test_one_that_cannot_be_asked_for_stops_no_other(
+    simulator: Simulator, clerk: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulator.scenarios.queue("cut_after")
+    simulator.scenarios.queue("cut_after")
+    records = [mpesa.c2b(**PAYMENT), mpesa.c2b(**PAYMENT)]
+    monkeypatch.setattr(mpesa["default"], "check", _broken)
+    chosen = {"action": "ask_gateway", "_selected_action": [record.pk for record in records]}
+    seen = _text(clerk.post(LIST, chosen, follow=True))
+    assert "2 payments could not be asked about" in seen
+    assert "secret" not in seen
+
+
 # Reversing
 
 
@@ -723,7 +740,9 @@ def test_the_handlers_that_are_left_are_listed_by_what_they_wait_for(
     assert "M-Pesa handlers to be run" in of_payment
 
 
-def test_chosen_handlers_are_run_again_by_who_may(left: dict[str, Any], browser: Client) -> None:
+def test_chosen_handlers_are_run_again_by_who_may(
+    left: dict[str, Any], browser: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     chosen = {
         "action": "run_again",
         "_selected_action": list(OutboxEntry.objects.values_list("pk", flat=True)),
@@ -735,6 +754,11 @@ def test_chosen_handlers_are_run_again_by_who_may(left: dict[str, Any], browser:
     assert "Handler book: failed again." in seen
     assert "Handler old: no such handler." in seen
     left["fails"].clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(mpesa["default"], "run_again", _broken)
+        seen = browser.post(HANDLERS, chosen, follow=True).content.decode()
+    for name in ("ship", "book", "old"):  # one stops no other
+        assert f"Handler {name}: RuntimeError." in seen
     allowed = _client("view_outboxentry", "run_handlers")
     seen = allowed.post(HANDLERS, chosen, follow=True).content.decode()
     assert "2 handlers were run." in seen
