@@ -131,6 +131,18 @@ def _contradicted(payments: AnyPayments, simulator: Simulator) -> Any:
     return found
 
 
+def _contradicted_refund(
+    payments: AnyPayments, simulator: Simulator, amount: str
+) -> tuple[Any, Any]:
+    """A payment, and a refund of it that failed, and of which a callback says that it was made."""
+    paid = payments.c2b(**PAYMENT)
+    simulator.scenarios.queue("wrong_pin", delay=0)
+    refund = payments.reverse(paid, amount)
+    assert refund.state == "failed"
+    payments.receive(callback(refund, input_TransactionID=paid.transaction_id))
+    return paid, refund
+
+
 def test_no_attempt_follows_a_contradiction_until_somebody_decided(
     payments: AnyPayments, mpesa_simulator: Simulator, backend: Backend
 ) -> None:
@@ -201,11 +213,7 @@ def test_who_decides_an_open_payment_decides_what_contradicts_it_too(
 def test_a_refund_that_a_person_decides_went_through_is_given_back(
     payments: AnyPayments, mpesa_simulator: Simulator, heard: Heard
 ) -> None:
-    paid = payments.c2b(**PAYMENT)
-    mpesa_simulator.scenarios.queue("wrong_pin", delay=0)
-    refund = payments.reverse(paid, "50.00")
-    assert refund.state == "failed"
-    payments.receive(callback(refund, input_TransactionID=paid.transaction_id))
+    _, refund = _contradicted_refund(payments, mpesa_simulator, "50.00")
     heard.events.clear()
     decided = payments.resolve(refund, State.COMPLETED, by="Ana", note="on the statement")
     assert (decided.state, decided.claimed_transaction_id) == ("completed", None)
@@ -218,10 +226,7 @@ def test_no_refund_follows_a_contradicted_one_until_somebody_decided(
     payments: AnyPayments, mpesa_simulator: Simulator, backend: Backend
 ) -> None:
     """Else 200 could go back of 150: the first refund may have gone through."""
-    paid = payments.c2b(**PAYMENT)
-    mpesa_simulator.scenarios.queue("wrong_pin", delay=0)
-    refund = payments.reverse(paid, "100.00")
-    payments.receive(callback(refund, input_TransactionID=paid.transaction_id))
+    paid, refund = _contradicted_refund(payments, mpesa_simulator, "100.00")
     sent = len(backend.records())
     for amount in ("100.00", "50.01", None):
         for send in ("now", "worker"):
