@@ -18,6 +18,7 @@ from django_mpesa.models import CallbackLog, OutboxEntry, Transaction
 from django_mpesa.times import moment_text, stored
 from mpesa_integrations.simulator import Simulator
 from tests.support import rows
+from tests.support.pages import filled
 
 from .test_admin import PAYMENT, _client, _form, _page, _send, _text, browser
 
@@ -83,9 +84,10 @@ def test_a_decision_stands_there_with_who_and_when(simulator: Simulator, browser
     simulator.scenarios.queue("cut_before", delay=0)
     unknown: Any = mpesa.c2b(**PAYMENT)
     assert any("no clear answer came" in line for line in _told(browser, unknown))
-    blank = {"state": "failed", "note": "   "}
-    assert "on what grounds" in _text(browser.post(_page(unknown, "resolve"), blank))
-    browser.post(_page(unknown, "resolve"), {"state": "failed", "note": "statement of 3 May"})
+    page = _page(unknown, "resolve")
+    form = {**filled(_text(browser.get(page))), "state": "failed", "note": "   "}
+    assert "on what grounds" in _text(browser.post(page, form))
+    browser.post(page, {**form, "note": "statement of 3 May"})
     unknown.refresh_from_db()
     told = _told(browser, unknown)
     at = moment_text(unknown.updated_at)
