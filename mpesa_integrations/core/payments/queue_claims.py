@@ -43,7 +43,7 @@ class QueueClaim(Generic[R, C]):
         check_at: datetime,
         claim: Callable[[], _Taken],
     ) -> None:
-        self.left = time_left(FIRST_CHECK)
+        self.left: Callable[[], float] = time_left(FIRST_CHECK)
         self._store = store
         self._recorder = recorder
         self._check_at = check_at
