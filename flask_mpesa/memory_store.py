@@ -370,12 +370,14 @@ class MemoryStore(MemoryOutbox[Payment], MemoryCallbacks):
             self._keep(replace(original, reversal_pending=sum(under_way, Decimal(0))))
 
     def _under_way(self, original_id: int) -> list[Decimal]:
-        others = [p for p in self._payments.values() if p.original_id == original_id]
+        others = self._reversals_of(original_id)
         return [p.amount for p in others if State(p.state) in OPEN_STATES]
 
     def _contradicted(self, original_id: int) -> list[Decimal]:
-        others = [p for p in self._payments.values() if p.original_id == original_id]
-        return [p.amount for p in others if is_contradicted(p)]
+        return [p.amount for p in self._reversals_of(original_id) if is_contradicted(p)]
+
+    def _reversals_of(self, original_id: int) -> list[Payment]:
+        return [p for p in self._payments.values() if p.original_id == original_id]
 
     def _find(self, **columns: Any) -> Payment | None:
         with self._lock:

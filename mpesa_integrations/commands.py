@@ -9,10 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import queue
-import signal
 import sys
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from enum import IntEnum
@@ -47,6 +44,7 @@ from .core.payments.registry import Accounts
 from .core.payments.tables import faults_in_database
 from .core.settings.account import AccountSettings
 from .core.settings.account_checks import check_account, check_callback_tokens
+from .process_signals import told_to_stop
 from .worker.run import Ended, Worker
 
 Echo = Callable[[str], object]
@@ -441,34 +439,6 @@ def reconcile(
             now = False
             stop.wait(every)
     return ExitCode.OK
-
-
-@contextlib.contextmanager
-def told_to_stop() -> Iterator[threading.Event]:
-    """Give an event that SIGINT or SIGTERM sets, where signals come to this thread."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    # A signal's handler must not set an event: this very thread may hold the event's lock.
-    told: queue.SimpleQueue[bool] = queue.SimpleQueue()
-
-    def set_once_told() -> None:
-        if told.get():
-            stop.set()
-
-    setting = threading.Thread(target=set_once_told, name="mpesa-signals", daemon=True)
-    setting.start()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        signal.signal(number, lambda *_: told.put(True))
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler or signal.SIG_DFL)
-        told.put(False)
-        setting.join()
 
 
 def _to_be_reconciled(accounts: Accounts[Any, Any], echo: Echo) -> tuple[list[str], ExitCode]:

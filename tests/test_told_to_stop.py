@@ -11,7 +11,7 @@ import pytest
 
 _AS_IT_WAITS = """
     import os, signal, threading
-    from mpesa_integrations.commands import told_to_stop
+    from mpesa_integrations.process_signals import told_to_stop
 
     wait = threading.Condition.wait
 

@@ -11,15 +11,13 @@ from django.utils.translation import gettext as _now_
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from mpesa_integrations.core.errors import MpesaError
-from mpesa_integrations.core.failures import log_failure
 from mpesa_integrations.core.payments.handler_runs import Ran
 
 from ..accounts import mpesa
 from ..models import OutboxEntry
 from .changelist import AccountFilter
 from .history import HistoryAdmin, HistoryInline
-from .rendering import state_badge
+from .rendering import state_badge, told_of
 
 RUN_AT_ONCE = 100
 """How many handlers one action runs, while the browser waits."""
@@ -126,12 +124,9 @@ class HandlerAdmin(WaitingHandler, HistoryAdmin):
         for entry in chosen[:RUN_AT_ONCE]:
             try:
                 ran = mpesa[entry.account].run_again(entry.pk) or Ran.DONE
-            except MpesaError as error:
-                _tell(request, messages.ERROR, entry, error)
-                continue
             except Exception as error:  # noqa: BLE001 - the others go on
-                log_failure("handler.not_run", error, handler=entry.handler, event_id=entry.pk)
-                _tell(request, messages.ERROR, entry, type(error).__name__)
+                about = {"handler": entry.handler, "event_id": entry.pk}
+                _tell(request, messages.ERROR, entry, told_of(error, "handler.not_run", **about))
                 continue
             if ran is Ran.DONE:
                 done += 1

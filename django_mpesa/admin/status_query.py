@@ -11,13 +11,13 @@ from django.utils.translation import gettext as _now_
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from mpesa_integrations.core.errors import CalledInTransaction, MpesaError
-from mpesa_integrations.core.failures import log_failure
+from mpesa_integrations.core.errors import CalledInTransaction
 from mpesa_integrations.core.payments.lifecycle import AWAITED_STATES
 
 from ..accounts import mpesa
 from ..models import AbstractTransaction
 from .pages import IN_TRANSACTION, PaymentPages
+from .rendering import told_of
 
 QUERIED_AT_ONCE = 100
 """How many payments one action asks the gateway about, while the browser waits."""
@@ -39,12 +39,10 @@ class StatusQueryAction(PaymentPages):
             except CalledInTransaction:
                 messages.error(request, IN_TRANSACTION)
                 return
-            except MpesaError as error:
-                failures.append(f"{record.third_party_reference}: {error}")
             except Exception as error:  # noqa: BLE001 - the others go on
                 reference = record.third_party_reference
-                log_failure("payment.not_checked", error, third_party_reference=reference)
-                failures.append(f"{reference}: {type(error).__name__}")
+                told = told_of(error, "payment.not_checked", third_party_reference=reference)
+                failures.append(f"{reference}: {told}")
         _show_answers(request, queried, failures)
         if not found:
             nothing = _("There was nothing to ask: the result is final, or nothing was sent yet.")

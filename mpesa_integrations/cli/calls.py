@@ -8,7 +8,9 @@ from typing import Any
 import click
 
 from ..core.client.blocking import MpesaClient
-from ..core.errors import MpesaError, OutcomeUnknown
+from ..core.errors import MpesaError
+from ..core.protocol.http import NoAnswer
+from ..core.protocol.outcomes import unanswered
 from ..core.protocol.requests import PreparedRequest
 from ..core.protocol.results import Result
 from ..core.settings.client import MpesaConfig
@@ -128,9 +130,7 @@ def _send(client: MpesaClient, request: PreparedRequest) -> Result:
     except KeyboardInterrupt:
         if not request.operation.moves_money:
             raise
-        reference = request.third_party_reference
-        raise OutcomeUnknown(
-            "Outcome unknown: it was interrupted. The request may have been accepted: query its "
-            f"status with third-party reference {reference}, and do not send it again",
-            third_party_reference=reference,
-        ) from None
+        interrupted = NoAnswer("it was interrupted")
+        raise unanswered(
+            interrupted, request.operation, request.third_party_reference
+        ) from interrupted

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..commands import told_to_stop
 from ..core.markets.mozambique import LOCAL_PORT
+from ..process_signals import told_to_stop
 from .options import with_json
 from .output import print_table
 

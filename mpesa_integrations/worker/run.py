@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import queue
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any
 
@@ -15,6 +13,7 @@ from ..core.errors import ConfigurationError
 from ..core.failures import log_failure
 from ..core.payments.registry import Accounts
 from ..core.payments.wakeups import Listener, Listening
+from ..process_signals import SIGNALS, heeding
 from .crew import Crew, Follow
 from .health import Health
 from .loops import Job, Loop, Surroundings
@@ -22,7 +21,6 @@ from .options import WorkerOptions
 
 _LOOKS = 1.0
 """Seconds between two looks whether all parts are there."""
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 Echo = Callable[[str], object]
 
 
@@ -90,7 +88,7 @@ class Worker:
             lambda: following.problem,
         )
         running = [self._loop(health), *([following] if self._follows else [])]
-        with self._heeding_signals():
+        with heeding(self._heed):
             self._crew.begin(self._names)
             for loop in running:
                 loop.start()
@@ -112,25 +110,10 @@ class Worker:
                 return
         raise refused
 
-    @contextmanager
-    def _heeding_signals(self) -> Iterator[None]:
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.getsignal(number) for number in _SIGNALS}
-
-        def heed(number: int, frame: object) -> None:
-            for each in _SIGNALS:
-                signal.signal(each, signal.SIG_DFL)
-            self._told.put(f"{signal.Signals(number).name} came")
-
-        for number in _SIGNALS:
-            signal.signal(number, heed)
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    def _heed(self, number: int, frame: object) -> None:
+        for each in SIGNALS:
+            signal.signal(each, signal.SIG_DFL)
+        self._told.put(f"{signal.Signals(number).name} came")
 
     def _wait(self, running: Sequence[Loop]) -> str:
         while True:

@@ -324,11 +324,11 @@ class CallbackIntake(Generic[R, C]):
 
     def _decide_without_conversation(self, entry: C, callback: Callback, record: R) -> None:
         """Nothing says yet, or ever, that the callback is this payment's."""
-        report = self._report_of(record, callback)
         if seconds_under_way(self._store, record):
             # Its answer is to come, and then this is looked at again. Were it asked for now, it
             # would look as if its call had ended, and the order might be paid again meanwhile.
             return
+        report = self._report_of(record, callback)
         if State(record.state) in AWAITED_STATES:
             self._recorder.check_now(record)
         elif State(record.state) is State.QUEUED:

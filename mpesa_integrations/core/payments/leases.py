@@ -14,9 +14,9 @@ import threading
 import time
 import weakref
 from collections.abc import Iterable, Sequence
-from contextvars import Context, copy_context
+from contextvars import copy_context
 from datetime import datetime, timedelta, timezone
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 logger: logging.Logger = logging.getLogger("mpesa_integrations")
 
@@ -35,23 +35,33 @@ class HoldsOutbox(Protocol):
         """
 
 
+class _Owner:
+    """Who took some leases at once: their store, and the context in which they are renewed.
+
+    That may say which database there is, as a Flask app's does.
+    """
+
+    __slots__ = ("_context", "_store")
+
+    def __init__(self, store: HoldsOutbox) -> None:
+        self._store = store
+        self._context = copy_context()
+
+    def hold(self, ids: Sequence[str], until: datetime) -> None:
+        self._context.run(self._store.hold_outbox, ids, until)
+
+
 class Lease:
     """An outbox entry that others are kept from until `end`, or until nothing refers to this.
 
     The latter is what happens to an event that waits for a transaction which is rolled back: what
     would have dispatched it is dropped, and its lease with it. So a worker dispatches it.
-
-    It is renewed in the context of who took it: that may say which database there is, as a Flask
-    app's does.
     """
 
-    __slots__ = ("__weakref__", "_ends", "context", "due", "id", "lasts", "store")
+    __slots__ = ("__weakref__", "_ends", "due", "id", "lasts", "owner")
 
-    def __init__(
-        self, store: HoldsOutbox, entry_id: str, lasts: timedelta, context: Context
-    ) -> None:
-        self.store: HoldsOutbox = store
-        self.context: Context = context
+    def __init__(self, owner: _Owner, entry_id: str, lasts: timedelta) -> None:
+        self.owner: _Owner = owner
         self.id: str = entry_id
         self.lasts: timedelta = lasts
         self._ends = time.monotonic() + LONGEST.total_seconds()
@@ -104,7 +114,8 @@ class _Keeper:
 
     def _run(self) -> None:
         while self._wait():
-            _renew(self._due())
+            for owner, due in self._due().items():
+                _renew(owner, due)
 
     def _wait(self) -> bool:
         """Wait until a lease may be due; False where there are none, and the thread is to end."""
@@ -118,42 +129,31 @@ class _Keeper:
             self._changed.wait(max(0.0, self._wakes - time.monotonic()))
             return True
 
-    def _due(self) -> list[_Due]:
+    def _due(self) -> dict[_Owner, list[tuple[str, timedelta]]]:
         now = time.monotonic()
-        found: dict[tuple[int, int], _Due] = {}
+        found: dict[_Owner, list[tuple[str, timedelta]]] = {}
         with self._changed:
             for lease in list(self._held):
                 # Those that would be due soon, too: together they are one statement.
                 if lease.due > now + lease.lasts.total_seconds() / 6:
                     continue
                 if lease.renewed():
-                    of = (id(lease.store), id(lease.context))  # a context has no hash
-                    due = found.setdefault(of, _Due(lease.store, lease.context, []))
-                    due.entries.append((lease.id, lease.lasts))
+                    found.setdefault(lease.owner, []).append((lease.id, lease.lasts))
                 else:
                     self._held.discard(lease)
                     logger.error("signal.not_ended event_id=%s after=%s", lease.id, LONGEST)
-        return list(found.values())
+        return found
 
 
-class _Due(NamedTuple):
-    """Entries whose leases are due, and where and in which context they are renewed."""
-
-    store: HoldsOutbox
-    context: Context
-    entries: list[tuple[str, timedelta]]
-
-
-def _renew(found: list[_Due]) -> None:
-    for due in found:
-        for first in range(0, len(due.entries), _AT_A_TIME):
-            some = due.entries[first : first + _AT_A_TIME]
-            try:
-                until = datetime.now(timezone.utc) + min(lasts for _, lasts in some)
-                due.context.run(due.store.hold_outbox, [entry_id for entry_id, _ in some], until)
-            except Exception as error:  # noqa: BLE001 - whatever the database's library raises
-                # It is tried again in a third of the time; until then the lease holds.
-                logger.warning("signal.not_held problem=%s", type(error).__name__)
+def _renew(owner: _Owner, due: list[tuple[str, timedelta]]) -> None:
+    for first in range(0, len(due), _AT_A_TIME):
+        some = due[first : first + _AT_A_TIME]
+        try:
+            until = datetime.now(timezone.utc) + min(lasts for _, lasts in some)
+            owner.hold([entry_id for entry_id, _ in some], until)
+        except Exception as error:  # noqa: BLE001 - whatever the database's library raises
+            # It is tried again in a third of the time; until then the lease holds.
+            logger.warning("signal.not_held problem=%s", type(error).__name__)
 
 
 _keeper = _Keeper()
@@ -169,8 +169,8 @@ def hold(store: HoldsOutbox, ids: Iterable[str], lasts: timedelta) -> list[Lease
         ids: of entries whose own lease has just begun.
         lasts: for how long they are kept without being renewed.
     """
-    context = copy_context()
-    leases = [Lease(store, entry_id, lasts, context) for entry_id in ids]
+    owner = _Owner(store)
+    leases = [Lease(owner, entry_id, lasts) for entry_id in ids]
     for lease in leases:
         _keeper.keep(lease)
     return leases

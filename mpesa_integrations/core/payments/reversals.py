@@ -66,16 +66,16 @@ def refuse_too_much(
         ValidationError: together, they are more than is left.
     """
     left = original.amount - original.reversed_amount - sum(under_way)
-    if left >= 0 and left < sum(contradicted):
-        problem = Message(
-            "with a reversal that failed and is said to have gone through, more would go back than "
-            "was paid: a person must decide that first"
-        )
-        raise nothing_sent({"amount": [problem]})
     if left < 0:
         problem = Message(
             "with the reversals under way, more would go back than was paid: "
             "wait for what becomes of them"
+        )
+        raise nothing_sent({"amount": [problem]})
+    if left < sum(contradicted):
+        problem = Message(
+            "with a reversal that failed and is said to have gone through, more would go back than "
+            "was paid: a person must decide that first"
         )
         raise nothing_sent({"amount": [problem]})
 

@@ -75,7 +75,7 @@ def interpret(
     if isinstance(answer, NotConnected):
         return _not_connected(answer, reference)
     if isinstance(answer, NoAnswer):
-        return _unanswered(answer, operation, reference)
+        return Outcome(error=unanswered(answer, operation, reference))
     result = read_answer(
         operation,
         settings.market.codes,
@@ -100,7 +100,17 @@ def _not_connected(failure: NotConnected, reference: str | None) -> Outcome:
     return Outcome(error=error, not_accepted=failure.retryable)
 
 
-def _unanswered(failure: NoAnswer, operation: Operation, reference: str | None) -> Outcome:
+def unanswered(failure: NoAnswer, operation: Operation, reference: str | None) -> MpesaError:
+    """What it means that a request was sent, and that no answer came.
+
+    Args:
+        failure: what happened.
+        operation: the request's.
+        reference: the third-party reference that was sent.
+
+    Returns:
+        `OutcomeUnknown` where money may have moved; `GatewayUnavailable` of a question.
+    """
     error: MpesaError
     if operation.moves_money:
         error = OutcomeUnknown(
@@ -114,7 +124,7 @@ def _unanswered(failure: NoAnswer, operation: Operation, reference: str | None) 
             third_party_reference=reference,
         )
     error.__cause__ = failure
-    return Outcome(error=error)
+    return error
 
 
 def _of_its_own(result: Result) -> Result:
